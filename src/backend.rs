@@ -1,0 +1,108 @@
+//! The only file that names a backend or a device.
+
+use anyhow::{Result, bail};
+use burn::backend::Autodiff;
+use burn::tensor::backend::AutodiffBackend;
+
+/// Backends by the name that `BACKEND=` and `--backend` take, and whether this build has them.
+pub const BACKENDS: [(&str, bool); 4] = [
+    ("flex", cfg!(feature = "flex")),
+    ("ndarray", cfg!(feature = "ndarray")),
+    ("wgpu", cfg!(feature = "wgpu")),
+    ("cuda", cfg!(feature = "cuda")),
+];
+
+/// Work that is generic over the backend it runs on.
+pub trait Work {
+    type Output;
+
+    /// Does the work on one backend's device.
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output;
+}
+
+/// The backend used where none is named: the first that this build has.
+pub fn default_backend() -> &'static str {
+    BACKENDS
+        .iter()
+        .find(|(_, built)| *built)
+        .map_or("flex", |(name, _)| name)
+}
+
+/// Checks that this build can run on `name`.
+///
+/// # Errors
+///
+/// An unknown backend, or one whose cargo feature is off, with the command that turns it on.
+pub fn check(name: &str) -> Result<()> {
+    match BACKENDS.iter().find(|(known, _)| *known == name) {
+        Some((_, true)) => Ok(()),
+        Some((_, false)) => bail!(
+            "this build has no {name} backend: rebuild with `cargo build --no-default-features \
+             --features {name}`, or use `make ... BACKEND={name}`, which does"
+        ),
+        None => bail!(
+            "unknown backend {name:?}; expected one of flex, ndarray, wgpu, cuda"
+        ),
+    }
+}
+
+/// Runs `work` on the backend called `name`.
+///
+/// # Errors
+///
+/// See [`check`]; and a device that cannot be opened.
+pub fn dispatch<W: Work>(name: &str, work: W) -> Result<W::Output> {
+    check(name)?;
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => Ok(work.run::<Autodiff<burn_flex::Flex>>(&Default::default())),
+        #[cfg(feature = "ndarray")]
+        "ndarray" => Ok(work.run::<Autodiff<burn_ndarray::NdArray>>(&Default::default())),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => {
+            let device = Default::default();
+            open::<burn::backend::Wgpu>(name, &device)?;
+            Ok(work.run::<Autodiff<burn::backend::Wgpu>>(&device))
+        }
+        #[cfg(feature = "cuda")]
+        "cuda" => {
+            let device = Default::default();
+            open::<burn::backend::Cuda>(name, &device)?;
+            Ok(work.run::<Autodiff<burn::backend::Cuda>>(&device))
+        }
+        _ => unreachable!("checked before"),
+    }
+}
+
+/// Runs one operation on the device, so that a missing driver is an error here and not a panic later.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn open<B: burn::tensor::backend::Backend>(name: &str, device: &B::Device) -> Result<()> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let one = burn::tensor::Tensor::<B, 1>::ones([1], device);
+        one.into_data().iter::<f32>().next() == Some(1.0)
+    }));
+    std::panic::set_hook(hook);
+    match opened {
+        Ok(true) => Ok(()),
+        _ => bail!(
+            "no {name} device can be opened: install its driver (cuda: the NVIDIA driver and CUDA's \
+             NVRTC library; wgpu: a Vulkan driver, such as Debian's mesa-vulkan-drivers), or run \
+             with --backend flex"
+        ),
+    }
+}
+
+/// Opens the device of the backend called `name`.
+///
+/// # Errors
+/// See [`dispatch`].
+pub fn probe(name: &str) -> Result<()> {
+    struct Nothing;
+    impl Work for Nothing {
+        type Output = ();
+        fn run<B: AutodiffBackend>(self, _device: &B::Device) {}
+    }
+    dispatch(name, Nothing)
+}

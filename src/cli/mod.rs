@@ -1,0 +1,120 @@
+//! The command line: one file a verb.
+
+mod doctor;
+mod list;
+mod report;
+mod run;
+mod show;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::backend;
+use crate::recipe::{Problems, Request};
+use crate::stage::KINDS;
+use crate::store::Stopped;
+
+/// Trains dialogue models from preferences. Exit codes: 0 done, 1 failed, 2 bad input.
+#[derive(Parser)]
+#[command(name = "rapport", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// List the recipes.
+    List(list::List),
+    /// Show a recipe resolved for a profile, or the keys of a stage kind.
+    Show(show::Show),
+    /// Check a recipe in all its profiles and report every problem at once.
+    Validate(validate::Validate),
+    /// Run a recipe: only the stages that are not done yet.
+    Run(run::Run),
+    /// Print the last report of a recipe.
+    Report(report::Report),
+    /// Say what this machine and build can do.
+    Doctor(doctor::Doctor),
+}
+
+/// Which recipe, and how.
+#[derive(Args)]
+struct Chosen {
+    /// A recipe's name in the experiments folder, or the path of a TOML file.
+    recipe: String,
+    /// sandbox, real or paper, where the recipe has them.
+    #[arg(long)]
+    profile: Option<String>,
+    /// Override a value: STAGE.KEY=VALUE, or a top-level key such as seeds=[1].
+    #[arg(long = "set", value_name = "A.B=C")]
+    sets: Vec<String>,
+    /// The folder that ${DATA} stands for in recipes.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// flex, ndarray, wgpu or cuda; by default the first that this build has.
+    #[arg(long)]
+    backend: Option<String>,
+    /// The folder of recipes.
+    #[arg(long, default_value = "experiments")]
+    experiments: PathBuf,
+}
+
+impl Chosen {
+    fn backend(&self) -> &str {
+        self.backend
+            .as_deref()
+            .unwrap_or_else(|| backend::default_backend())
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            folder: &self.experiments,
+            name: &self.recipe,
+            profile: self.profile.as_deref(),
+            sets: &self.sets,
+            data: self.data.as_deref(),
+            backend: self.backend(),
+            kinds: KINDS,
+        }
+    }
+}
+
+/// Bad input, other than what a recipe's check finds.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadInput(String);
+
+/// Runs the program on its arguments.
+pub fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RAPPORT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match Cli::parse().verb {
+        Verb::List(verb) => verb.run(),
+        Verb::Show(verb) => verb.run(),
+        Verb::Validate(verb) => verb.run(),
+        Verb::Run(verb) => verb.run(),
+        Verb::Report(verb) => verb.run(),
+        Verb::Doctor(verb) => verb.run(),
+    };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        eprintln!("{problems}");
+        return ExitCode::from(2);
+    }
+    if error.downcast_ref::<Stopped>().is_some() {
+        eprintln!("{error:#}");
+        return ExitCode::from(130);
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(if error.is::<BadInput>() { 2 } else { 1 })
+}

@@ -1,0 +1,55 @@
+//! `rapport run`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{BadInput, Chosen};
+use crate::run::{Places, dry_run, execute};
+use crate::store::{Stop, Store};
+use crate::{backend, recipe, report};
+
+/// Runs a recipe's stages that are not done yet, then writes and prints the report.
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Folder of all runs; finished stages are kept under its .artifacts.
+    #[arg(long, default_value = "runs")]
+    runs: PathBuf,
+    /// The run's own folder, in place of RUNS/RECIPE/PROFILE.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print what would run, and run nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print summary.json instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub fn run(self) -> Result<()> {
+        backend::check(self.chosen.backend()).map_err(|error| BadInput(error.to_string()))?;
+        let plan = recipe::plan(&self.chosen.request())?;
+        let places = Places {
+            out: self
+                .out
+                .unwrap_or_else(|| self.runs.join(&plan.name).join(&plan.profile)),
+            store: Store::open(self.runs.join(".artifacts"))?,
+        };
+        if self.dry_run {
+            print!("{}", dry_run(&plan, &places)?);
+            return Ok(());
+        }
+        let (summary, written) = execute(&plan, &places, &Stop::install())?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&summary)?);
+        } else {
+            print!("{}", report::terminal(&summary));
+            println!("report: {}", written.html.display());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,311 @@
+//! The forest of prefix trees: how token sequences that share prefixes become rows.
+//!
+//! Each tree is laid out depth first, so that a subtree is a contiguous span. A token carries its
+//! `position` (depth) and `end` (where its subtree ends); token *i* sees token *j* exactly when
+//! `j <= i < end[j]`. Equal prefixes are merged and computed once. A scored token needs only the
+//! hidden state of its parent, so the last token of a branch is never laid out at all.
+
+use std::collections::HashMap;
+
+/// One root-to-leaf path to lay out.
+#[derive(Clone, Debug)]
+pub struct Branch<'a> {
+    /// The whole sequence: prompt, then completion.
+    pub tokens: &'a [u32],
+    /// Tokens from here on are scored. Must be at least 1: the first token has no parent.
+    pub scored_from: usize,
+}
+
+/// A token whose log-probability is wanted: read at `parent`, looked up at `token`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scored {
+    /// Flat index `row * width + column` of the token that predicts this one.
+    pub parent: usize,
+    /// The token id to look up.
+    pub token: u32,
+    /// Index of the branch, in the order in which the branches were given.
+    pub branch: usize,
+}
+
+/// Rows of token trees, all of one width.
+#[derive(Clone, Debug, Default)]
+pub struct Forest {
+    /// Number of rows.
+    pub rows: usize,
+    /// Tokens in a row, filling included.
+    pub width: usize,
+    /// Token ids, `[rows * width]`. Filling tokens are 0 and see only themselves.
+    pub tokens: Vec<u32>,
+    /// Depth of each token in its tree, `[rows * width]`.
+    pub position: Vec<u32>,
+    /// Column where each token's subtree ends, `[rows * width]`.
+    pub end: Vec<u32>,
+    /// What is scored, grouped by branch in the order given.
+    pub scored: Vec<Scored>,
+    /// Number of branches.
+    pub branches: usize,
+    /// Tokens that are computed, filling left out.
+    pub computed: usize,
+    /// Tokens of all branches one by one, as a layout without sharing would compute them.
+    pub unshared: usize,
+}
+
+impl Forest {
+    /// Lays out `trees`, each a set of branches that may share prefixes, into rows of at least
+    /// `min_width` columns (more where a tree is larger). Trees are placed first-fit, the largest
+    /// first, ties by order, so that the layout depends on nothing but its input.
+    ///
+    /// # Panics
+    ///
+    /// If a branch is scored from its first token, or shorter than what it scores.
+    pub fn pack(trees: &[Vec<Branch<'_>>], min_width: usize) -> Self {
+        let mut forest = Forest::default();
+        let laid: Vec<Tree> = trees
+            .iter()
+            .map(|branches| {
+                let first = forest.branches;
+                forest.branches += branches.len();
+                forest.unshared += branches.iter().map(|b| b.tokens.len()).sum::<usize>();
+                Tree::build(branches, first)
+            })
+            .collect();
+        forest.computed = laid.iter().map(|tree| tree.tokens.len()).sum();
+        forest.width = laid
+            .iter()
+            .map(|tree| tree.tokens.len())
+            .max()
+            .unwrap_or(0)
+            .max(min_width)
+            .max(1);
+
+        let mut order: Vec<usize> = (0..laid.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(laid[i].tokens.len()));
+        let mut used: Vec<usize> = Vec::new();
+        let mut place = vec![(0, 0); laid.len()];
+        for i in order {
+            let size = laid[i].tokens.len();
+            let row = match used.iter().position(|&u| u + size <= forest.width) {
+                Some(row) => row,
+                None => {
+                    used.push(0);
+                    used.len() - 1
+                }
+            };
+            place[i] = (row, used[row]);
+            used[row] += size;
+        }
+        // A row is only as wide as the fullest one needs.
+        forest.width = used.iter().copied().max().unwrap_or(1).max(1);
+        forest.rows = used.len().max(1);
+
+        let cells = forest.rows * forest.width;
+        forest.tokens = vec![0; cells];
+        forest.position = vec![0; cells];
+        forest.end = (0..cells)
+            .map(|i| (i % forest.width) as u32 + 1)
+            .collect();
+        for (tree, &(row, column)) in laid.iter().zip(&place) {
+            let base = row * forest.width + column;
+            for (i, &token) in tree.tokens.iter().enumerate() {
+                forest.tokens[base + i] = token;
+                forest.position[base + i] = tree.position[i];
+                forest.end[base + i] = tree.end[i] + column as u32;
+            }
+            forest.scored.extend(tree.scored.iter().map(|s| Scored {
+                parent: s.parent + base,
+                ..*s
+            }));
+        }
+        forest
+    }
+
+    /// Which keys each query sees, `[rows * width * width]`, row-major by (row, query, key). With a
+    /// sliding `window`, a query sees keys fewer than that many positions back.
+    pub fn visible(&self, window: Option<usize>) -> Vec<bool> {
+        let width = self.width;
+        let mut visible = vec![false; self.rows * width * width];
+        for row in 0..self.rows {
+            for key in 0..width {
+                let end = self.end[row * width + key] as usize;
+                for query in key..end {
+                    let back = self.position[row * width + query] - self.position[row * width + key];
+                    visible[(row * width + query) * width + key] =
+                        window.is_none_or(|window| (back as usize) < window);
+                }
+            }
+        }
+        visible
+    }
+
+    /// Scored tokens of each branch, `[branches]`.
+    pub fn lengths(&self) -> Vec<usize> {
+        let mut lengths = vec![0; self.branches];
+        for scored in &self.scored {
+            lengths[scored.branch] += 1;
+        }
+        lengths
+    }
+}
+
+/// One laid-out tree; indices are local to it.
+struct Tree {
+    tokens: Vec<u32>,
+    position: Vec<u32>,
+    end: Vec<u32>,
+    scored: Vec<Scored>,
+}
+
+struct Node {
+    token: u32,
+    depth: u32,
+    children: Vec<usize>,
+}
+
+impl Tree {
+    fn build(branches: &[Branch<'_>], first_branch: usize) -> Self {
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut roots: Vec<usize> = Vec::new();
+        let mut children: HashMap<(usize, u32), usize> = HashMap::new();
+        const ROOT: usize = usize::MAX;
+        // (node, token, branch) in branch order; nodes become columns once laid out.
+        let mut wanted: Vec<Scored> = Vec::new();
+        for (index, branch) in branches.iter().enumerate() {
+            assert!(
+                branch.scored_from >= 1 && branch.scored_from < branch.tokens.len(),
+                "a branch scores at least one token, and never its first"
+            );
+            let mut parent = ROOT;
+            for (depth, &token) in branch.tokens.iter().enumerate() {
+                if depth >= branch.scored_from {
+                    wanted.push(Scored {
+                        parent,
+                        token,
+                        branch: first_branch + index,
+                    });
+                }
+                if depth + 1 == branch.tokens.len() {
+                    break;
+                }
+                parent = *children.entry((parent, token)).or_insert_with(|| {
+                    let node = nodes.len();
+                    nodes.push(Node {
+                        token,
+                        depth: depth as u32,
+                        children: Vec::new(),
+                    });
+                    if parent == ROOT {
+                        roots.push(node);
+                    } else {
+                        nodes[parent].children.push(node);
+                    }
+                    node
+                });
+            }
+        }
+
+        let mut tree = Tree {
+            tokens: Vec::with_capacity(nodes.len()),
+            position: Vec::with_capacity(nodes.len()),
+            end: vec![0; nodes.len()],
+            scored: Vec::new(),
+        };
+        let mut column = vec![0; nodes.len()];
+        // Depth-first without recursion: paths are as long as a context window.
+        let mut stack: Vec<(usize, bool)> = roots.iter().rev().map(|&r| (r, false)).collect();
+        while let Some((node, done)) = stack.pop() {
+            if done {
+                tree.end[column[node]] = tree.tokens.len() as u32;
+                continue;
+            }
+            column[node] = tree.tokens.len();
+            tree.tokens.push(nodes[node].token);
+            tree.position.push(nodes[node].depth);
+            stack.push((node, true));
+            stack.extend(nodes[node].children.iter().rev().map(|&c| (c, false)));
+        }
+        tree.scored = wanted
+            .into_iter()
+            .map(|s| Scored {
+                parent: column[s.parent],
+                ..s
+            })
+            .collect();
+        tree
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn branch(tokens: &[u32], scored_from: usize) -> Branch<'_> {
+        Branch {
+            tokens,
+            scored_from,
+        }
+    }
+
+    #[test]
+    fn a_pair_shares_its_prompt_and_lays_out_no_last_token() {
+        let trees = vec![vec![
+            branch(&[1, 2, 3, 4, 5], 3),
+            branch(&[1, 2, 3, 6, 7, 8], 3),
+        ]];
+        let forest = Forest::pack(&trees, 0);
+        assert_eq!((forest.rows, forest.width), (1, 6));
+        assert_eq!(forest.tokens, [1, 2, 3, 4, 6, 7]);
+        assert_eq!(forest.position, [0, 1, 2, 3, 3, 4]);
+        assert_eq!(forest.end, [6, 6, 6, 4, 6, 6]);
+        let parents: Vec<_> = forest.scored.iter().map(|s| (s.parent, s.token)).collect();
+        assert_eq!(parents, [(2, 4), (3, 5), (2, 6), (4, 7), (5, 8)]);
+        assert_eq!((forest.computed, forest.unshared), (6, 11));
+    }
+
+    #[test]
+    fn trees_are_packed_without_seeing_each_other() {
+        let trees = vec![vec![branch(&[1, 2, 3], 1)], vec![branch(&[4, 5], 1)]];
+        let forest = Forest::pack(&trees, 8);
+        assert_eq!((forest.rows, forest.width), (1, 3));
+        let visible = forest.visible(None);
+        assert!(!visible[2 * 3], "the second tree sees the first");
+        assert!(visible[2 * 3 + 2]);
+    }
+
+    proptest! {
+        /// Walking each scored token's visible keys backwards spells exactly its branch's prefix.
+        #[test]
+        fn every_scored_token_sees_exactly_its_own_prefix(
+            trees in prop::collection::vec(
+                prop::collection::vec((prop::collection::vec(0u32..4, 2..12), 1usize..6), 1..5), 1..6),
+            min_width in 0usize..40,
+        ) {
+            let trees: Vec<Vec<Branch>> = trees.iter().map(|tree| tree.iter().map(|(tokens, from)| Branch {
+                tokens, scored_from: (*from).min(tokens.len() - 1) }).collect()).collect();
+            let forest = Forest::pack(&trees, min_width);
+            let visible = forest.visible(None);
+            let flat: Vec<&Branch> = trees.iter().flatten().collect();
+            let mut at: Vec<usize> = flat.iter().map(|b| b.scored_from).collect();
+            for scored in &forest.scored {
+                let branch = flat[scored.branch];
+                let depth = at[scored.branch];
+                at[scored.branch] += 1;
+                prop_assert_eq!(branch.tokens[depth], scored.token);
+                let (row, column) = (scored.parent / forest.width, scored.parent % forest.width);
+                let seen: Vec<u32> = (0..forest.width)
+                    .filter(|key| visible[(row * forest.width + column) * forest.width + key])
+                    .map(|key| {
+                        let cell = row * forest.width + key;
+                        (forest.position[cell], forest.tokens[cell])
+                    })
+                    .enumerate()
+                    .map(|(i, (position, token))| { assert_eq!(i as u32, position); token })
+                    .collect();
+                prop_assert_eq!(&seen[..], &branch.tokens[..depth]);
+            }
+            for (branch, end) in flat.iter().zip(at) {
+                prop_assert_eq!(branch.tokens.len(), end);
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The records that every job is made of.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    User,
+    /// The side that holds the persona and is trained.
+    Bot,
+}
+
+/// One utterance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    pub speaker: Speaker,
+    pub text: String,
+}
+
+/// A dialogue and the persona of its bot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dialogue {
+    pub id: String,
+    pub persona: Vec<String>,
+    pub turns: Vec<Turn>,
+    /// What else is known of it, such as a world's truth.
+    #[serde(default)]
+    pub meta: Map<String, Value>,
+}
+
+/// A prompt and its completions: the one record of training and evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    pub id: String,
+    /// What it may share a batch unit with: the dialogue it comes from.
+    pub group: String,
+    pub prompt: Prompt,
+    pub completions: Vec<Completion>,
+}
+
+/// What comes before a completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Prompt {
+    /// Text that can only be cut token by token.
+    Text(String),
+    /// Text whose turns can be dropped whole, oldest first, where it is too long.
+    Parts {
+        head: String,
+        turns: Vec<String>,
+        tail: String,
+    },
+}
+
+impl Prompt {
+    /// The whole text.
+    pub fn text(&self) -> String {
+        match self {
+            Prompt::Text(text) => text.clone(),
+            Prompt::Parts { .. } => self.text_from(0),
+        }
+    }
+
+    /// The text without the `dropped` oldest turns.
+    pub fn text_from(&self, dropped: usize) -> String {
+        match self {
+            Prompt::Text(text) => text.clone(),
+            Prompt::Parts { head, turns, tail } => {
+                let turns = &turns[dropped.min(turns.len())..];
+                [head.as_str(), &turns.concat(), tail].concat()
+            }
+        }
+    }
+
+    /// How many turns can be dropped.
+    pub fn droppable(&self) -> usize {
+        match self {
+            Prompt::Text(_) => 0,
+            Prompt::Parts { turns, .. } => turns.len(),
+        }
+    }
+}
+
+/// One continuation of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    pub text: String,
+    pub role: Role,
+}
+
+/// What a completion is to its prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Reply,
+    Chosen,
+    Rejected,
+    /// One of several to rank, with its label.
+    Candidate(String),
+}
+
+/// A prompt with labelled candidates, in the Dialogue-NLI shape (Welleck et al., arXiv 1811.00671).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RankingItem {
+    pub id: String,
+    pub persona: Vec<String>,
+    pub history: Vec<Turn>,
+    /// Text and label: "hits", "entail", "random" or "contradict".
+    pub candidates: Vec<(String, String)>,
+}

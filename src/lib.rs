@@ -1,0 +1,18 @@
+//! Rapport trains dialogue models from preferences, on Burn.
+#![recursion_limit = "256"]
+
+pub mod backend;
+pub mod cli;
+pub mod data;
+pub mod eval;
+pub mod generate;
+pub mod model;
+pub mod objective;
+pub mod ops;
+pub mod recipe;
+pub mod report;
+pub mod run;
+pub mod stage;
+pub mod store;
+pub mod train;
+pub mod world;

@@ -1,0 +1,256 @@
+//! One decoder for GPT-2, Llama, Mistral and Qwen2, read top to bottom.
+//!
+//! The families differ only in what [`DecoderConfig`] says: LayerNorm or RMSNorm, learned or rotary
+//! positions, GELU or SwiGLU, biases, grouped-query attention, a sliding window, a tied head.
+//! Reference: transformers' `modeling_{gpt2,llama,mistral,qwen2}.py`.
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{
+    Int, Tensor, TensorData,
+    activation::{gelu, gelu_approximate, silu},
+    backend::Backend,
+};
+
+use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
+use crate::ops::{RotaryTable, forest_attention, layer_norm, rms_norm, rotate};
+
+/// A decoder-only language model.
+#[derive(Module, Debug)]
+pub struct Decoder<B: Backend> {
+    /// Token embeddings, `[vocabulary, hidden]`.
+    pub embed: Param<Tensor<B, 2>>,
+    /// Learned positions, `[max_positions, hidden]`; absent with rotary ones.
+    pub positions: Option<Param<Tensor<B, 2>>>,
+    /// The transformer blocks, first to last.
+    pub blocks: Vec<Block<B>>,
+    /// The final norm.
+    pub norm: Norm<B>,
+    /// Output head, `[vocabulary, hidden]`; absent where it is tied to `embed`.
+    pub head: Option<Param<Tensor<B, 2>>>,
+    /// What this decoder is.
+    #[module(skip)]
+    pub config: DecoderConfig,
+}
+
+/// Attention and feed-forward, each behind a norm and a residual.
+#[derive(Module, Debug)]
+pub struct Block<B: Backend> {
+    attn_norm: Norm<B>,
+    /// Queries, keys and values side by side: `[hidden, (heads + 2 * kv_heads) * head_dim]`.
+    qkv: Linear<B>,
+    out: Linear<B>,
+    mlp_norm: Norm<B>,
+    /// GPT-2: `[hidden, intermediate]`; SwiGLU: gate and up side by side.
+    up: Linear<B>,
+    down: Linear<B>,
+}
+
+/// An affine map; the weight is `[in, out]`.
+#[derive(Module, Debug)]
+pub struct Linear<B: Backend> {
+    weight: Param<Tensor<B, 2>>,
+    bias: Option<Param<Tensor<B, 1>>>,
+}
+
+/// LayerNorm where there is a bias, else RMSNorm.
+#[derive(Module, Debug)]
+pub struct Norm<B: Backend> {
+    weight: Param<Tensor<B, 1>>,
+    bias: Option<Param<Tensor<B, 1>>>,
+}
+
+/// What every block reads besides the hidden states: which keys are visible, and the angles.
+pub struct View<B: Backend> {
+    /// From [`crate::ops::visibility_bias`]: `[rows, 1, queries, keys]`.
+    pub bias: Tensor<B, 4>,
+    /// Rotary tables for the queries' positions; absent with learned positions.
+    pub rotary: Option<RotaryTable<B>>,
+}
+
+/// Keys and values of one block for the tokens seen so far, each `[rows, kv_heads, keys, head_dim]`.
+#[derive(Clone, Debug)]
+pub struct KeyValues<B: Backend> {
+    pub key: Tensor<B, 4>,
+    pub value: Tensor<B, 4>,
+}
+
+impl<B: Backend> Linear<B> {
+    fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [rows, width, features] = x.dims();
+        let y = x.reshape([rows * width, features]).matmul(self.weight.val());
+        let y = match &self.bias {
+            Some(bias) => y.add(bias.val().unsqueeze()),
+            None => y,
+        };
+        let features = y.dims()[1];
+        y.reshape([rows, width, features])
+    }
+}
+
+impl<B: Backend> Norm<B> {
+    fn forward(&self, x: Tensor<B, 3>, eps: f64) -> Tensor<B, 3> {
+        match &self.bias {
+            Some(bias) => layer_norm(x, self.weight.val(), bias.val(), eps),
+            None => rms_norm(x, self.weight.val(), eps),
+        }
+    }
+}
+
+impl<B: Backend> Block<B> {
+    /// `x`: `[rows, width, hidden]`; with `past`, its keys and values come before this call's.
+    fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        view: &View<B>,
+        config: &DecoderConfig,
+        past: Option<&mut Option<KeyValues<B>>>,
+    ) -> Tensor<B, 3> {
+        let [rows, width, _] = x.dims();
+        let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
+        let qkv = self
+            .qkv
+            .forward(self.attn_norm.forward(x.clone(), config.norm_eps));
+        let take = |start: usize, heads: usize| {
+            qkv.clone()
+                .narrow(2, start * head_dim, heads * head_dim)
+                .reshape([rows, width, heads, head_dim])
+                .swap_dims(1, 2)
+        };
+        let (mut query, mut key) = (take(0, heads), take(heads, kv_heads));
+        let mut value = take(heads + kv_heads, kv_heads);
+        if let Some(table) = &view.rotary {
+            query = rotate(query, table);
+            key = rotate(key, table);
+        }
+        if let Some(past) = past {
+            if let Some(before) = past.take() {
+                key = Tensor::cat(vec![before.key, key], 2);
+                value = Tensor::cat(vec![before.value, value], 2);
+            }
+            *past = Some(KeyValues {
+                key: key.clone(),
+                value: value.clone(),
+            });
+        }
+        let attended = forest_attention(query, key, value, view.bias.clone());
+        let x = x + self.out.forward(attended);
+        let up = self
+            .up
+            .forward(self.mlp_norm.forward(x.clone(), config.norm_eps));
+        let activated = match config.activation {
+            Activation::SwiGlu => {
+                let inner = config.intermediate_size;
+                silu(up.clone().narrow(2, 0, inner)).mul(up.narrow(2, inner, inner))
+            }
+            Activation::Gelu => gelu(up),
+            Activation::GeluTanh => gelu_approximate(up),
+        };
+        x + self.down.forward(activated)
+    }
+}
+
+impl<B: Backend> Decoder<B> {
+    /// A decoder of the right shape whose weights are all zero; fill it with
+    /// [`load`](crate::model::weights::load).
+    pub fn zeros(config: &DecoderConfig, device: &B::Device) -> Self {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let matrix = |shape: [usize; 2]| {
+            Param::initialized(
+                ParamId::new(),
+                Tensor::<B, 2>::zeros(shape, device).require_grad(),
+            )
+        };
+        let vector = |size: usize| {
+            Param::initialized(
+                ParamId::new(),
+                Tensor::<B, 1>::zeros([size], device).require_grad(),
+            )
+        };
+        let linear = |input: usize, output: usize, bias: bool| Linear {
+            weight: matrix([input, output]),
+            bias: bias.then(|| vector(output)),
+        };
+        let norm = || Norm {
+            weight: vector(hidden),
+            bias: (config.norm == NormKind::Layer).then(|| vector(hidden)),
+        };
+        let up = match config.activation {
+            Activation::SwiGlu => 2 * inner,
+            Activation::Gelu | Activation::GeluTanh => inner,
+        };
+        let attended = config.heads * config.head_dim;
+        let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim;
+        Self {
+            embed: matrix([config.vocab_size, hidden]),
+            positions: matches!(config.positions, Positions::Learned)
+                .then(|| matrix([config.max_positions, hidden])),
+            blocks: (0..config.layers)
+                .map(|_| Block {
+                    attn_norm: norm(),
+                    qkv: linear(hidden, qkv, config.qkv_bias),
+                    out: linear(attended, hidden, config.out_bias),
+                    mlp_norm: norm(),
+                    up: linear(hidden, up, config.mlp_bias),
+                    down: linear(inner, hidden, config.mlp_bias),
+                })
+                .collect(),
+            norm: norm(),
+            head: (!config.tied).then(|| matrix([config.vocab_size, hidden])),
+            config: config.clone(),
+        }
+    }
+
+    /// Final hidden states of every token.
+    ///
+    /// # Shapes
+    ///
+    /// - `tokens`: `[rows, width]`, `positions`: `[rows * width]`
+    /// - `bias`: `[rows, 1, width, keys]`, where `keys` counts the cache's tokens too
+    /// - `cache`: one entry a block, grown by this call's tokens
+    /// - output: `[rows, width, hidden]`
+    pub fn hidden(
+        &self,
+        tokens: Tensor<B, 2, Int>,
+        positions: &[u32],
+        bias: Tensor<B, 4>,
+        mut cache: Option<&mut Vec<Option<KeyValues<B>>>>,
+    ) -> Tensor<B, 3> {
+        let [rows, width] = tokens.dims();
+        let device = tokens.device();
+        let config = &self.config;
+        let hidden = config.hidden_size;
+        let mut x = self
+            .embed
+            .val()
+            .select(0, tokens.reshape([rows * width]))
+            .reshape([rows, width, hidden]);
+        let rotary = config
+            .positions
+            .frequencies(config.head_dim)
+            .map(|frequencies| RotaryTable::new(positions, rows, &frequencies, &device));
+        if let Some(table) = &self.positions {
+            let indices = int_tensor(positions.iter().map(|&p| p as i32).collect(), &device);
+            x = x + table
+                .val()
+                .select(0, indices)
+                .reshape([rows, width, hidden]);
+        }
+        let view = View { bias, rotary };
+        for (index, block) in self.blocks.iter().enumerate() {
+            let past = cache.as_mut().map(|cache| &mut cache[index]);
+            x = block.forward(x, &view, config, past);
+        }
+        self.norm.forward(x, config.norm_eps)
+    }
+
+    /// The output head, `[vocabulary, hidden]`.
+    pub fn head(&self) -> Tensor<B, 2> {
+        self.head.as_ref().unwrap_or(&self.embed).val()
+    }
+}
+
+/// A rank-one integer tensor.
+pub fn int_tensor<B: Backend>(values: Vec<i32>, device: &B::Device) -> Tensor<B, 1, Int> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}

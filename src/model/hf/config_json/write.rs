@@ -1,0 +1,112 @@
+//! What transformers needs to open a model that we saved.
+
+use serde_json::{Value, json};
+
+use crate::model::config::{Activation, DecoderConfig, Family, Positions, RotaryScaling};
+
+/// The `config.json` of a model whose weights are stored as `dtype` (`"float32"` or `"bfloat16"`).
+///
+/// Both spellings of the type and of the rotary settings are written, for transformers 4 and 5.
+pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
+    let architecture = match config.family {
+        Family::Gpt2 => "GPT2LMHeadModel",
+        Family::Llama => "LlamaForCausalLM",
+        Family::Mistral => "MistralForCausalLM",
+        Family::Qwen2 => "Qwen2ForCausalLM",
+    };
+    let mut value = json!({
+        "architectures": [architecture],
+        "model_type": config.family.name(),
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tied,
+        "bos_token_id": config.bos,
+        "eos_token_id": ends(config),
+        "pad_token_id": config.pad,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+        "use_cache": true,
+    });
+    let own = match config.positions {
+        Positions::Learned => json!({
+            "n_embd": config.hidden_size,
+            "n_layer": config.layers,
+            "n_head": config.heads,
+            "n_inner": config.intermediate_size,
+            "n_positions": config.max_positions,
+            "n_ctx": config.max_positions,
+            "layer_norm_epsilon": config.norm_eps,
+            "activation_function": match config.activation {
+                Activation::Gelu => "gelu",
+                Activation::GeluTanh | Activation::SwiGlu => "gelu_new",
+            },
+        }),
+        Positions::Rotary { theta, scaling } => json!({
+            "hidden_size": config.hidden_size,
+            "num_hidden_layers": config.layers,
+            "num_attention_heads": config.heads,
+            "num_key_value_heads": config.kv_heads,
+            "head_dim": config.head_dim,
+            "intermediate_size": config.intermediate_size,
+            "max_position_embeddings": config.max_positions,
+            "rms_norm_eps": config.norm_eps,
+            "hidden_act": "silu",
+            "rope_theta": theta,
+            "rope_scaling": scaling,
+            "rope_parameters": rope_parameters(theta, scaling),
+        }),
+    };
+    let options = match config.family {
+        Family::Gpt2 => json!({}),
+        Family::Llama => json!({"attention_bias": config.qkv_bias, "mlp_bias": config.mlp_bias}),
+        Family::Mistral => json!({"sliding_window": config.sliding_window}),
+        Family::Qwen2 => json!({
+            "use_sliding_window": config.sliding_window.is_some(),
+            "sliding_window": config.sliding_window,
+            "max_window_layers": if config.sliding_window.is_some() { 0 } else { config.layers },
+        }),
+    };
+    extend(&mut value, own);
+    extend(&mut value, options);
+    value
+}
+
+/// The `generation_config.json` beside it: the special tokens, and nothing else that would change how
+/// the model is sampled.
+pub fn generation_json(config: &DecoderConfig) -> Value {
+    let mut value = json!({"_from_model_config": true});
+    for (key, id) in [
+        ("bos_token_id", json!(config.bos)),
+        ("eos_token_id", ends(config)),
+        ("pad_token_id", json!(config.pad)),
+    ] {
+        if !id.is_null() {
+            value[key] = id;
+        }
+    }
+    value
+}
+
+fn ends(config: &DecoderConfig) -> Value {
+    if config.other_eos.is_empty() {
+        return json!(config.eos);
+    }
+    json!(
+        config
+            .eos
+            .iter()
+            .chain(&config.other_eos)
+            .collect::<Vec<_>>()
+    )
+}
+
+fn rope_parameters(theta: f64, scaling: Option<RotaryScaling>) -> Value {
+    let mut value = scaling.map_or(json!({"rope_type": "default"}), |scaling| json!(scaling));
+    value["rope_theta"] = json!(theta);
+    value
+}
+
+fn extend(value: &mut Value, more: Value) {
+    if let (Some(map), Value::Object(more)) = (value.as_object_mut(), more) {
+        map.extend(more);
+    }
+}

@@ -1,0 +1,10 @@
+//! One decoder for four families, its weights, and Hugging Face folders.
+
+pub mod config;
+pub mod decoder;
+pub mod hf;
+mod score;
+pub mod weights;
+
+pub use config::DecoderConfig;
+pub use decoder::Decoder;

@@ -1,0 +1,140 @@
+//! Moving weights between a decoder and plain named arrays on the host.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::config::{DecoderConfig, Family};
+use crate::model::decoder::Decoder;
+use crate::model::hf::layout::{Slot, slots};
+
+/// Shape and row-major values of one tensor.
+pub type Array = (Vec<usize>, Vec<f32>);
+
+/// Reads every parameter to the host, by the names of [`slots`].
+pub fn export<B: Backend>(model: &Decoder<B>) -> BTreeMap<String, Array> {
+    let mut reader = Reader {
+        path: Vec::new(),
+        arrays: BTreeMap::new(),
+    };
+    model.visit(&mut reader);
+    reader.arrays
+}
+
+/// A decoder with the values that `value` gives for each slot of its configuration.
+///
+/// # Errors
+///
+/// Whatever `value` fails with, at the first slot for which it does.
+pub fn load<B: Backend, E>(
+    config: &DecoderConfig,
+    device: &B::Device,
+    mut value: impl FnMut(&Slot) -> Result<Vec<f32>, E>,
+) -> Result<Decoder<B>, E> {
+    let mut arrays = BTreeMap::new();
+    for slot in slots(config) {
+        let values = value(&slot)?;
+        arrays.insert(slot.name, (slot.shape, values));
+    }
+    Ok(assign(Decoder::zeros(config, device), arrays))
+}
+
+/// Replaces the parameters of `model` by arrays under the same names.
+///
+/// # Panics
+///
+/// If a parameter has no array of its shape: callers read them by [`slots`].
+pub fn assign<B: Backend>(model: Decoder<B>, arrays: BTreeMap<String, Array>) -> Decoder<B> {
+    model.map(&mut Writer {
+        path: Vec::new(),
+        arrays,
+    })
+}
+
+/// Seeded random weights for training from scratch: normal with standard deviation `range`, norms
+/// one, biases zero; GPT-2 shrinks its residual projections by `1 / sqrt(2 * layers)`.
+/// Drawn on the host, so that every backend starts from the same numbers.
+pub fn random(config: &DecoderConfig, range: f64, seed: u64) -> BTreeMap<String, Array> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let residual = match config.family {
+        Family::Gpt2 => range / (2.0 * config.layers as f64).sqrt(),
+        Family::Llama | Family::Mistral | Family::Qwen2 => range,
+    };
+    slots(config)
+        .into_iter()
+        .map(|slot| {
+            let size = slot.shape.iter().product();
+            let values = if slot.shape.len() == 2 {
+                let projection =
+                    slot.name.ends_with("out.weight") || slot.name.ends_with("down.weight");
+                let deviation = if projection { residual } else { range };
+                (0..size)
+                    .map(|_| (normal(&mut rng) * deviation) as f32)
+                    .collect()
+            } else if slot.name.ends_with("norm.weight") {
+                vec![1.0; size]
+            } else {
+                vec![0.0; size]
+            };
+            (slot.name, (slot.shape, values))
+        })
+        .collect()
+}
+
+/// A standard normal draw (Box and Muller, 1958).
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
+}
+
+struct Reader {
+    path: Vec<String>,
+    arrays: BTreeMap<String, Array>,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Reader {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let values = param.val().into_data().convert::<f32>();
+        let shape = values.shape.to_vec();
+        let values = values.into_vec().expect("converted to f32 just before");
+        self.arrays.insert(self.path.join("."), (shape, values));
+    }
+}
+
+struct Writer {
+    path: Vec<String>,
+    arrays: BTreeMap<String, Array>,
+}
+
+impl<B: Backend> ModuleMapper<B> for Writer {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let name = self.path.join(".");
+        let (shape, values) = self
+            .arrays
+            .remove(&name)
+            .unwrap_or_else(|| panic!("no array named {name}"));
+        let (id, old, mapper) = param.consume();
+        assert_eq!(old.dims().as_slice(), shape, "shape of {name}");
+        let new = Tensor::from_data(TensorData::new(values, shape), &old.device());
+        Param::from_mapped_value(id, new.set_require_grad(old.is_require_grad()), mapper)
+    }
+}

@@ -1,0 +1,189 @@
+//! The paper's claims and the result tables, as a recipe declares them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stage::keys::{Keys, Node, Value, suggest};
+
+/// A number that a stage leaves: `"rank-dpo.hits"` in a recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    /// The stage.
+    pub stage: String,
+    /// The name of the number.
+    pub metric: String,
+}
+
+/// A statement of the paper that the measures bear out or do not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Short name.
+    pub id: String,
+    /// The statement, in our own words.
+    pub statement: String,
+    /// What the paper reports; may be empty.
+    pub paper: String,
+    /// The side said to be better.
+    pub better: Metric,
+    /// The side it is compared with.
+    pub than: Metric,
+    /// How far `better` must be above `than` (below, if `lower`), in the metric's unit.
+    pub by: f64,
+    /// Whether lower is better.
+    pub lower: bool,
+}
+
+/// A row of a result table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What the row is called.
+    pub name: String,
+    /// The stage whose numbers it shows.
+    pub stage: String,
+}
+
+/// A column of a result table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// What the column is called.
+    pub name: String,
+    /// The name of the number.
+    pub metric: String,
+}
+
+/// A result table, with the paper's numbers where it has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Title.
+    pub title: String,
+    /// Rows.
+    pub rows: Vec<Row>,
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// The paper's numbers, a list a row and a number a column; empty if the paper has none.
+    pub paper: Vec<Vec<Option<f64>>>,
+}
+
+/// The stages that claims and tables may name.
+pub(super) struct Stages<'a> {
+    pub declared: Vec<&'a str>,
+    pub reached: &'a BTreeSet<String>,
+}
+
+impl Stages<'_> {
+    /// What is wrong with naming `stage`, if anything.
+    fn wrong(&self, stage: &str) -> Option<String> {
+        if !self.declared.contains(&stage) {
+            return Some(format!(
+                "unknown stage {stage}{}",
+                suggest(stage, "stages", &self.declared)
+            ));
+        }
+        (!self.reached.contains(stage))
+            .then(|| format!("stage {stage} is not in the plan of this profile; add it to outputs"))
+    }
+}
+
+pub(super) fn read_claims(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Claim> {
+    let mut ids = BTreeSet::new();
+    keys.each_table("claim", |keys| {
+        let claim = Claim {
+            id: keys.string("id", None),
+            statement: keys.string("statement", None),
+            paper: keys.string("paper", ""),
+            better: metric(keys, "better", stages),
+            than: metric(keys, "than", stages),
+            by: keys.float("by", 0.0, 0.0..),
+            lower: keys.bool("lower", false),
+        };
+        if keys.has("id") && !ids.insert(claim.id.clone()) {
+            keys.problem("id", format!("a second claim called {:?}", claim.id));
+        }
+        claim
+    })
+}
+
+fn metric(keys: &mut Keys<'_>, key: &str, stages: &Stages<'_>) -> Metric {
+    let text = keys.string(key, None);
+    let (stage, metric) = text.split_once('.').unwrap_or((&text, ""));
+    if !text.is_empty() && (stage.is_empty() || metric.is_empty()) {
+        keys.problem(key, format!("expected \"STAGE.METRIC\", found {text:?}"));
+    } else if !text.is_empty()
+        && let Some(message) = stages.wrong(stage)
+    {
+        keys.problem(key, message);
+    }
+    Metric {
+        stage: stage.into(),
+        metric: metric.into(),
+    }
+}
+
+pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table> {
+    keys.each_table("table", |keys| {
+        let title = keys.string("title", None);
+        let rows = keys.each_table("rows", |keys| {
+            let row = Row {
+                name: keys.string("name", None),
+                stage: keys.string("stage", None),
+            };
+            if let Some(message) = stages.wrong(&row.stage).filter(|_| !row.stage.is_empty()) {
+                keys.problem("stage", message);
+            }
+            row
+        });
+        let columns = keys.each_table("columns", |keys| Column {
+            name: keys.string("name", None),
+            metric: keys.string("metric", None),
+        });
+        for (key, empty) in [("rows", rows.is_empty()), ("columns", columns.is_empty())] {
+            if empty && !keys.has(key) {
+                keys.problem(key, "required: expected a list of tables");
+            }
+        }
+        let paper = paper(keys, rows.len(), columns.len());
+        Table {
+            title,
+            rows,
+            columns,
+            paper,
+        }
+    })
+}
+
+/// The paper's numbers: a list a row, in it a number or `"-"` a column.
+fn paper(keys: &mut Keys<'_>, rows: usize, columns: usize) -> Vec<Vec<Option<f64>>> {
+    let Some(node) = keys.raw("paper") else {
+        return Vec::new();
+    };
+    match numbers(node)
+        .filter(|table| table.len() == rows && table.iter().all(|row| row.len() == columns))
+    {
+        Some(table) => table,
+        None => {
+            let message = format!(
+                "expected {rows} lists (one a row), each of {columns} numbers or \"-\" (one a column)"
+            );
+            keys.problem("paper", message);
+            Vec::new()
+        }
+    }
+}
+
+fn numbers(node: &Node) -> Option<Vec<Vec<Option<f64>>>> {
+    let Value::Array(rows) = &node.value else {
+        return None;
+    };
+    let number = |node: &Node| match &node.value {
+        Value::Int(value) => Some(Some(*value as f64)),
+        Value::Float(value) if value.is_finite() => Some(Some(*value)),
+        Value::Str(text) if text == "-" => Some(None),
+        _ => None,
+    };
+    let row = |node: &Node| match &node.value {
+        Value::Array(items) => items.iter().map(number).collect(),
+        _ => None,
+    };
+    rows.iter().map(row).collect()
+}

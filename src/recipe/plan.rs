@@ -1,0 +1,344 @@
+//! From layered TOML to stages in order, keeping every problem.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::stage::keys::{
+    Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
+    suggest,
+};
+use crate::stage::kind::Kind;
+
+use super::claims::{Stages, read_claims, read_tables};
+use super::load::Recipe;
+use super::{Claim, DEFAULT_PROFILE, Plan, PlannedStage, Request, Table, resolved, set};
+
+/// What a recipe comes to under one profile.
+pub(super) struct Resolved {
+    title: String,
+    about: String,
+    paper: String,
+    profile: String,
+    seeds: Vec<u64>,
+    outputs: Vec<String>,
+    stages: Vec<PlannedStage>,
+    claims: Vec<Claim>,
+    tables: Vec<Table>,
+    pub problems: Vec<Problem>,
+    /// The stages that the outputs lead to.
+    reached: BTreeSet<String>,
+    /// Some output, kind or reference was not understood, so `reached` may be short.
+    lost: bool,
+}
+
+impl Resolved {
+    /// The plan; call it when there are no problems.
+    pub fn into_plan(self, name: String, request: &Request<'_>) -> Plan {
+        let mut plan = Plan {
+            name,
+            title: self.title,
+            about: self.about,
+            paper: self.paper,
+            profile: self.profile,
+            backend: request.backend.to_string(),
+            seeds: self.seeds,
+            outputs: self.outputs,
+            stages: self.stages,
+            claims: self.claims,
+            tables: self.tables,
+            resolved_toml: String::new(),
+        };
+        plan.resolved_toml = resolved::to_toml(&plan);
+        plan
+    }
+}
+
+/// Reads everything that one profile's outputs lead to.
+pub(super) fn resolve(
+    recipe: &Recipe,
+    profile: Option<&str>,
+    sets: &[String],
+    request: &Request<'_>,
+) -> Resolved {
+    let mut problems = Vec::new();
+    let mut root = recipe.layered(profile);
+    let touched = set::apply(&mut root, sets, &mut problems);
+    let empty = Keyed::default();
+    let stage_node = root.as_table().and_then(|table| table.get("stage"));
+    let declared = stage_node.and_then(Node::as_table).unwrap_or(&empty);
+    if let Some(node) = stage_node.filter(|node| node.as_table().is_none()) {
+        let message = format!("expected tables [stage.NAME], found {}", node.show());
+        problems.push(Problem::new(node.origin.clone(), "stage", message));
+    }
+    let scope = Scope {
+        stages: declared
+            .0
+            .iter()
+            .map(|(name, node)| (name.clone(), offer(node, request.kinds)))
+            .collect(),
+        data: request.data.map(Into::into),
+    };
+
+    let mut found = Reading::default();
+    let mut keys = Keys::new(&scope, &root, &[], &mut found);
+    let title = keys.string("title", None);
+    let about = keys.string("about", "");
+    let paper = keys.string("paper", "");
+    let seeds = read_seeds(&mut keys);
+    let (outputs, mut lost) = read_outputs(&mut keys, declared);
+    let mut walk = Walk {
+        scope: &scope,
+        declared,
+        kinds: request.kinds,
+        read: BTreeMap::new(),
+        order: Vec::new(),
+        problems: Vec::new(),
+        lost: false,
+    };
+    for output in &outputs {
+        walk.visit(output, &mut Vec::new());
+    }
+    walk.check_seeds();
+    let Walk {
+        mut read,
+        order,
+        problems: stage_problems,
+        lost: lost_on_the_way,
+        ..
+    } = walk;
+    lost |= lost_on_the_way;
+    let reached: BTreeSet<String> = read.keys().cloned().collect();
+    for (stage, origin) in touched {
+        if !lost && !reached.contains(&stage) {
+            let message = "this stage is not in the plan, so the setting would do nothing";
+            problems.push(Problem::new(origin, format!("stage.{stage}"), message));
+        }
+    }
+    let names = Stages {
+        declared: declared.names(),
+        reached: &reached,
+    };
+    let claims = read_claims(&mut keys, &names);
+    let tables = read_tables(&mut keys, &names);
+    keys.raw("stage");
+    drop(keys);
+    problems.append(&mut found.problems);
+    problems.extend(stage_problems);
+    let stages = order
+        .iter()
+        .filter_map(|name| read.remove(name).flatten())
+        .collect();
+    let profile = profile.unwrap_or(DEFAULT_PROFILE).to_string();
+    Resolved {
+        title,
+        about,
+        paper,
+        profile,
+        seeds,
+        outputs,
+        stages,
+        claims,
+        tables,
+        problems,
+        reached,
+        lost,
+    }
+}
+
+/// What references to a stage may count on, if its kind is known.
+fn offer(node: &Node, kinds: &[Kind]) -> Option<Offer> {
+    let name = node.as_table()?.get("kind")?.as_str()?;
+    let kind = kinds.iter().find(|kind| kind.name == name)?;
+    Some(Offer {
+        kind: kind.name,
+        produces: kind.produces,
+    })
+}
+
+fn read_seeds(keys: &mut Keys<'_>) -> Vec<u64> {
+    let seeds = keys.ints("seeds", None, 0..);
+    if seeds.is_empty()
+        && matches!(keys.raw("seeds"), Some(Node { value: Value::Array(items), .. }) if items.is_empty())
+    {
+        keys.problem("seeds", "expected at least one seed, found none");
+    }
+    let mut unique = BTreeSet::new();
+    if let Some(twice) = seeds.iter().find(|seed| !unique.insert(**seed)) {
+        keys.problem("seeds", format!("seed {twice} is given twice"));
+    }
+    seeds.into_iter().map(i64::unsigned_abs).collect()
+}
+
+/// The outputs that name stages, and whether some did not.
+fn read_outputs(keys: &mut Keys<'_>, declared: &Keyed) -> (Vec<String>, bool) {
+    let mut outputs = keys.strings("outputs", None);
+    let stages = declared.names();
+    let mut lost = outputs.is_empty();
+    if lost
+        && matches!(keys.raw("outputs"), Some(Node { value: Value::Array(items), .. }) if items.is_empty())
+    {
+        keys.problem("outputs", "expected at least one stage, found none");
+    }
+    let mut seen = BTreeSet::new();
+    outputs.retain(|output| {
+        if !declared.names().contains(&output.as_str()) {
+            lost = true;
+            keys.problem(
+                "outputs",
+                format!(
+                    "unknown stage {output}{}",
+                    suggest(output, "stages", &stages)
+                ),
+            );
+            return false;
+        }
+        seen.insert(output.clone())
+    });
+    (outputs, lost)
+}
+
+/// The walk from the outputs along references, depth first.
+struct Walk<'a> {
+    scope: &'a Scope,
+    declared: &'a Keyed,
+    kinds: &'a [Kind],
+    /// Stages met; `None` where the kind is not known.
+    read: BTreeMap<String, Option<PlannedStage>>,
+    /// Stages after all that they refer to.
+    order: Vec<String>,
+    problems: Vec<Problem>,
+    lost: bool,
+}
+
+impl Walk<'_> {
+    /// Visits a stage; `trail` holds the stages that led to it.
+    fn visit(&mut self, name: &str, trail: &mut Vec<String>) {
+        if self.read.contains_key(name) {
+            return;
+        }
+        let Some(node) = self.declared.get(name) else {
+            return;
+        };
+        let stage = self.read_stage(name, node);
+        let refs: Vec<Link<StageRef>> = stage
+            .as_ref()
+            .map_or_else(Vec::new, |stage| stage.refs.clone());
+        self.read.insert(name.into(), stage);
+        trail.push(name.into());
+        for link in refs {
+            if let Some(start) = trail.iter().position(|stage| *stage == link.to.name) {
+                let mut cycle = trail[start..].to_vec();
+                cycle.push(link.to.name);
+                let key = format!("stage.{name}.{}", link.key.join("."));
+                let message = format!("a cycle: {}", cycle.join(" refers to "));
+                self.problems.push(Problem::new(link.origin, key, message));
+            } else {
+                self.visit(&link.to.name, trail);
+            }
+        }
+        trail.pop();
+        self.order.push(name.into());
+    }
+
+    fn read_stage(&mut self, name: &str, node: &Node) -> Option<PlannedStage> {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        if !name.chars().all(plain) {
+            let message = "a stage's name may hold letters, digits, - and _ only";
+            self.problems.push(Problem::new(
+                node.origin.clone(),
+                format!("stage.{name}"),
+                message,
+            ));
+        }
+        let mut found = Reading::default();
+        let mut keys = Keys::new(self.scope, node, &["stage", name], &mut found);
+        let kind_name = keys.string("kind", None);
+        let per_seed = keys.bool("per_seed", true);
+        let kind = self.kinds.iter().find(|kind| kind.name == kind_name);
+        let stage = kind.map(|kind| (kind.read)(&mut keys));
+        if kind.is_none() {
+            keys.ignore_rest();
+            if !kind_name.is_empty() {
+                let known: Vec<&str> = self.kinds.iter().map(|kind| kind.name).collect();
+                keys.problem(
+                    "kind",
+                    format!(
+                        "unknown kind {kind_name}{}",
+                        suggest(&kind_name, "kinds", &known)
+                    ),
+                );
+            }
+        }
+        drop(keys);
+        self.lost |= kind.is_none() || found.lost_refs;
+        self.problems.append(&mut found.problems);
+        let mut settings = found.settings;
+        settings.shift_remove("kind");
+        settings.shift_remove("per_seed");
+        let (kind, stage) = kind.zip(stage)?;
+        Some(PlannedStage {
+            name: name.into(),
+            kind: kind.name,
+            version: kind.version,
+            produces: kind.produces,
+            uses_backend: kind.uses_backend,
+            per_seed,
+            settings: settings.into(),
+            refs: found.refs,
+            paths: found.paths,
+            stage,
+        })
+    }
+
+    /// A stage that runs once cannot build on one that runs once per seed.
+    fn check_seeds(&mut self) {
+        let per_seed = |name: &str| {
+            self.read
+                .get(name)
+                .and_then(Option::as_ref)
+                .is_some_and(|stage| stage.per_seed)
+        };
+        let mut problems = Vec::new();
+        for stage in self.read.values().flatten().filter(|stage| !stage.per_seed) {
+            for link in stage.refs.iter().filter(|link| per_seed(&link.to.name)) {
+                let key = format!("stage.{}.{}", stage.name, link.key.join("."));
+                let message = format!(
+                    "{} runs once for all seeds (per_seed = false) but @{} runs once per seed; give both the same per_seed",
+                    stage.name, link.to.name
+                );
+                problems.push(Problem::new(link.origin.clone(), key, message));
+            }
+        }
+        self.problems.append(&mut problems);
+    }
+}
+
+/// Stages of the recipe's own file that no profile leads to: most likely a slip.
+///
+/// Stages that come from an extended recipe may go unused.
+pub(super) fn unreached(recipe: &Recipe, request: &Request<'_>) -> Vec<Problem> {
+    let mut reached = BTreeSet::new();
+    let mut declared: Vec<(String, Origin)> = Vec::new();
+    for profile in recipe.profiles_or_none() {
+        let resolved = resolve(recipe, profile, &[], request);
+        if resolved.lost {
+            return Vec::new();
+        }
+        reached.extend(resolved.reached);
+        let root = recipe.layered(profile);
+        let stages = root
+            .as_table()
+            .and_then(|table| table.get("stage"))
+            .and_then(Node::as_table);
+        for (name, node) in stages.into_iter().flat_map(|table| &table.0) {
+            declared.push((name.clone(), node.origin.clone()));
+        }
+    }
+    let mut problems = Vec::new();
+    for (name, origin) in declared {
+        if origin.is_in(&recipe.file) && reached.insert(name.clone()) {
+            let message = "no profile's outputs lead to this stage; add it to outputs or remove it";
+            problems.push(Problem::new(origin, format!("stage.{name}"), message));
+        }
+    }
+    problems
+}

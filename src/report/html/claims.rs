@@ -1,0 +1,114 @@
+//! The claims: statement, verdict, interval, and the interval drawn.
+
+use maud::{Markup, html};
+
+use super::super::format;
+use super::super::summary::ClaimResult;
+
+pub fn section(claims: &[ClaimResult]) -> Markup {
+    let measured = claims.iter().filter(|c| c.measured.is_some()).count();
+    let held = claims.iter().filter(|c| c.holds).count();
+    html! {
+        @if !claims.is_empty() {
+            section {
+                h2 { "Claims" }
+                p.lead {
+                    (held) " of " (measured) " measured " (plural(measured)) " " (hold(held)) "."
+                    @if measured < claims.len() { " " (claims.len() - measured) " not measured." }
+                    @if claims.iter().any(|c| c.ci95.is_some()) {
+                        " The bar is the 95% interval of the difference, the solid line zero, the \
+                         dashed line what the claim asks for, and each tick a seed."
+                    }
+                }
+                @for claim in claims { (article(claim)) }
+            }
+        }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "claim" } else { "claims" }
+}
+
+fn hold(count: usize) -> &'static str {
+    if count == 1 { "holds" } else { "hold" }
+}
+
+fn article(claim: &ClaimResult) -> Markup {
+    html! {
+        article.claim id=(claim.id) {
+            p.statement { (claim.statement) }
+            p.verdict { (claim.verdict()) }
+            div.evidence {
+                @if let Some(measured) = claim.measured {
+                    p.measured {
+                        strong { (format::difference(measured, claim.unit)) }
+                        @if let Some(ci95) = claim.ci95 {
+                            " " span.interval { (format::interval(ci95, claim.unit)) }
+                        }
+                    }
+                    @if let Some(ci95) = claim.ci95 { (drawing(claim, measured, ci95)) }
+                }
+                dl.detail {
+                    @if claim.measured.is_some() {
+                        dt { "Needed" } dd { (needed(claim)) }
+                    }
+                    @if claim.per_seed.len() > 1 {
+                        dt { "Each seed" }
+                        dd {
+                            @for (index, seed) in claim.per_seed.iter().enumerate() {
+                                @if index > 0 { ", " }
+                                (format::value(*seed, claim.unit))
+                            }
+                        }
+                    }
+                    @if !claim.paper.is_empty() { dt { "Paper" } dd { (claim.paper) } }
+                }
+            }
+        }
+    }
+}
+
+/// What it takes for the claim to hold.
+pub fn needed(claim: &ClaimResult) -> String {
+    let direction = if claim.lower { "below" } else { "above" };
+    let side = format!("interval {direction} zero");
+    if claim.by > 0.0 {
+        let by = if claim.lower { -claim.by } else { claim.by };
+        let by = format::difference(by, claim.unit);
+        format!(
+            "{by} or {}, {side}",
+            if claim.lower { "less" } else { "more" }
+        )
+    } else {
+        side
+    }
+}
+
+/// The interval as a bar over a zero line, seeds as ticks. What it shows is also in the text.
+fn drawing(claim: &ClaimResult, measured: f64, [low, high]: [f64; 2]) -> Markup {
+    let threshold = if claim.lower { -claim.by } else { claim.by };
+    let shown = claim.per_seed.iter().copied();
+    let values = || shown.clone().chain([measured, low, high, threshold, 0.0]);
+    if values().any(|v| !v.is_finite()) {
+        return html! {};
+    }
+    let least = values().fold(0.0, f64::min);
+    let most = values().fold(0.0, f64::max);
+    let width = if most > least { most - least } else { 1.0 };
+    let x = |v: f64| format!("{:.1}", 12.0 + 296.0 * (v - least) / width);
+    html! {
+        svg.whisker viewBox="0 0 320 34" aria-hidden="true" {
+            line.axis x1="4" x2="316" y1="17" y2="17" {}
+            line.zero x1=(x(0.0)) x2=(x(0.0)) y1="3" y2="31" {}
+            @if claim.by > 0.0 {
+                line.needed x1=(x(threshold)) x2=(x(threshold)) y1="6" y2="28" {}
+            }
+            line.bar x1=(x(low)) x2=(x(high)) y1="17" y2="17" {}
+            @for seed in shown.clone() {
+                line.seed x1=(x(seed)) x2=(x(seed)) y1="11" y2="23" {}
+            }
+            circle.dot cx=(x(measured)) cy="17" r="5" {}
+        }
+    }
+}

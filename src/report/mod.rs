@@ -1,0 +1,93 @@
+//! What a run leaves for its reader: `summary.json`, `report.md`, `report.html`, and the table
+//! that ends it on the terminal. All four show one [`RunSummary`].
+
+mod format;
+mod html;
+mod machine;
+mod markdown;
+mod plot;
+mod summary;
+mod terminal;
+
+#[cfg(test)]
+mod fixture;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::store;
+
+pub use html::render as html;
+pub use markdown::render as markdown;
+pub use summary::{
+    Cell, ClaimResult, Column, Curve, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
+    Series, StageSummary, Table, Unit, Utterance,
+};
+pub use terminal::render as terminal;
+
+/// The files of a written report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub summary: PathBuf,
+    pub markdown: PathBuf,
+    pub html: PathBuf,
+}
+
+/// Writes the three files into `dir`, each atomically.
+///
+/// Curves are thinned first: `metrics.jsonl` keeps every step, a report needs only their shape.
+pub fn write(dir: &Path, run: &RunSummary) -> Result<Written> {
+    let mut run = run.clone();
+    for series in run.curves.iter_mut().flat_map(|curve| &mut curve.series) {
+        series.points = plot::thin(&series.points);
+    }
+    let written = Written {
+        summary: dir.join("summary.json"),
+        markdown: dir.join("report.md"),
+        html: dir.join("report.html"),
+    };
+    store::write_json(&written.summary, &run)?;
+    store::write_atomic(&written.markdown, markdown(&run).as_bytes())?;
+    store::write_atomic(&written.html, html(&run).as_bytes())?;
+    Ok(written)
+}
+
+/// Reads back `dir/summary.json`.
+///
+/// # Errors
+/// When the file is missing or is not a summary; the message names the file.
+pub fn read(dir: &Path) -> Result<RunSummary> {
+    store::read_json(&dir.join("summary.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_has_the_agreed_shape_and_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = fixture::example();
+        run.curves[0].series[0].points = (0..10_000).map(|i| (f64::from(i), 1.0)).collect();
+        let written = write(dir.path(), &run).unwrap();
+        let json: serde_json::Value = store::read_json(&written.summary).unwrap();
+        for key in ["recipe", "profile", "backend"] {
+            assert!(json[key].is_string(), "{key}");
+        }
+        assert!(json["seeds"].is_array() && json["stages"].is_array());
+        assert!(json["metrics"]["rank-dpo.hits"]["mean"].is_f64());
+        let claim = json["claims"][0].as_object().unwrap();
+        for key in ["id", "statement", "paper", "measured", "ci95", "holds"] {
+            assert!(claim.contains_key(key), "{key}");
+        }
+
+        let read = read(dir.path()).unwrap();
+        assert!(read.curves[0].series[0].points.len() <= 401);
+        // A metric that is not a number survives the way through JSON, which has no NaN.
+        assert!(read.metrics["perplexity-weak.perplexity"].mean.is_nan());
+        assert_eq!(read.claims, run.claims);
+        assert_eq!(read.samples, run.samples);
+        assert!(written.html.is_file() && written.markdown.is_file());
+    }
+}

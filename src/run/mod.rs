@@ -1,0 +1,218 @@
+//! The execution of a plan: which stages are due, in what order, and what becomes of them.
+
+mod dry;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::recipe::{Plan, PlannedStage, identity};
+use crate::report::{self, RunSummary, Written};
+use crate::stage::kind::{Context, Produces};
+use crate::store::{Begun, Hash, Manifest, Stop, Store, write_atomic};
+
+pub use dry::dry_run;
+
+/// One stage of the plan for one seed.
+pub struct Task<'a> {
+    pub stage: &'a PlannedStage,
+    /// None where the stage runs once for all seeds.
+    pub seed: Option<u64>,
+    pub hash: Hash,
+    /// The inputs' identities by stage name.
+    inputs: BTreeMap<String, Hash>,
+}
+
+impl Task<'_> {
+    /// What progress lines call it.
+    pub fn label(&self) -> String {
+        match self.seed {
+            Some(seed) => format!("{} seed {seed}", self.stage.name),
+            None => self.stage.name.clone(),
+        }
+    }
+}
+
+/// A task that is done.
+pub struct Done {
+    pub artifact: PathBuf,
+    pub manifest: Manifest,
+    /// Whether it was finished before this run began.
+    pub reused: bool,
+}
+
+/// Where a run's files go.
+pub struct Places {
+    /// The run's own folder: resolved recipe, metrics, reports.
+    pub out: PathBuf,
+    pub store: Store,
+}
+
+/// All tasks in the order in which they run: shared stages first, then seed by seed.
+///
+/// # Errors
+/// When a file that a setting names cannot be read.
+pub fn tasks(plan: &Plan) -> Result<Vec<Task<'_>>> {
+    let mut tasks = Vec::new();
+    let mut shared: BTreeMap<String, Hash> = BTreeMap::new();
+    // A shared stage refers to shared stages only, so one pass in plan order settles them.
+    for stage in plan.stages.iter().filter(|stage| !stage.per_seed) {
+        let task = task(plan, stage, None, &shared)?;
+        shared.insert(stage.name.clone(), task.hash.clone());
+        tasks.push(task);
+    }
+    for &seed in &plan.seeds {
+        let mut known = shared.clone();
+        for stage in plan.stages.iter().filter(|stage| stage.per_seed) {
+            let task = task(plan, stage, Some(seed), &known)?;
+            known.insert(stage.name.clone(), task.hash.clone());
+            tasks.push(task);
+        }
+    }
+    Ok(tasks)
+}
+
+fn task<'a>(
+    plan: &Plan,
+    stage: &'a PlannedStage,
+    seed: Option<u64>,
+    known: &BTreeMap<String, Hash>,
+) -> Result<Task<'a>> {
+    let inputs = stage
+        .inputs()
+        .into_iter()
+        .map(|name| (name.to_owned(), known[name].clone()))
+        .collect();
+    Ok(Task {
+        stage,
+        seed,
+        hash: identity(stage, seed.unwrap_or(0), &plan.backend, &inputs)?,
+        inputs,
+    })
+}
+
+/// Runs what is due, then writes the report.
+///
+/// # Errors
+/// The first stage that fails, [`Stopped`](crate::store::Stopped) on Ctrl-C among them; what was
+/// finished stays and is not run again.
+pub fn execute(plan: &Plan, places: &Places, stop: &Stop) -> Result<(RunSummary, Written)> {
+    let started = Instant::now();
+    let out = &places.out;
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    write_atomic(&out.join("recipe.toml"), plan.resolved_toml.as_bytes())?;
+    let tasks = tasks(plan)?;
+    let mut done: Vec<Done> = Vec::new();
+    for task in &tasks {
+        stop.check()?;
+        let finished = run_task(plan, task, &tasks, places, stop)
+            .with_context(|| format!("stage {}", task.label()))?;
+        done.push(finished);
+    }
+    let finished: Vec<(&Task<'_>, &Done)> = tasks.iter().zip(&done).collect();
+    let mut run = summary::summarise(plan, &finished)?;
+    run.wall_seconds = started.elapsed().as_secs_f64();
+    write_outputs(plan, &finished, out)?;
+    let written = report::write(out, &run)?;
+    Ok((run, written))
+}
+
+fn run_task(
+    plan: &Plan,
+    task: &Task<'_>,
+    all: &[Task<'_>],
+    places: &Places,
+    stop: &Stop,
+) -> Result<Done> {
+    let (stage, store) = (task.stage, &places.store);
+    let work = match store.begin(stage.kind, &task.hash, stop)? {
+        Begun::Finished(artifact) => {
+            return Ok(Done {
+                manifest: Manifest::read(&artifact)?,
+                artifact,
+                reused: true,
+            });
+        }
+        Begun::Work(work) => work,
+    };
+    let started = Instant::now();
+    let inputs = task
+        .inputs
+        .iter()
+        .map(|(name, hash)| {
+            let kind = all
+                .iter()
+                .find(|other| other.stage.name == *name)
+                .map_or("", |other| other.stage.kind);
+            (name.clone(), store.path(kind, hash))
+        })
+        .collect();
+    stage.stage.run(&Context {
+        dir: work.dir().to_owned(),
+        seed: task.seed.unwrap_or(0),
+        backend: plan.backend.clone(),
+        inputs,
+        label: task.label(),
+        stop: stop.clone(),
+        store: store.clone(),
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let manifest = Manifest {
+        kind: stage.kind.to_owned(),
+        name: stage.name.clone(),
+        hash: task.hash.clone(),
+        inputs: task.inputs.clone(),
+        settings: stage.settings.clone(),
+        backend: plan.backend.clone(),
+        seconds,
+        created: Manifest::now(),
+    };
+    let artifact = work.finish(&manifest)?;
+    eprintln!("{:24} done in {seconds:.1} s", task.label());
+    Ok(Done {
+        artifact,
+        manifest,
+        reused: false,
+    })
+}
+
+/// Puts the run's step metrics, and its model where it makes exactly one for its user, beside the
+/// report.
+fn write_outputs(plan: &Plan, finished: &[(&Task<'_>, &Done)], out: &Path) -> Result<()> {
+    let mut lines = Vec::new();
+    for (task, done) in finished {
+        for mut line in crate::store::read_metrics(&done.artifact.join("metrics.jsonl"))? {
+            line.insert("stage".into(), task.stage.name.clone().into());
+            if let Some(seed) = task.seed {
+                line.insert("seed".into(), seed.into());
+            }
+            serde_json::to_writer(&mut lines, &line)?;
+            lines.push(b'\n');
+        }
+    }
+    write_atomic(&out.join("metrics.jsonl"), &lines)?;
+    let mut models = finished.iter().filter(|(task, _)| {
+        task.stage.produces == Produces::Model && plan.outputs.contains(&task.stage.name)
+    });
+    if let (Some((_, done)), None) = (models.next(), models.next()) {
+        let (from, to) = (done.artifact.join("model"), out.join("model"));
+        if to.exists() {
+            fs::remove_dir_all(&to).with_context(|| format!("cannot replace {}", to.display()))?;
+        }
+        fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+        for entry in fs::read_dir(&from)? {
+            let entry = entry?;
+            let target = to.join(entry.file_name());
+            // A hard link costs no space; across file systems there is only the copy.
+            if fs::hard_link(entry.path(), &target).is_err() {
+                fs::copy(entry.path(), &target)
+                    .with_context(|| format!("cannot write {}", target.display()))?;
+            }
+        }
+    }
+    Ok(())
+}

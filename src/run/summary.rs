@@ -1,0 +1,290 @@
+//! From finished artifacts to a report: numbers over seeds, claims, tables, curves and samples.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
+
+use super::{Done, Task};
+use crate::eval::{mean_interval, paired_difference};
+use crate::recipe::{self, Plan};
+use crate::report::{
+    Cell, ClaimResult, Column, Curve, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
+    Series, StageSummary, Table, Unit, Utterance,
+};
+use crate::stage::Measures;
+use crate::stage::kind::Produces;
+use crate::stage::replies::{REPLIES_FILE, SampledReply};
+use crate::store::{read_jsonl, read_metrics};
+use crate::world::persona::oracle::Relation;
+
+const RESAMPLES: usize = 2000;
+const SAMPLES: usize = 6;
+
+/// Each stage's measures, seed by seed.
+type ByStage = BTreeMap<String, Vec<Measures>>;
+
+/// Gathers a run's summary; `wall_seconds` is left to the caller.
+pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> Result<RunSummary> {
+    let mut measures = ByStage::new();
+    let mut stages = Vec::new();
+    let mut parameters = None;
+    for (task, done) in finished {
+        let found = Measures::read(&done.artifact)?;
+        if let Some(&count) = found.numbers.get("parameters") {
+            parameters = Some(parameters.unwrap_or(0).max(count as u64));
+        }
+        stages.push(StageSummary {
+            name: task.stage.name.clone(),
+            kind: task.stage.kind.to_owned(),
+            seed: task.seed,
+            hash: task.hash.to_string(),
+            seconds: done.manifest.seconds,
+            reused: done.reused,
+            artifact: done.artifact.display().to_string(),
+            notes: found.notes.clone(),
+        });
+        measures
+            .entry(task.stage.name.clone())
+            .or_default()
+            .push(found);
+    }
+    let metrics = metrics(&measures)?;
+    Ok(RunSummary {
+        recipe: plan.name.clone(),
+        profile: plan.profile.clone(),
+        backend: plan.backend.clone(),
+        seeds: plan.seeds.clone(),
+        title: plan.title.clone(),
+        paper: plan.paper.clone(),
+        about: plan.about.clone(),
+        claims: plan
+            .claims
+            .iter()
+            .map(|claim| self::claim(claim, &measures, &metrics))
+            .collect::<Result<_>>()?,
+        tables: plan
+            .tables
+            .iter()
+            .map(|table| self::table(table, &metrics))
+            .collect(),
+        curves: curves(finished)?,
+        samples: samples(finished)?,
+        machine: Machine::this(),
+        parameters,
+        costs: costs(&measures, plan),
+        stages,
+        metrics,
+        ..RunSummary::default()
+    })
+}
+
+/// Numbers that are shares of items.
+fn unit(measures: &[Measures], name: &str) -> Unit {
+    let of_items = measures.iter().any(|m| m.items.contains_key(name));
+    if of_items { Unit::Share } else { Unit::Plain }
+}
+
+fn metrics(measures: &ByStage) -> Result<BTreeMap<String, MetricSummary>> {
+    let mut metrics = BTreeMap::new();
+    for (stage, runs) in measures {
+        let names: std::collections::BTreeSet<&String> =
+            runs.iter().flat_map(|run| run.numbers.keys()).collect();
+        for name in names {
+            let unit = unit(runs, name);
+            let summary = match items(runs, name) {
+                Some(items) => MetricSummary::of_interval(
+                    &mean_interval(&items, RESAMPLES, 0).with_context(|| format!("{stage}.{name}"))?,
+                    unit,
+                ),
+                None => MetricSummary::of_seeds(
+                    runs.iter()
+                        .filter_map(|run| run.numbers.get(name).copied())
+                        .collect(),
+                    unit,
+                ),
+            };
+            metrics.insert(format!("{stage}.{name}"), summary);
+        }
+    }
+    Ok(metrics)
+}
+
+/// The values of every item, seed by seed, if every seed has them.
+fn items(runs: &[Measures], name: &str) -> Option<Vec<Vec<f64>>> {
+    let items: Option<Vec<Vec<f64>>> = runs
+        .iter()
+        .map(|run| run.items.get(name).cloned())
+        .collect();
+    items.filter(|items| items.iter().all(|values| !values.is_empty()))
+}
+
+fn claim(
+    claim: &recipe::Claim,
+    measures: &ByStage,
+    metrics: &BTreeMap<String, MetricSummary>,
+) -> Result<ClaimResult> {
+    let result = ClaimResult::unmeasured(&claim.id, &claim.statement, &claim.paper);
+    let find = |metric: &recipe::Metric| -> Option<Vec<Vec<f64>>> {
+        let runs = measures.get(&metric.stage)?;
+        items(runs, &metric.metric)
+    };
+    let name = format!("{}.{}", claim.better.stage, claim.better.metric);
+    let unit = metrics.get(&name).map_or(Unit::Plain, |metric| metric.unit);
+    let (Some(mut better), Some(mut than)) = (find(&claim.better), find(&claim.than)) else {
+        return Ok(result);
+    };
+    // A model that is shared by all seeds stands against each of them.
+    let seeds = better.len().max(than.len());
+    for side in [&mut better, &mut than] {
+        if side.len() == 1 {
+            *side = vec![side[0].clone(); seeds];
+        }
+    }
+    let difference = paired_difference(&better, &than, RESAMPLES, 0)
+        .with_context(|| format!("claim {}", claim.id))?;
+    Ok(result.judged(&difference, claim.by, claim.lower, unit))
+}
+
+fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Table {
+    let key = |row: &recipe::Row, column: &recipe::Column| format!("{}.{}", row.stage, column.metric);
+    Table {
+        title: table.title.clone(),
+        columns: table
+            .columns
+            .iter()
+            .map(|column| Column {
+                name: column.name.clone(),
+                unit: table
+                    .rows
+                    .iter()
+                    .find_map(|row| metrics.get(&key(row, column)))
+                    .map_or(Unit::Plain, |metric| metric.unit),
+            })
+            .collect(),
+        rows: table
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| Row {
+                name: row.name.clone(),
+                cells: table
+                    .columns
+                    .iter()
+                    .map(|column| metrics.get(&key(row, column)).map(Cell::from))
+                    .collect(),
+                paper: table.paper.get(index).cloned().unwrap_or_default(),
+            })
+            .collect(),
+        ..Table::default()
+    }
+}
+
+/// Training curves: one chart of losses and one of margins for each kind of training.
+fn curves(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<Curve>> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for (task, done) in finished {
+        if task.stage.produces != Produces::Model {
+            continue;
+        }
+        let lines = read_metrics(&done.artifact.join("metrics.jsonl"))?;
+        for (metric, what) in [
+            ("loss", "loss"),
+            ("eval_loss", "validation loss"),
+            ("rewards/margins", "reward margin"),
+            ("rewards/accuracies", "reward accuracy"),
+        ] {
+            let points = points(&lines, metric);
+            if points.is_empty() {
+                continue;
+            }
+            let title = format!("{}: {what}", task.stage.name);
+            let series = Series {
+                name: task.seed.map_or("all seeds".into(), |seed| format!("seed {seed}")),
+                points,
+            };
+            match curves.iter_mut().find(|curve| curve.title == title) {
+                Some(curve) => curve.series.push(series),
+                None => curves.push(Curve {
+                    title,
+                    x_label: "step".into(),
+                    y_label: what.into(),
+                    series: vec![series],
+                }),
+            }
+        }
+    }
+    Ok(curves)
+}
+
+fn points(lines: &[Map<String, Value>], metric: &str) -> Vec<(f64, f64)> {
+    lines
+        .iter()
+        .filter_map(|line| Some((line.get("step")?.as_f64()?, line.get(metric)?.as_f64()?)))
+        .collect()
+}
+
+/// The first seed's replies of every model, side by side.
+fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
+    let mut blocks: Vec<SampleBlock> = Vec::new();
+    let first = finished.iter().find_map(|(task, _)| task.seed);
+    for (task, done) in finished {
+        let path = done.artifact.join(REPLIES_FILE);
+        if !path.exists() || (task.seed.is_some() && task.seed != first) {
+            continue;
+        }
+        let rows: Vec<SampledReply> = read_jsonl(&path)?;
+        for (index, row) in rows.into_iter().take(SAMPLES).enumerate() {
+            if blocks.len() <= index {
+                blocks.push(SampleBlock {
+                    persona: row.persona.clone(),
+                    history: row
+                        .history
+                        .iter()
+                        .map(|turn| Utterance {
+                            speaker: format!("{:?}", turn.speaker),
+                            text: turn.text.clone(),
+                        })
+                        .collect(),
+                    replies: vec![Reply {
+                        model: "reference".into(),
+                        text: row.reference.clone(),
+                        verdict: None,
+                    }],
+                });
+            }
+            blocks[index].replies.push(Reply {
+                model: task.stage.name.clone(),
+                text: row.reply,
+                verdict: row.verdict.map(|verdict| {
+                    let relation = match verdict.relation {
+                        Relation::Grounded => "grounded",
+                        Relation::Contradicting => "contradicting",
+                        Relation::Neither => "neither",
+                    };
+                    let form = if verdict.well_formed { "" } else { ", ill-formed" };
+                    format!("{relation}{form}")
+                }),
+            });
+        }
+    }
+    Ok(blocks)
+}
+
+/// How much computation prefix sharing saved in each training stage.
+fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
+    let order = plan.stages.iter().filter_map(|stage| {
+        let runs = measures.get(&stage.name)?;
+        let total = |name: &str| runs.iter().filter_map(|run| run.numbers.get(name)).sum::<f64>();
+        let (computed, unshared) = (total("computed_tokens"), total("unshared_tokens"));
+        (computed > 0.0).then(|| {
+            format!(
+                "{}: {computed:.0} tokens computed where sequences one by one have {unshared:.0} \
+                 ({:.1} times as many)",
+                stage.name,
+                unshared / computed
+            )
+        })
+    });
+    order.collect()
+}

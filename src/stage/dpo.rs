@@ -1,0 +1,189 @@
+//! `dpo`: direct preference optimization from the model that is also the reference.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use burn::module::AutodiffModule;
+use burn::tensor::backend::AutodiffBackend;
+use serde_json::json;
+
+use crate::backend::{self, Work};
+use crate::data::Tokenizer;
+use crate::objective::{Objective, dpo::Dpo};
+use crate::stage::corpus::{self, Encoding, LossOn, Split};
+use crate::stage::fit::{Defaults, Fit};
+use crate::stage::folder::{self, model_dir};
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::stage::rows::{RowsSettings, read_examples};
+use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, read_json, write_json};
+use crate::train::{Dataset, Keep, branch_logps};
+
+pub const KIND: Kind = Kind {
+    name: "dpo",
+    about: "direct preference optimization on chosen and rejected completions",
+    produces: Produces::Model,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct DpoStage {
+    fit: Fit,
+    data: StageRef,
+    objective: Objective,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let defaults = Defaults {
+        // TRL's DPOConfig.
+        learning_rate: 1e-6,
+        best: "accuracy",
+        choices: &[
+            ("accuracy", Keep::HighestAccuracy),
+            ("loss", Keep::LowestLoss),
+            ("none", Keep::Last),
+        ],
+    };
+    let fit = Fit::read(keys, &defaults);
+    let data = keys.stage("data", &[Produces::Pairs]);
+    keys.choice("loss_type", "sigmoid", &["sigmoid"]);
+    let objective = Objective::Dpo(Dpo {
+        beta: keys.float("beta", 0.1, f64::MIN_POSITIVE..),
+        label_smoothing: keys.float("label_smoothing", 0.0, 0.0..0.5),
+    });
+    Box::new(DpoStage {
+        fit,
+        data,
+        objective,
+    })
+}
+
+impl Stage for DpoStage {
+    fn run(&self, context: &Context) -> Result<()> {
+        self.fit.check_supported()?;
+        let model = context.input(&self.fit.model);
+        let tokenizer = Tokenizer::open(&model_dir(model))?;
+        let data = context.input(&self.data);
+        let rows = RowsSettings::read(data)?;
+        let mut measures = Measures::default();
+        let encoding = Encoding {
+            max_length: self.fit.max_length,
+            loss_on: LossOn::Replies,
+            group: rows.group(),
+            shuffle: rows.shuffle,
+        };
+        let mut tokenise = |split: Split| -> Result<Option<Dataset>> {
+            let examples = read_examples(data, split)?;
+            if examples.is_empty() {
+                return Ok(None);
+            }
+            let what = format!("{} ({})", context.label, split.name());
+            let mut set =
+                corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures)?;
+            self.reference(context, model, data, split, &mut set)?;
+            Ok(Some(set))
+        };
+        let Some(train) = tokenise(Split::Train)? else {
+            bail!("{}: there are no pairs to train on", context.label);
+        };
+        let valid = tokenise(Split::Valid)?;
+        self.fit
+            .run(context, &tokenizer, self.objective, (train, valid), measures)
+    }
+}
+
+impl DpoStage {
+    /// Fills in the reference's log-probs, computed once for each content of model and pairs,
+    /// whatever objective or learning rate then uses them.
+    fn reference(
+        &self,
+        context: &Context,
+        model: &Path,
+        data: &Path,
+        split: Split,
+        set: &mut Dataset,
+    ) -> Result<()> {
+        const KIND: &str = "reference-logps";
+        let settings = json!({
+            "version": 1,
+            "model": Manifest::read(model)?.hash,
+            "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
+            "max_length": self.fit.max_length,
+            "group": set.units,
+            "batch": self.fit.settings.per_device_train_batch_size,
+            "backend": context.backend,
+        });
+        let hash = hash_json(&settings);
+        let dir = match context.store.begin(KIND, &hash, &context.stop)? {
+            Begun::Finished(dir) => dir,
+            Begun::Work(work) => {
+                let started = std::time::Instant::now();
+                let logps = backend::dispatch(
+                    &context.backend,
+                    Reference {
+                        stage: self,
+                        context,
+                        model,
+                        split,
+                        set,
+                    },
+                )??;
+                write_json(&work.dir().join("logps.json"), &logps)?;
+                work.finish(&Manifest {
+                    kind: KIND.into(),
+                    name: context.label.clone(),
+                    hash,
+                    inputs: Default::default(),
+                    settings: json!({"max_length": self.fit.max_length}),
+                    backend: context.backend.clone(),
+                    seconds: started.elapsed().as_secs_f64(),
+                    created: Manifest::now(),
+                })?
+            }
+        };
+        let logps: Vec<Vec<f32>> = read_json(&dir.join("logps.json"))?;
+        for (example, reference) in set.examples.iter_mut().zip(logps) {
+            example.reference = reference;
+        }
+        Ok(())
+    }
+}
+
+struct Reference<'a> {
+    stage: &'a DpoStage,
+    context: &'a Context,
+    model: &'a Path,
+    split: Split,
+    set: &'a Dataset,
+}
+
+impl Work for Reference<'_> {
+    type Output = Result<Vec<Vec<f32>>>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let (model, _) = folder::open::<B>(self.model, device)?;
+        let label = format!("{} reference ({})", self.context.label, self.split.name());
+        let progress = Progress::new(&label, self.set.units.len());
+        let logps = branch_logps(
+            &model.valid(),
+            self.set,
+            &self.stage.objective,
+            self.stage.fit.settings.per_device_train_batch_size,
+            device,
+            |done| {
+                progress.at(done.min(self.set.units.len()));
+                !self.context.stop.requested()
+            },
+        );
+        progress.finish();
+        match logps {
+            Some(logps) => Ok(logps),
+            None => Err(self.context.stop.check().err().map_or_else(
+                || anyhow::anyhow!("scoring ended early"),
+                anyhow::Error::from,
+            )),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What every training stage shares: its settings by TRL's names, and the run from folder to folder.
+
+use anyhow::{Result, bail};
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::backend::{self, Work};
+use crate::data::Tokenizer;
+use crate::model::{Decoder, weights};
+use crate::objective::Objective;
+use crate::stage::folder;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Produces};
+use crate::stage::measures::Measures;
+use crate::train::optimizer::AdamWConfig;
+use crate::train::schedule::Schedule;
+use crate::train::{self, Dataset, Job, Keep, TrainSettings};
+
+/// A training stage's common settings.
+pub struct Fit {
+    pub model: StageRef,
+    pub settings: TrainSettings,
+    pub max_length: usize,
+    bf16: bool,
+    gradient_checkpointing: bool,
+}
+
+/// Defaults that differ between objectives; they are TRL's.
+pub struct Defaults {
+    pub learning_rate: f64,
+    pub best: &'static str,
+    pub choices: &'static [(&'static str, Keep)],
+}
+
+impl Fit {
+    /// Reads the common keys.
+    pub fn read(keys: &mut Keys<'_>, defaults: &Defaults) -> Self {
+        let positive = f64::MIN_POSITIVE..;
+        Self {
+            model: keys.stage("model", &[Produces::Model]),
+            settings: TrainSettings {
+                learning_rate: keys.float("learning_rate", defaults.learning_rate, 0.0..=1.0),
+                lr_scheduler_type: keys.one_of(
+                    "lr_scheduler_type",
+                    "linear",
+                    &[
+                        ("linear", Schedule::Linear),
+                        ("cosine", Schedule::Cosine),
+                        ("constant", Schedule::Constant),
+                    ],
+                ),
+                warmup_ratio: keys.float("warmup_ratio", 0.0, 0.0..=1.0),
+                per_device_train_batch_size: keys.usize("per_device_train_batch_size", 8, 1..),
+                gradient_accumulation_steps: keys.usize("gradient_accumulation_steps", 1, 1..),
+                num_train_epochs: keys.usize("num_train_epochs", 3, 1..),
+                max_steps: keys
+                    .doc("stop after this many steps whatever the epochs; 0: the epochs decide")
+                    .usize("max_steps", 0, 0..),
+                optimizer: AdamWConfig {
+                    adam_beta1: keys.float("adam_beta1", 0.9, 0.0..1.0),
+                    adam_beta2: keys.float("adam_beta2", 0.999, 0.0..1.0),
+                    adam_epsilon: keys.float("adam_epsilon", 1e-8, positive.clone()),
+                    weight_decay: keys.float("weight_decay", 0.0, 0.0..=1.0),
+                    max_grad_norm: keys.float("max_grad_norm", 1.0, positive),
+                },
+                save_steps: keys
+                    .doc("steps between saved states that a killed run goes on from; 0: none")
+                    .usize("save_steps", 500, 0..),
+                eval_steps: keys
+                    .doc("steps between validations; 0: after each epoch")
+                    .usize("eval_steps", 0, 0..),
+                keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
+            },
+            max_length: keys.usize("max_length", 1024, 2..),
+            bf16: keys.bool("bf16", false),
+            gradient_checkpointing: keys.bool("gradient_checkpointing", false),
+        }
+    }
+
+    /// Fails for what is declared but cannot be done, before any work is.
+    pub fn check_supported(&self) -> Result<()> {
+        for (key, on) in [
+            ("bf16", self.bf16),
+            ("gradient_checkpointing", self.gradient_checkpointing),
+        ] {
+            if on {
+                bail!(
+                    "{key} = true is declared, but this version computes in f32 and keeps all \
+                     activations; set {key}=false with --set to run without it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Trains the input model, unless it has been already, and writes the kept weights as a model
+    /// folder beside `metrics.jsonl`.
+    pub fn run(
+        &self,
+        context: &Context,
+        tokenizer: &Tokenizer,
+        objective: Objective,
+        sets: (Dataset, Option<Dataset>),
+        mut measures: Measures,
+    ) -> Result<()> {
+        let work = Train {
+            fit: self,
+            context,
+            tokenizer,
+            objective,
+            sets: &sets,
+            measures: &mut measures,
+        };
+        backend::dispatch(&context.backend, work)??;
+        measures.write(&context.dir)
+    }
+}
+
+struct Train<'a> {
+    fit: &'a Fit,
+    context: &'a Context,
+    tokenizer: &'a Tokenizer,
+    objective: Objective,
+    sets: &'a (Dataset, Option<Dataset>),
+    measures: &'a mut Measures,
+}
+
+impl Work for Train<'_> {
+    type Output = Result<()>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
+        let source = self.context.input(&self.fit.model);
+        let (model, _) = folder::open::<B>(source, device)?;
+        let (train, valid) = self.sets;
+        let sequences = train
+            .examples
+            .iter()
+            .chain(valid.iter().flat_map(|valid| &valid.examples))
+            .flat_map(|example| &example.sequences);
+        let longest = sequences.map(|s| s.tokens.len()).max().unwrap_or(0);
+        if longest > model.config.max_positions {
+            bail!(
+                "{}: an example has {longest} tokens, but the model reads at most {}; lower \
+                 max_length ({})",
+                self.context.label,
+                model.config.max_positions,
+                self.fit.max_length
+            );
+        }
+        let job = Job {
+            label: &self.context.label,
+            settings: &self.fit.settings,
+            objective: self.objective,
+            train,
+            valid: valid.as_ref(),
+            dir: &self.context.dir,
+            seed: self.context.seed,
+            stop: &self.context.stop,
+        };
+        let outcome = train::train(model, &job, device)?;
+        let numbers = &mut self.measures.numbers;
+        numbers.insert("parameters".into(), outcome.parameters as f64);
+        numbers.insert("steps".into(), outcome.steps as f64);
+        numbers.insert("kept_step".into(), outcome.kept_step as f64);
+        if outcome.computed_tokens > 0 {
+            numbers.insert("computed_tokens".into(), outcome.computed_tokens as f64);
+            numbers.insert("unshared_tokens".into(), outcome.unshared_tokens as f64);
+        }
+        if let Some(kept) = outcome
+            .evaluations
+            .iter()
+            .find(|e| e.step == outcome.kept_step)
+        {
+            numbers.insert("eval_loss".into(), kept.loss);
+            numbers.insert("eval_accuracy".into(), kept.accuracy);
+        }
+        let card = format!(
+            "# {}\n\nTrained with Rapport: {} steps, weights of step {} kept, {} parameters, seed {}. \
+             The settings are in `artifact.json` beside this folder.\n",
+            self.context.label,
+            outcome.steps,
+            outcome.kept_step,
+            outcome.parameters,
+            self.context.seed
+        );
+        let like = folder::model_dir(source);
+        let model: Decoder<B::InnerBackend> = outcome.model;
+        folder::write(
+            &self.context.dir,
+            &model.config,
+            weights::export(&model),
+            self.tokenizer,
+            Some(&like),
+            &card,
+        )
+    }
+}

@@ -1,0 +1,61 @@
+//! Model folders in Hugging Face's form: opened for work, and written when work is done.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use burn::tensor::backend::Backend;
+
+use crate::data::Tokenizer;
+use crate::model::hf::{self, DEFAULT_SHARD_LIMIT, Precision};
+use crate::model::weights::{self, Array};
+use crate::model::{Decoder, DecoderConfig};
+use crate::store::write_atomic;
+
+const TEMPLATE: &str = "chat_template.jinja";
+
+/// Where a model stage's Hugging Face folder lies inside its artifact.
+pub fn model_dir(artifact: &Path) -> PathBuf {
+    artifact.join("model")
+}
+
+/// Opens an artifact's model on a device, with its tokenizer.
+pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
+    let dir = model_dir(artifact);
+    let (config, checkpoint) = hf::open(&dir)?;
+    let model = weights::load(&config, device, |slot| checkpoint.read(slot))?;
+    Ok((model, Tokenizer::open(&dir)?))
+}
+
+/// Writes weights with the tokenizer and chat template of the folder `like`.
+pub fn write(
+    artifact: &Path,
+    config: &DecoderConfig,
+    mut arrays: BTreeMap<String, Array>,
+    tokenizer: &Tokenizer,
+    like: Option<&Path>,
+    card: &str,
+) -> Result<()> {
+    let dir = model_dir(artifact);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    tokenizer.save(&dir)?;
+    match like.map(|like| like.join(TEMPLATE)) {
+        Some(template) if template.exists() => {
+            fs::copy(&template, dir.join(TEMPLATE))
+                .with_context(|| format!("cannot copy {}", template.display()))?;
+        }
+        Some(_) => {}
+        None => write_atomic(
+            &dir.join(TEMPLATE),
+            include_bytes!("../../assets/chat_template.jinja"),
+        )?,
+    }
+    write_atomic(&dir.join("README.md"), card.as_bytes())?;
+    hf::save(&dir, config, Precision::F32, DEFAULT_SHARD_LIMIT, |slot| {
+        let (_, values) = arrays
+            .remove(&slot.name)
+            .with_context(|| format!("no weights for {}", slot.name))?;
+        Ok(values)
+    })
+}

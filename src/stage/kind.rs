@@ -1,0 +1,99 @@
+//! What a stage kind is: how its settings are read, what it makes, and how it runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::keys::{Keys, StageRef};
+use crate::store::{Stop, Store};
+
+/// The type of artifact that a stage makes, so that a recipe cannot plug a model in for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Produces {
+    /// Dialogues with their personas.
+    Dialogues,
+    /// Prompts, each with a chosen and a rejected completion.
+    Pairs,
+    /// Prompts with completions, or plain text.
+    Rows,
+    /// A tokenizer.
+    Tokenizer,
+    /// A Hugging Face model folder.
+    Model,
+    /// Prompts with labelled candidates to rank.
+    Ranking,
+    /// Named numbers.
+    Measure,
+}
+
+impl fmt::Display for Produces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dialogues => "dialogues",
+            Self::Pairs => "preference pairs",
+            Self::Rows => "rows",
+            Self::Tokenizer => "a tokenizer",
+            Self::Model => "a model",
+            Self::Ranking => "ranking items",
+            Self::Measure => "measures",
+        })
+    }
+}
+
+/// A kind of stage, as the registry lists it.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// The name that recipes write as `kind = "..."`.
+    pub name: &'static str,
+    /// One line on what it does.
+    pub about: &'static str,
+    /// The type of its artifact.
+    pub produces: Produces,
+    /// Raised when the same settings begin to give other results, so that old artifacts are left.
+    pub version: u32,
+    /// Whether its result depends on the compute backend.
+    pub uses_backend: bool,
+    /// Reads and checks its settings. Problems are left with the keys; what is returned beside
+    /// problems is never run.
+    pub read: fn(&mut Keys<'_>) -> Box<dyn Stage>,
+}
+
+/// A stage with its settings, ready to run.
+pub trait Stage: Send {
+    /// Does the work, leaving the artifact's files in `context.dir`.
+    ///
+    /// The folder may hold what an earlier, killed run of the same stage saved; go on from there.
+    ///
+    /// # Errors
+    /// Whatever keeps the artifact from being whole, [`crate::store::Stopped`] among it.
+    fn run(&self, context: &Context) -> anyhow::Result<()>;
+}
+
+/// What a stage is given to run with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Folder to work in; kept across kills.
+    pub dir: PathBuf,
+    /// The run's seed; 0 for a stage that runs once for all seeds.
+    pub seed: u64,
+    /// Name of the compute backend.
+    pub backend: String,
+    /// Finished artifacts by stage name: one for each reference in the settings.
+    pub inputs: BTreeMap<String, PathBuf>,
+    /// Name for progress lines, such as `sft seed 1`.
+    pub label: String,
+    /// Asked at each step.
+    pub stop: Stop,
+    /// For side products worth keeping by content, such as reference log-probabilities.
+    pub store: Store,
+}
+
+impl Context {
+    /// The artifact folder of a stage that the settings refer to.
+    ///
+    /// # Panics
+    /// When the caller did not supply a reference of the plan: a mistake in the program.
+    pub fn input(&self, reference: &StageRef) -> &Path {
+        &self.inputs[&reference.name]
+    }
+}

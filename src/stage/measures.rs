@@ -1,0 +1,58 @@
+//! What a measuring stage leaves: named numbers, their values by item, and remarks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{read_json, write_json};
+
+/// The content of `measures.json`, which any stage may leave in its artifact.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Measures {
+    /// Each number by name.
+    pub numbers: BTreeMap<String, f64>,
+    /// For numbers that are means over items: each item's value, in a fixed order, so that two models
+    /// can be compared item by item.
+    pub items: BTreeMap<String, Vec<f64>>,
+    /// Counts and remarks for the report, such as "12 identical pairs dropped".
+    pub notes: Vec<String>,
+}
+
+const FILE: &str = "measures.json";
+
+impl Measures {
+    /// Adds a number that is the mean of `values`.
+    pub fn mean(&mut self, name: &str, values: Vec<f64>) {
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        self.numbers.insert(name.to_owned(), mean);
+        self.items.insert(name.to_owned(), values);
+    }
+
+    /// Adds a remark.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// Writes the file into an artifact's folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write_json(&dir.join(FILE), self)
+    }
+
+    /// Reads an artifact's measures; empty where the stage left none.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        if path.exists() {
+            read_json(&path)
+        } else {
+            Ok(Self::default())
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `pairs`: pseudo-preferences. The reference reply is chosen; a reply that the model itself gives to
+//! the same history, under a persona taken from another dialogue, is rejected.
+
+use anyhow::Result;
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::template::dialogue_examples;
+use crate::data::{Completion, Dialogue, Example, Prompt, Role};
+use crate::stage::corpus::Split;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::stage::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::sampling::SamplingSettings;
+
+pub const KIND: Kind = Kind {
+    name: "pairs",
+    about: "pairs of a reference reply and a reply sampled under another persona",
+    produces: Produces::Pairs,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct Pairs {
+    model: StageRef,
+    data: StageRef,
+    shuffled: bool,
+    examples: usize,
+    valid_examples: usize,
+    sampling: SamplingSettings,
+    rows: RowsSettings,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    Box::new(Pairs {
+        model: keys.stage("model", &[Produces::Model]),
+        data: keys.stage("data", &[Produces::Dialogues]),
+        shuffled: keys
+            .doc("whose persona the sampled reply is given: another dialogue's, or its own")
+            .one_of("persona", "shuffled", &[("shuffled", true), ("true", false)]),
+        examples: keys
+            .doc("histories sampled for training; 0: all")
+            .usize("examples", 0, 0..),
+        valid_examples: keys
+            .doc("histories sampled for validation; 0: none")
+            .usize("valid_examples", 0, 0..),
+        sampling: SamplingSettings::read(keys),
+        rows: RowsSettings {
+            shuffle: keys.bool("shuffle", true),
+            by_dialogue: keys.choice("group", "none", &["none", "dialogue"]) == "dialogue",
+        },
+    })
+}
+
+impl Stage for Pairs {
+    fn run(&self, context: &Context) -> Result<()> {
+        let mut measures = Measures::default();
+        let splits = [
+            (Split::Train, self.examples, true),
+            (Split::Valid, self.valid_examples, self.valid_examples > 0),
+        ];
+        for (split, limit, wanted) in splits {
+            if wanted {
+                let pairs = self.split(context, split, limit, &mut measures)?;
+                write_examples(&context.dir, split, &pairs)?;
+            }
+        }
+        write_settings(&context.dir, self.rows)?;
+        measures.write(&context.dir)
+    }
+}
+
+impl Pairs {
+    fn split(
+        &self,
+        context: &Context,
+        split: Split,
+        limit: usize,
+        measures: &mut Measures,
+    ) -> Result<Vec<Example>> {
+        let dialogues = split.dialogues(context.input(&self.data))?;
+        let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
+        rng.set_stream(split as u64);
+        let mut chosen = histories(&dialogues);
+        if limit > 0 && limit < chosen.len() {
+            chosen.shuffle(&mut rng);
+            chosen.truncate(limit);
+            // Back in the dialogues' order, so that those of one dialogue stay together.
+            chosen.sort_by_key(|(dialogue, example)| (*dialogue, example.prompt.text().len()));
+        }
+        let prompts: Vec<(u64, Prompt)> = chosen
+            .iter()
+            .enumerate()
+            .map(|(stream, (dialogue, example))| {
+                let prompt = if self.shuffled {
+                    let persona = other_persona(&dialogues, *dialogue, &mut rng);
+                    example.prompt.with_persona(persona)
+                } else {
+                    example.prompt.clone()
+                };
+                (stream as u64, prompt)
+            })
+            .collect();
+        let replies = self.sampling.run(context, &self.model, &prompts)?;
+        let (mut identical, mut empty, mut unfinished) = (0, 0, 0);
+        let mut pairs = Vec::with_capacity(chosen.len());
+        for ((_, mut example), reply) in chosen.into_iter().zip(replies) {
+            let reference = example.completions[0].text.trim().to_owned();
+            if reply.text.trim().is_empty() {
+                empty += 1;
+            } else if reply.text.trim() == reference {
+                identical += 1;
+            } else {
+                unfinished += usize::from(!reply.finished);
+                example.completions[0].role = Role::Chosen;
+                example.completions.push(Completion {
+                    text: reply.text,
+                    role: Role::Rejected,
+                });
+                pairs.push(example);
+            }
+        }
+        let name = split.name();
+        measures.note(format!(
+            "{name}: {} pairs; {identical} identical and {empty} empty replies dropped, {unfinished} \
+             kept that max_new_tokens ended",
+            pairs.len()
+        ));
+        for (count, value) in [
+            ("pairs", pairs.len()),
+            ("identical", identical),
+            ("empty", empty),
+            ("unfinished", unfinished),
+        ] {
+            measures
+                .numbers
+                .insert(format!("{name}_{count}"), value as f64);
+        }
+        Ok(pairs)
+    }
+}
+
+/// Every reply's example with the index of its dialogue.
+fn histories(dialogues: &[Dialogue]) -> Vec<(usize, Example)> {
+    dialogues
+        .iter()
+        .enumerate()
+        .flat_map(|(index, dialogue)| {
+            dialogue_examples(dialogue)
+                .into_iter()
+                .map(move |example| (index, example))
+        })
+        .collect()
+}
+
+/// The persona of a random other dialogue that is not word for word the same.
+fn other_persona<'a>(
+    dialogues: &'a [Dialogue],
+    own: usize,
+    rng: &mut ChaCha8Rng,
+) -> &'a [String] {
+    // A handful of draws finds another persona unless nearly all dialogues share one.
+    for _ in 0..64 {
+        let other = &dialogues[rng.random_range(0..dialogues.len())].persona;
+        if *other != dialogues[own].persona {
+            return other;
+        }
+    }
+    &dialogues[(own + 1) % dialogues.len()].persona
+}

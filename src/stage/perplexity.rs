@@ -1,0 +1,93 @@
+//! `perplexity`: of the reference replies of a split, given persona and history.
+
+use anyhow::{Context as _, Result};
+use burn::module::AutodiffModule;
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::backend::{self, Work};
+use crate::eval::ranking::perplexity;
+use crate::objective::Objective;
+use crate::stage::corpus::{self, Encoding, Group, LossOn, Split};
+use crate::stage::folder;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::train::{Sequence, evaluate};
+
+pub const KIND: Kind = Kind {
+    name: "perplexity",
+    about: "perplexity of reference replies, their EOS included",
+    produces: Produces::Measure,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct Perplexity {
+    model: StageRef,
+    data: StageRef,
+    split: Split,
+    max_length: usize,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    Box::new(Perplexity {
+        model: keys.stage("model", &[Produces::Model]),
+        data: keys.stage("data", &[Produces::Dialogues]),
+        split: Split::read(keys, "test"),
+        max_length: keys.usize("max_length", 1024, 2..),
+    })
+}
+
+impl Stage for Perplexity {
+    fn run(&self, context: &Context) -> Result<()> {
+        let measures = backend::dispatch(
+            &context.backend,
+            Run {
+                stage: self,
+                context,
+            },
+        )??;
+        measures.write(&context.dir)
+    }
+}
+
+struct Run<'a> {
+    stage: &'a Perplexity,
+    context: &'a Context,
+}
+
+impl Work for Run<'_> {
+    type Output = Result<Measures>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let stage = self.stage;
+        let (model, tokenizer) = folder::open::<B>(self.context.input(&stage.model), device)?;
+        let examples = stage.split.examples(self.context.input(&stage.data))?;
+        let mut measures = Measures::default();
+        let set = corpus::dataset(
+            &examples,
+            &tokenizer,
+            Encoding {
+                max_length: stage.max_length,
+                loss_on: LossOn::Replies,
+                group: Group::Dialogue,
+                shuffle: false,
+            },
+            &self.context.label,
+            &mut measures,
+        )?;
+        let tokens: usize = set
+            .examples
+            .iter()
+            .flat_map(|example| &example.sequences)
+            .map(Sequence::scored)
+            .sum();
+        let found = evaluate(&model.valid(), &set, &Objective::Sft, 8, device);
+        let value = perplexity(found.loss * tokens as f64, tokens as u64)
+            .context("no reply to measure perplexity on")?;
+        measures.numbers.insert("perplexity".into(), value);
+        measures.numbers.insert("tokens".into(), tokens as f64);
+        Ok(measures)
+    }
+}

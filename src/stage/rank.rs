@@ -1,0 +1,152 @@
+//! `rank`: persona consistency in the Dialogue-NLI shape, by the likeliest of each item's candidates.
+
+use anyhow::{Context as _, Result};
+use burn::module::AutodiffModule;
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::backend::{self, Work};
+use crate::data::template::persona_prompt;
+use crate::data::{Completion, Example, RankingItem, Role};
+use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, rank};
+use crate::objective::Objective;
+use crate::stage::corpus::{self, Encoding, Group, LossOn};
+use crate::stage::folder;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::store::{Progress, read_jsonl, write_jsonl};
+use crate::train::branch_logps;
+
+pub const KIND: Kind = Kind {
+    name: "rank",
+    about: "which candidate reply the model finds likeliest: Hits, Entail, Random, Contradict",
+    produces: Produces::Measure,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct Rank {
+    model: StageRef,
+    data: StageRef,
+    max_length: usize,
+    batch_size: usize,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    Box::new(Rank {
+        model: keys.stage("model", &[Produces::Model]),
+        data: keys.stage("data", &[Produces::Dialogues]),
+        max_length: keys.usize("max_length", 1024, 2..),
+        batch_size: keys
+            .doc("items scored at once; does not change the result")
+            .usize("per_device_eval_batch_size", 4, 1..),
+    })
+}
+
+impl Stage for Rank {
+    fn run(&self, context: &Context) -> Result<()> {
+        let measures = backend::dispatch(
+            &context.backend,
+            Run {
+                stage: self,
+                context,
+            },
+        )??;
+        measures.write(&context.dir)
+    }
+}
+
+struct Run<'a> {
+    stage: &'a Rank,
+    context: &'a Context,
+}
+
+impl Work for Run<'_> {
+    type Output = Result<Measures>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let Rank {
+            model,
+            data,
+            max_length,
+            batch_size,
+        } = self.stage;
+        let (model, tokenizer) = folder::open::<B>(self.context.input(model), device)?;
+        let path = self.context.input(data).join("ranking.jsonl");
+        let items: Vec<RankingItem> = read_jsonl(&path)?;
+        anyhow::ensure!(!items.is_empty(), "{}: no ranking items", path.display());
+        let examples: Vec<Example> = items.iter().map(example).collect();
+        let mut measures = Measures::default();
+        let set = corpus::dataset(
+            &examples,
+            &tokenizer,
+            Encoding {
+                max_length: *max_length,
+                loss_on: LossOn::Replies,
+                group: Group::None,
+                shuffle: false,
+            },
+            &self.context.label,
+            &mut measures,
+        )?;
+        let progress = Progress::new(&self.context.label, items.len());
+        let logps = branch_logps(
+            &model.valid(),
+            &set,
+            &Objective::Sft,
+            *batch_size,
+            device,
+            |done| {
+                progress.at(done.min(items.len()));
+                !self.context.stop.requested()
+            },
+        );
+        progress.finish();
+        self.context.stop.check()?;
+        let mut ranked = Vec::with_capacity(items.len());
+        for ((item, example), logps) in items.iter().zip(&set.examples).zip(logps.unwrap_or_default())
+        {
+            let scored: Vec<Scored> = item
+                .candidates
+                .iter()
+                .zip(&example.sequences)
+                .zip(logps)
+                .map(|(((_, label), sequence), logp)| Scored {
+                    label: label.clone(),
+                    logp: f64::from(logp),
+                    tokens: sequence.scored(),
+                })
+                .collect();
+            ranked.push(rank(&scored).with_context(|| format!("item {}", item.id))?);
+        }
+        write_jsonl(&self.context.dir.join("ranked.jsonl"), &ranked)?;
+        for label in LABELS.into_iter().chain([HITS_ENTAIL]) {
+            let by_mean = format!("{label}_per_token");
+            measures.mean(label, indicators(&ranked, label, By::Sum));
+            measures.mean(&by_mean, indicators(&ranked, label, By::Mean));
+        }
+        let rates = Rates::of(&ranked);
+        measures.note(format!(
+            "{} items; ties: {} by sum, {} per token (the first candidate wins)",
+            rates.items, rates.ties_sum, rates.ties_mean
+        ));
+        Ok(measures)
+    }
+}
+
+fn example(item: &RankingItem) -> Example {
+    Example {
+        id: item.id.clone(),
+        group: item.id.clone(),
+        prompt: persona_prompt(&item.persona, &item.history),
+        completions: item
+            .candidates
+            .iter()
+            .map(|(text, label)| Completion {
+                text: format!(" {text}"),
+                role: Role::Candidate(label.clone()),
+            })
+            .collect(),
+    }
+}

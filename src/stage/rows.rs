@@ -1,0 +1,129 @@
+//! `preferences` and `completions`: rows that the user brings, in TRL's columns.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Example;
+use crate::data::rows::{preference_rows, sft_rows};
+use crate::data::template::ChatTemplate;
+use crate::stage::corpus::{Group, Split};
+use crate::stage::folder::model_dir;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::store::{read_json, read_jsonl, write_json, write_jsonl};
+
+pub const PREFERENCES: Kind = Kind {
+    name: "preferences",
+    about: "rows of prompt/chosen/rejected, plain or conversational",
+    produces: Produces::Pairs,
+    version: 1,
+    uses_backend: false,
+    read: |keys| read(keys, true),
+};
+
+pub const COMPLETIONS: Kind = Kind {
+    name: "completions",
+    about: "rows of messages, prompt/completion or text",
+    produces: Produces::Rows,
+    version: 1,
+    uses_backend: false,
+    read: |keys| read(keys, false),
+};
+
+/// How the examples beside it are drawn: `rows.json` in the artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsSettings {
+    pub shuffle: bool,
+    pub by_dialogue: bool,
+}
+
+const FILE: &str = "rows.json";
+
+impl RowsSettings {
+    /// Reads the artifact's file.
+    pub fn read(artifact: &Path) -> Result<Self> {
+        read_json(&artifact.join(FILE))
+    }
+
+    /// Reads the artifact's file, if it holds rows at all.
+    pub fn find(artifact: &Path) -> Result<Option<Self>> {
+        let path = artifact.join(FILE);
+        path.exists().then(|| read_json(&path)).transpose()
+    }
+
+    /// What a batch counts.
+    pub fn group(self) -> Group {
+        if self.by_dialogue {
+            Group::Dialogue
+        } else {
+            Group::None
+        }
+    }
+}
+
+/// Writes examples as an artifact's split.
+pub fn write_examples(dir: &Path, split: Split, examples: &[Example]) -> Result<()> {
+    write_jsonl(&dir.join(format!("{}.jsonl", split.name())), examples)
+}
+
+/// Writes how the artifact's examples are drawn.
+pub fn write_settings(dir: &Path, settings: RowsSettings) -> Result<()> {
+    write_json(&dir.join(FILE), &settings)
+}
+
+/// Reads a split of an artifact; one that was never written is empty.
+pub fn read_examples(artifact: &Path, split: Split) -> Result<Vec<Example>> {
+    let path = artifact.join(format!("{}.jsonl", split.name()));
+    if path.exists() {
+        read_jsonl(&path)
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+struct Rows {
+    preferences: bool,
+    model: Option<StageRef>,
+    train: PathBuf,
+    valid: Option<PathBuf>,
+    settings: RowsSettings,
+}
+
+fn read(keys: &mut Keys<'_>, preferences: bool) -> Box<dyn Stage> {
+    Box::new(Rows {
+        preferences,
+        model: keys
+            .doc("whose chat template renders conversational rows")
+            .optional_stage("model", &[Produces::Model]),
+        train: keys.doc("JSON Lines").path("train"),
+        valid: keys.doc("JSON Lines").optional_path("valid"),
+        settings: RowsSettings {
+            shuffle: keys
+                .doc("draw rows in a new order each epoch; false keeps the file's order")
+                .bool("shuffle", true),
+            by_dialogue: Group::read(keys, "none") == Group::Dialogue,
+        },
+    })
+}
+
+impl Stage for Rows {
+    fn run(&self, context: &Context) -> Result<()> {
+        let template = match &self.model {
+            Some(model) => ChatTemplate::find(&model_dir(context.input(model)))?,
+            None => None,
+        };
+        let files = [(Split::Train, Some(&self.train)), (Split::Valid, self.valid.as_ref())];
+        for (split, path) in files {
+            let Some(path) = path else { continue };
+            let examples = if self.preferences {
+                preference_rows(path, template.as_ref())?
+            } else {
+                sft_rows(path, template.as_ref())?
+            };
+            write_examples(&context.dir, split, &examples)?;
+        }
+        write_settings(&context.dir, self.settings)
+    }
+}

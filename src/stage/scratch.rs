@@ -1,0 +1,126 @@
+//! `scratch`: a decoder of given shape with seeded random weights.
+
+use anyhow::Result;
+
+use crate::data::Tokenizer;
+use crate::model::config::{Activation, Family, Norm, Positions};
+use crate::model::{DecoderConfig, weights};
+use crate::stage::folder;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+
+pub const KIND: Kind = Kind {
+    name: "scratch",
+    about: "a decoder of given shape with seeded random weights",
+    produces: Produces::Model,
+    version: 1,
+    uses_backend: false,
+    read,
+};
+
+struct Scratch {
+    tokenizer: StageRef,
+    family: Family,
+    hidden_size: usize,
+    layers: usize,
+    heads: usize,
+    kv_heads: usize,
+    intermediate_size: usize,
+    max_positions: usize,
+    tied: bool,
+    initializer_range: f64,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let hidden_size = keys.usize("hidden_size", 128, 2..);
+    let heads = keys.usize("num_attention_heads", 4, 1..);
+    let kv_heads = keys.usize("num_key_value_heads", heads, 1..);
+    let family = keys.one_of(
+        "model_type",
+        "llama",
+        &[
+            ("llama", Family::Llama),
+            ("gpt2", Family::Gpt2),
+            ("mistral", Family::Mistral),
+            ("qwen2", Family::Qwen2),
+        ],
+    );
+    if hidden_size % (2 * heads) != 0 {
+        keys.problem(
+            "hidden_size",
+            format!("expected a multiple of twice num_attention_heads ({heads}), found {hidden_size}"),
+        );
+    }
+    if heads % kv_heads != 0 {
+        keys.problem(
+            "num_key_value_heads",
+            format!("expected a divisor of num_attention_heads ({heads}), found {kv_heads}"),
+        );
+    }
+    if family == Family::Gpt2 && kv_heads != heads {
+        keys.problem("num_key_value_heads", "GPT-2 has no grouped-query attention");
+    }
+    Box::new(Scratch {
+        tokenizer: keys.stage("tokenizer", &[Produces::Tokenizer]),
+        family,
+        hidden_size,
+        layers: keys.usize("num_hidden_layers", 2, 1..),
+        heads,
+        kv_heads,
+        intermediate_size: keys.usize("intermediate_size", 4 * hidden_size, 1..),
+        max_positions: keys.usize("max_position_embeddings", 1024, 2..),
+        tied: keys.bool("tie_word_embeddings", true),
+        initializer_range: keys.float("initializer_range", 0.02, 1e-6..=1.0),
+    })
+}
+
+impl Stage for Scratch {
+    fn run(&self, context: &Context) -> Result<()> {
+        let tokenizer = Tokenizer::open(context.input(&self.tokenizer))?;
+        let gpt2 = self.family == Family::Gpt2;
+        let config = DecoderConfig {
+            family: self.family,
+            vocab_size: tokenizer.vocab_size(),
+            hidden_size: self.hidden_size,
+            layers: self.layers,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.hidden_size / self.heads,
+            intermediate_size: self.intermediate_size,
+            max_positions: self.max_positions,
+            norm: if gpt2 { Norm::Layer } else { Norm::Rms },
+            norm_eps: 1e-5,
+            positions: if gpt2 {
+                Positions::Learned
+            } else {
+                Positions::Rotary {
+                    theta: 10_000.0,
+                    scaling: None,
+                }
+            },
+            activation: if gpt2 {
+                Activation::GeluTanh
+            } else {
+                Activation::SwiGlu
+            },
+            qkv_bias: gpt2 || self.family == Family::Qwen2,
+            out_bias: gpt2,
+            mlp_bias: gpt2,
+            sliding_window: None,
+            tied: self.tied,
+            bos: tokenizer.bos(),
+            eos: Some(tokenizer.eos()),
+            other_eos: Vec::new(),
+            pad: None,
+        };
+        let arrays = weights::random(&config, self.initializer_range, context.seed);
+        let card = format!(
+            "# An untrained {} of {} parameters\n\nRandom weights (seed {}), written by Rapport as the \
+             start of a training run.\n",
+            self.family.name(),
+            config.parameters(),
+            context.seed
+        );
+        folder::write(&context.dir, &config, arrays, &tokenizer, None, &card)
+    }
+}

@@ -1,0 +1,89 @@
+//! `sft`: supervised fine-tuning on the replies of dialogues or on rows.
+
+use anyhow::Result;
+
+use crate::data::Tokenizer;
+use crate::objective::Objective;
+use crate::stage::corpus::{self, Encoding, Group, LossOn, Split};
+use crate::stage::fit::{Defaults, Fit};
+use crate::stage::folder::model_dir;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::stage::rows::{RowsSettings, read_examples};
+use crate::train::{Dataset, Keep};
+
+pub const KIND: Kind = Kind {
+    name: "sft",
+    about: "supervised fine-tuning, loss on replies",
+    produces: Produces::Model,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct Sft {
+    fit: Fit,
+    data: StageRef,
+    split: Split,
+    loss_on: LossOn,
+    group: Option<Group>,
+    shuffle: Option<bool>,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let defaults = Defaults {
+        // TRL's SFTConfig.
+        learning_rate: 2e-5,
+        best: "loss",
+        choices: &[("loss", Keep::LowestLoss), ("none", Keep::Last)],
+    };
+    Box::new(Sft {
+        fit: Fit::read(keys, &defaults),
+        data: keys.stage("data", &[Produces::Dialogues, Produces::Rows]),
+        split: Split::read(keys, "train"),
+        loss_on: keys.one_of(
+            "loss_on",
+            "replies",
+            &[("replies", LossOn::Replies), ("all", LossOn::All)],
+        ),
+        group: keys.has("group").then(|| Group::read(keys, "dialogue")),
+        shuffle: keys.optional_bool("shuffle"),
+    })
+}
+
+impl Stage for Sft {
+    fn run(&self, context: &Context) -> Result<()> {
+        self.fit.check_supported()?;
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let data = context.input(&self.data);
+        let mut measures = Measures::default();
+        // Rows say themselves how they are drawn; dialogues are kept whole and shuffled.
+        let rows = RowsSettings::find(data)?;
+        let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
+        let encoding = Encoding {
+            max_length: self.fit.max_length,
+            loss_on: self.loss_on,
+            group: self.group.unwrap_or(group),
+            shuffle: self.shuffle.unwrap_or(shuffle),
+        };
+        let mut tokenise = |split: Split| -> Result<Option<Dataset>> {
+            let mut examples = match rows {
+                Some(_) => read_examples(data, split)?,
+                None => split.examples(data)?,
+            };
+            if examples.is_empty() {
+                return Ok(None);
+            }
+            if self.loss_on == LossOn::All {
+                examples = corpus::whole_dialogues(examples);
+            }
+            let what = format!("{} ({})", context.label, split.name());
+            corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures).map(Some)
+        };
+        let train = tokenise(self.split)?.unwrap_or_default();
+        let valid = tokenise(Split::Valid)?;
+        self.fit
+            .run(context, &tokenizer, Objective::Sft, (train, valid), measures)
+    }
+}

@@ -1,0 +1,372 @@
+//! Finished work, once each, under a folder named by its kind and content hash.
+//!
+//! `ROOT/KIND-HASH/` is finished and holds `artifact.json`. `ROOT/KIND-HASH.partial/` is under
+//! way, or was when its process was killed: its checkpoints are kept, so the next process goes on
+//! from them. `ROOT/.locks/KIND-HASH` is held (`flock`) by the process at work; the lock ends with
+//! its process, so a kill leaves nothing to clear.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::atomic::{UNFINISHED, sync_dir};
+use super::{Hash, Stop, read_json, write_json};
+
+const MANIFEST: &str = "artifact.json";
+
+/// What an artifact is and how it came about: its `artifact.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Stage kind, or the name of a side product's kind.
+    pub kind: String,
+    /// Name of the stage in the recipe that first made it, for people.
+    pub name: String,
+    /// Identity: everything that determines the content.
+    pub hash: Hash,
+    /// The identity of each input, by the name the recipe gives it.
+    pub inputs: BTreeMap<String, Hash>,
+    /// Every setting, defaults included.
+    pub settings: Value,
+    /// Compute backend it was made on.
+    pub backend: String,
+    /// Time spent by the process that finished it.
+    pub seconds: f64,
+    /// When it was finished, in Unix seconds.
+    pub created: u64,
+}
+
+impl Manifest {
+    /// Reads the manifest of a finished artifact.
+    ///
+    /// # Errors
+    /// When `dir` has no valid `artifact.json`.
+    pub fn read(dir: &Path) -> Result<Self> {
+        read_json(&dir.join(MANIFEST))
+    }
+
+    /// The present time, for `created`.
+    pub fn now() -> u64 {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+}
+
+/// All artifacts under one root folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// What [`Store::begin`] found.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is finished, perhaps by another process while we waited; its folder.
+    Finished(PathBuf),
+    /// It is ours to make.
+    Work(Work),
+}
+
+impl Store {
+    /// Opens the store at `root`, creating the folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        let locks = root.join(".locks");
+        fs::create_dir_all(&locks).with_context(|| format!("cannot make {}", locks.display()))?;
+        Ok(Self { root })
+    }
+
+    /// The folder of all artifacts.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder that the artifact has, or will have.
+    pub fn path(&self, kind: &str, hash: &Hash) -> PathBuf {
+        self.root.join(format!("{kind}-{hash}"))
+    }
+
+    /// The folder of the finished artifact, if there is one whose manifest is valid and fits.
+    pub fn find(&self, kind: &str, hash: &Hash) -> Option<PathBuf> {
+        let path = self.path(kind, hash);
+        let manifest = Manifest::read(&path).ok()?;
+        (manifest.kind == kind && manifest.hash == *hash).then_some(path)
+    }
+
+    /// Takes the artifact's lock to make it, or finds it finished.
+    ///
+    /// While another process is at work on it, says so on stderr and waits.
+    ///
+    /// # Errors
+    /// [`super::Stopped`] when a stop is asked for while waiting, and file system errors.
+    pub fn begin(&self, kind: &str, hash: &Hash, stop: &Stop) -> Result<Begun> {
+        if let Some(path) = self.find(kind, hash) {
+            return Ok(Begun::Finished(path));
+        }
+        let name = format!("{kind}-{hash}");
+        let lock = take_lock(&self.root.join(".locks").join(&name), &name, stop)?;
+        if let Some(path) = self.find(kind, hash) {
+            return Ok(Begun::Finished(path));
+        }
+        let dir = self.root.join(format!("{name}.partial"));
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        sweep(&dir)?;
+        Ok(Begun::Work(Work {
+            path: self.path(kind, hash),
+            dir,
+            hash: hash.clone(),
+            kind: kind.into(),
+            _lock: lock,
+        }))
+    }
+}
+
+fn take_lock(path: &Path, name: &str, stop: &Stop) -> Result<File> {
+    let what = || format!("cannot lock {}", path.display());
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(what)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                if !told {
+                    eprintln!("another process is making {name}; waiting for it");
+                    told = true;
+                }
+                stop.check()?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "{}: keep the runs folder on a file system with locks",
+                        what()
+                    )
+                });
+            }
+        }
+    }
+}
+
+/// Removes what a killed [`super::write_atomic`] left; called under the lock only.
+fn sweep(dir: &Path) -> Result<()> {
+    for (path, is_dir) in entries(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if is_dir {
+            sweep(&path)?;
+        } else if name.starts_with('.') && name.ends_with(UNFINISHED) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Syncs every file and folder, so that the rename which publishes them does not come first.
+fn sync_tree(dir: &Path) -> Result<()> {
+    for (path, is_dir) in entries(dir)? {
+        if is_dir {
+            sync_tree(&path)?;
+        } else {
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .with_context(|| format!("cannot sync {}", path.display()))?;
+        }
+    }
+    sync_dir(dir)
+}
+
+/// The entries of a folder and whether each is a folder itself (links are not followed).
+fn entries(dir: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    let list = || -> std::io::Result<Vec<_>> {
+        fs::read_dir(dir)?
+            .map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir()))))
+            .collect()
+    };
+    list().with_context(|| format!("cannot read {}", dir.display()))
+}
+
+/// An artifact under way: the folder to fill, under an exclusive lock until dropped.
+#[derive(Debug)]
+pub struct Work {
+    kind: String,
+    hash: Hash,
+    dir: PathBuf,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Work {
+    /// The folder to work in. It may hold what an earlier, killed process saved there.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Publishes the folder as the finished artifact and returns its final path.
+    ///
+    /// # Errors
+    /// A manifest of another artifact, or file system errors; then nothing is published and the
+    /// work is kept.
+    pub fn finish(self, manifest: &Manifest) -> Result<PathBuf> {
+        if manifest.kind != self.kind || manifest.hash != self.hash {
+            bail!(
+                "the manifest is of {}-{}, not of {}",
+                manifest.kind,
+                manifest.hash,
+                self.path.display()
+            );
+        }
+        sweep(&self.dir)?;
+        write_json(&self.dir.join(MANIFEST), manifest)?;
+        sync_tree(&self.dir)?;
+        // What `find` refused may still be in the way; set it aside rather than destroy it.
+        if self.path.exists() {
+            let aside = self.path.with_extension("invalid");
+            if aside.exists() {
+                fs::remove_dir_all(&aside)
+                    .with_context(|| format!("cannot remove {}", aside.display()))?;
+            }
+            fs::rename(&self.path, &aside)
+                .with_context(|| format!("cannot set {} aside", self.path.display()))?;
+        }
+        fs::rename(&self.dir, &self.path)
+            .with_context(|| format!("cannot publish {}", self.path.display()))?;
+        let root = self
+            .path
+            .parent()
+            .ok_or_else(|| anyhow!("the store has no folder"))?;
+        sync_dir(root)?;
+        Ok(self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{hash_bytes, write_atomic};
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn manifest(kind: &str, hash: &Hash) -> Manifest {
+        Manifest {
+            kind: kind.into(),
+            name: "x".into(),
+            hash: hash.clone(),
+            inputs: BTreeMap::new(),
+            settings: Value::Null,
+            backend: "flex".into(),
+            seconds: 0.5,
+            created: Manifest::now(),
+        }
+    }
+
+    fn work(store: &Store, hash: &Hash) -> Work {
+        match store.begin("sft", hash, &Stop::new()).unwrap() {
+            Begun::Work(work) => work,
+            Begun::Finished(path) => panic!("{} is finished", path.display()),
+        }
+    }
+
+    #[test]
+    fn killed_work_is_gone_on_with_and_found_only_when_finished() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path().join("a")).unwrap();
+        let hash = hash_bytes(b"1");
+        let first = work(&store, &hash);
+        write_atomic(&first.dir().join("step-10/model"), b"weights").unwrap();
+        // As after kill -9: no finish, a half-written file, and even a manifest before the rename.
+        fs::write(first.dir().join("step-10/.model.Ab12.tmp"), b"wei").unwrap();
+        write_json(&first.dir().join(MANIFEST), &manifest("sft", &hash)).unwrap();
+        drop(first);
+        assert_eq!(store.find("sft", &hash), None);
+
+        let second = work(&store, &hash);
+        assert_eq!(
+            fs::read(second.dir().join("step-10/model")).unwrap(),
+            b"weights"
+        );
+        assert!(!second.dir().join("step-10/.model.Ab12.tmp").exists());
+        let path = second.finish(&manifest("sft", &hash)).unwrap();
+        assert_eq!(store.find("sft", &hash), Some(path.clone()));
+        assert_eq!(Manifest::read(&path).unwrap().hash, hash);
+        assert_eq!(store.find("dpo", &hash), None);
+        assert!(
+            !root
+                .path()
+                .join("a")
+                .join(format!("sft-{hash}.partial"))
+                .exists()
+        );
+        assert!(matches!(
+            store.begin("sft", &hash, &Stop::new()).unwrap(),
+            Begun::Finished(_)
+        ));
+    }
+
+    #[test]
+    fn a_folder_without_a_valid_manifest_is_made_anew_and_set_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let hash = hash_bytes(b"1");
+        let path = store.path("sft", &hash);
+        for bad in ["{", "{\"kind\": \"sft\"}"] {
+            write_atomic(&path.join(MANIFEST), bad.as_bytes()).unwrap();
+            assert_eq!(store.find("sft", &hash), None);
+        }
+        let other = hash_bytes(b"2");
+        assert!(
+            work(&store, &hash)
+                .finish(&manifest("sft", &other))
+                .is_err()
+        );
+        work(&store, &hash).finish(&manifest("sft", &hash)).unwrap();
+        assert!(store.find("sft", &hash).is_some());
+        assert!(path.with_extension("invalid").exists());
+    }
+
+    #[test]
+    fn of_many_that_contend_one_makes_the_artifact_and_the_rest_find_it() {
+        let root = tempfile::tempdir().unwrap();
+        let hash = hash_bytes(b"1");
+        let made = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let store = Store::open(root.path()).unwrap();
+                    match store.begin("sft", &hash, &Stop::new()).unwrap() {
+                        Begun::Finished(path) => assert!(path.ends_with(format!("sft-{hash}"))),
+                        Begun::Work(work) => {
+                            made.fetch_add(1, Ordering::SeqCst);
+                            std::thread::sleep(Duration::from_millis(150));
+                            work.finish(&manifest("sft", &hash)).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn waiting_for_another_process_ends_when_a_stop_is_asked_for() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let hash = hash_bytes(b"1");
+        let _held = work(&store, &hash);
+        let stop = Stop::new();
+        stop.request();
+        let error = store.begin("sft", &hash, &stop).unwrap_err();
+        assert!(error.is::<super::super::Stopped>(), "{error:#}");
+    }
+}

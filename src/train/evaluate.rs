@@ -1,0 +1,65 @@
+//! Scoring without gradients: validation, and reference log-probs.
+
+use burn::tensor::backend::Backend;
+
+use crate::model::Decoder;
+use crate::objective::Objective;
+use crate::train::{Dataset, Evaluation, scalar};
+
+/// Loss and accuracy over a whole set, `batch` units at a time. `step` is left 0.
+pub fn evaluate<B: Backend>(
+    model: &Decoder<B>,
+    set: &Dataset,
+    objective: &Objective,
+    batch: usize,
+    device: &B::Device,
+) -> Evaluation {
+    let units: Vec<usize> = (0..set.units.len()).collect();
+    let (mut loss, mut accurate, mut weight) = (0.0, 0.0, 0);
+    for units in units.chunks(batch) {
+        let batch = set.batch(units, objective);
+        let policy = model.branch_logps(&batch.forest, device);
+        // Undivided, so that batches of unequal weight add up to the exact mean.
+        let found = objective.loss(policy, batch.reference(device), 1);
+        loss += scalar(found.value);
+        weight += batch.normaliser;
+        for (name, sum) in found.sums {
+            if name == "rewards/accuracies" {
+                accurate += scalar(sum);
+            }
+        }
+    }
+    let weight = weight.max(1) as f64;
+    Evaluation {
+        step: 0,
+        loss: loss / weight,
+        accuracy: accurate / weight,
+    }
+}
+
+/// Summed log-prob of every sequence of every example, example by example; nothing once `done`, told
+/// how many units are complete, says not to go on.
+pub fn branch_logps<B: Backend>(
+    model: &Decoder<B>,
+    set: &Dataset,
+    objective: &Objective,
+    batch: usize,
+    device: &B::Device,
+    mut done: impl FnMut(usize) -> bool,
+) -> Option<Vec<Vec<f32>>> {
+    let mut found = vec![Vec::new(); set.examples.len()];
+    let units: Vec<usize> = (0..set.units.len()).collect();
+    for (index, units) in units.chunks(batch).enumerate() {
+        let laid = set.batch(units, objective);
+        let values = model.branch_logps(&laid.forest, device).into_data();
+        let mut values = values.iter::<f32>();
+        for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
+            let branches = set.examples[example].sequences.len();
+            found[example] = values.by_ref().take(branches).collect();
+        }
+        if !done((index + 1) * batch) {
+            return None;
+        }
+    }
+    Some(found)
+}

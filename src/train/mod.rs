@@ -1,0 +1,273 @@
+//! The training loop: one for every objective.
+
+pub mod batches;
+pub mod checkpoint;
+mod evaluate;
+pub mod optimizer;
+pub mod schedule;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use burn::module::AutodiffModule;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::model::{Decoder, weights};
+use crate::objective::Objective;
+use crate::store::{Metrics, Progress, Stop};
+pub use batches::{Batch, Dataset, Sequence, TrainExample};
+use checkpoint::{Checkpoint, Checkpoints, State};
+pub use evaluate::{branch_logps, evaluate};
+use optimizer::{AdamW, AdamWConfig};
+use schedule::Schedule;
+
+/// How to train, by TRL's names.
+#[derive(Clone, Debug)]
+pub struct TrainSettings {
+    pub learning_rate: f64,
+    pub lr_scheduler_type: Schedule,
+    pub warmup_ratio: f64,
+    pub per_device_train_batch_size: usize,
+    pub gradient_accumulation_steps: usize,
+    pub num_train_epochs: usize,
+    /// Stops after this many steps, whatever the epochs say; 0 leaves it to the epochs.
+    pub max_steps: usize,
+    pub optimizer: AdamWConfig,
+    /// Steps between saved states; 0 saves none before the end.
+    pub save_steps: usize,
+    /// Steps between evaluations; 0 evaluates after each epoch.
+    pub eval_steps: usize,
+    /// Which evaluation's weights are kept.
+    pub keep: Keep,
+}
+
+/// Which weights a run ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Last,
+    LowestLoss,
+    HighestAccuracy,
+}
+
+/// One look at the validation set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub step: usize,
+    pub loss: f64,
+    /// Share of pairs whose chosen completion has the higher reward; 0 for objectives without pairs.
+    pub accuracy: f64,
+}
+
+/// What one run is given besides the model.
+pub struct Job<'a> {
+    pub label: &'a str,
+    pub settings: &'a TrainSettings,
+    pub objective: Objective,
+    pub train: &'a Dataset,
+    pub valid: Option<&'a Dataset>,
+    /// Where metrics and checkpoints go.
+    pub dir: &'a Path,
+    pub seed: u64,
+    pub stop: &'a Stop,
+}
+
+/// What a finished run leaves.
+pub struct Outcome<B: Backend> {
+    pub model: Decoder<B>,
+    pub steps: usize,
+    /// The step whose weights `model` holds.
+    pub kept_step: usize,
+    pub evaluations: Vec<Evaluation>,
+    /// Tokens computed, and what one sequence a branch would have computed.
+    pub computed_tokens: usize,
+    pub unshared_tokens: usize,
+    pub parameters: usize,
+}
+
+/// Trains `model`, or goes on from the checkpoint in the job's folder.
+///
+/// # Errors
+///
+/// [`Stopped`](crate::store::Stopped) on Ctrl-C, once the last step is saved; a loss or gradient that is not finite, or a failure to write.
+pub fn train<B: AutodiffBackend>(
+    mut model: Decoder<B>,
+    job: &Job<'_>,
+    device: &B::Device,
+) -> Result<Outcome<B::InnerBackend>> {
+    let settings = job.settings;
+    let micro = settings.per_device_train_batch_size;
+    let accumulation = settings.gradient_accumulation_steps;
+    let per_epoch = job.train.units.len().div_ceil(micro).div_ceil(accumulation);
+    if per_epoch == 0 {
+        bail!("{}: there is nothing to train on", job.label);
+    }
+    let total = match settings.max_steps {
+        0 => per_epoch * settings.num_train_epochs,
+        steps => steps,
+    };
+    let warmup = (settings.warmup_ratio * total as f64).ceil() as usize;
+    let mut adamw = AdamW::<B>::new(settings.optimizer);
+    let checkpoints = Checkpoints::open(job.dir)?;
+    let mut state = State::default();
+    let mut best = None;
+    if let Some(saved) = checkpoints.load()? {
+        adamw.restore(&model, saved.optimizer, saved.state.step, device);
+        model = weights::assign(model, saved.model);
+        best = saved.best;
+        state = saved.state;
+    }
+    let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
+    let progress = Progress::resume(job.label, total, state.step);
+    let (mut computed, mut unshared) = (0, 0);
+    let save = |model: &Decoder<B>, adamw: &AdamW<B>, state: &State, best: &Option<_>| {
+        checkpoints.save(&Checkpoint {
+            state: state.clone(),
+            model: weights::export(model),
+            optimizer: adamw.export(model),
+            best: best.clone(),
+        })
+    };
+
+    while state.step < total {
+        let (epoch, within) = (state.step / per_epoch, state.step % per_epoch);
+        let micro_batches = job.train.micro_batches(epoch, job.seed, micro);
+        for units in micro_batches.chunks(accumulation).skip(within) {
+            let started = Instant::now();
+            let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
+            let learning_rate = settings.learning_rate * factor;
+            let batches: Vec<Batch> = units
+                .iter()
+                .map(|units| job.train.batch(units, &job.objective))
+                .collect();
+            let (gradients, mut line) = gradients(&model, &job.objective, &batches, device);
+            let loss = line.get("loss").and_then(Value::as_f64);
+            let norm;
+            (model, norm) = adamw.step(model, gradients, learning_rate);
+            state.step += 1;
+            if loss.is_none() || !norm.is_finite() {
+                bail!(
+                    "{}: step {}: the loss or its gradient is not a finite number (loss {loss:?}, \
+                     gradient norm {norm}); lower learning_rate, or look for a broken example",
+                    job.label,
+                    state.step
+                );
+            }
+            let tokens: usize = batches.iter().map(|b| b.forest.computed).sum();
+            computed += tokens;
+            unshared += batches.iter().map(|b| b.forest.unshared).sum::<usize>();
+            let seconds = started.elapsed().as_secs_f64();
+            line.insert("step".into(), json!(state.step));
+            line.insert(
+                "epoch".into(),
+                json!(state.step as f64 / per_epoch as f64),
+            );
+            line.insert("grad_norm".into(), json!(norm));
+            line.insert("learning_rate".into(), json!(learning_rate));
+            line.insert("tokens_per_s".into(), json!(tokens as f64 / seconds));
+            if let Objective::Dpo(_) = job.objective {
+                let pairs: usize = batches.iter().map(|b| b.normaliser).sum();
+                line.insert("pairs_per_s".into(), json!(pairs as f64 / seconds));
+            }
+            progress.at(state.step);
+            progress.message(format!("loss {:.4}", loss.unwrap_or(f64::NAN)));
+
+            let due = match settings.eval_steps {
+                0 => state.step.is_multiple_of(per_epoch),
+                steps => state.step.is_multiple_of(steps),
+            };
+            if let Some(valid) = job.valid
+                && (due || state.step == total)
+            {
+                let found = evaluate(&model.valid(), valid, &job.objective, micro, device);
+                let found = Evaluation {
+                    step: state.step,
+                    ..found
+                };
+                if keeps(settings.keep, &state, &found) {
+                    state.best = Some(state.step);
+                    best = Some(weights::export(&model));
+                }
+                line.insert("eval_loss".into(), json!(found.loss));
+                if let Objective::Dpo(_) = job.objective {
+                    line.insert("eval_rewards/accuracies".into(), json!(found.accuracy));
+                }
+                state.evaluations.push(found);
+            }
+            metrics.write(&line)?;
+            let stopping = job.stop.requested() && state.step < total;
+            let periodic = settings.save_steps > 0 && state.step.is_multiple_of(settings.save_steps);
+            if stopping || periodic {
+                save(&model, &adamw, &state, &best)?;
+            }
+            if stopping {
+                job.stop.check()?;
+            }
+            if state.step == total {
+                break;
+            }
+        }
+    }
+    progress.finish();
+    let model = model.valid();
+    let model = match best {
+        Some(arrays) => weights::assign(model, arrays),
+        None => model,
+    };
+    Ok(Outcome {
+        parameters: model.config.parameters(),
+        model,
+        steps: total,
+        kept_step: state.best.unwrap_or(total),
+        evaluations: state.evaluations,
+        computed_tokens: computed,
+        unshared_tokens: unshared,
+    })
+}
+
+/// The step's gradient, accumulated over its micro-batches, and its line of metrics.
+///
+/// Every micro-batch is divided by the whole step's normaliser, so the sum is the large batch's.
+pub fn gradients<B: AutodiffBackend>(
+    model: &Decoder<B>,
+    objective: &Objective,
+    batches: &[Batch],
+    device: &B::Device,
+) -> (GradientsParams, Map<String, Value>) {
+    let normaliser: usize = batches.iter().map(|b| b.normaliser).sum();
+    let mut accumulator = GradientsAccumulator::new();
+    let mut totals: Map<String, Value> = Map::new();
+    for batch in batches {
+        let policy = model.branch_logps(&batch.forest, device);
+        let loss = objective.loss(policy, batch.reference(device), normaliser);
+        let mut add = |name: &str, value: f64| {
+            let sum = totals.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+            totals.insert(name.into(), json!(sum + value));
+        };
+        add("loss", scalar(loss.value.clone()));
+        for (name, sum) in loss.sums {
+            add(name, scalar(sum) / normaliser.max(1) as f64);
+        }
+        let gradients = GradientsParams::from_grads(loss.value.backward(), model);
+        accumulator.accumulate(model, gradients);
+    }
+    (accumulator.grads(), totals)
+}
+
+/// Reads a one-element tensor.
+pub(crate) fn scalar<B: Backend>(value: Tensor<B, 1>) -> f64 {
+    value.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
+}
+
+/// Whether `found` is better than every evaluation before it.
+fn keeps(keep: Keep, state: &State, found: &Evaluation) -> bool {
+    let before = &state.evaluations;
+    match keep {
+        Keep::Last => false,
+        Keep::LowestLoss => before.iter().all(|e| found.loss < e.loss),
+        Keep::HighestAccuracy => before.iter().all(|e| found.accuracy > e.accuracy),
+    }
+}

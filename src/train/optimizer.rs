@@ -1,0 +1,205 @@
+//! AdamW with decoupled decay, after one clip of the global gradient norm.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+
+use crate::model::Decoder;
+use crate::model::weights::Array;
+
+/// AdamW's constants (Loshchilov and Hutter, arXiv 1711.05101), by TRL's names.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWConfig {
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_epsilon: f64,
+    /// Applied to matrices and embeddings only: like transformers' Trainer, not to biases or norms.
+    pub weight_decay: f64,
+    /// Largest global gradient norm; larger gradients are scaled down to it.
+    pub max_grad_norm: f64,
+}
+
+/// The optimizer and its moments.
+pub struct AdamW<B: AutodiffBackend> {
+    config: AdamWConfig,
+    steps: i32,
+    moments: HashMap<ParamId, Moments<B>>,
+}
+
+/// First and second moments of one parameter, flattened.
+struct Moments<B: AutodiffBackend> {
+    first: Tensor<B::InnerBackend, 1>,
+    second: Tensor<B::InnerBackend, 1>,
+}
+
+impl<B: AutodiffBackend> AdamW<B> {
+    /// An optimizer that has seen no step yet.
+    pub fn new(config: AdamWConfig) -> Self {
+        Self {
+            config,
+            steps: 0,
+            moments: HashMap::new(),
+        }
+    }
+
+    /// Clips `gradients` and moves the parameters once. Returns the model and the gradient norm
+    /// before clipping.
+    pub fn step(
+        &mut self,
+        model: Decoder<B>,
+        gradients: GradientsParams,
+        learning_rate: f64,
+    ) -> (Decoder<B>, f64) {
+        let norm = global_norm(&model, &gradients);
+        if !norm.is_finite() {
+            return (model, norm);
+        }
+        self.steps += 1;
+        // torch.nn.utils.clip_grad_norm_ adds the same 1e-6.
+        let clip = (self.config.max_grad_norm / (norm + 1e-6)).min(1.0);
+        let model = model.map(&mut Update {
+            optimizer: self,
+            gradients,
+            learning_rate,
+            clip,
+        });
+        (model, norm)
+    }
+
+    /// The moments by parameter name, for a checkpoint; `model` supplies the names.
+    pub fn export(&self, model: &Decoder<B>) -> BTreeMap<String, Array> {
+        let mut arrays = BTreeMap::new();
+        for (name, id) in parameter_ids(model) {
+            if let Some(moments) = self.moments.get(&id) {
+                for (suffix, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+                    let data = tensor.to_data().convert::<f32>();
+                    let shape = data.shape.to_vec();
+                    let values = data.into_vec().expect("converted to f32 just before");
+                    arrays.insert(format!("{name}.{suffix}"), (shape, values));
+                }
+            }
+        }
+        arrays
+    }
+
+    /// Takes up where [`export`](Self::export) left off, `steps` steps in.
+    pub fn restore(
+        &mut self,
+        model: &Decoder<B>,
+        mut arrays: BTreeMap<String, Array>,
+        steps: usize,
+        device: &B::Device,
+    ) {
+        self.steps = steps as i32;
+        for (name, id) in parameter_ids(model) {
+            let mut take = |suffix: &str| {
+                arrays
+                    .remove(&format!("{name}.{suffix}"))
+                    .map(|(shape, values)| {
+                        Tensor::from_data(TensorData::new(values, shape), device)
+                    })
+            };
+            if let (Some(first), Some(second)) = (take("first"), take("second")) {
+                self.moments.insert(id, Moments { first, second });
+            }
+        }
+    }
+}
+
+struct Update<'a, B: AutodiffBackend> {
+    optimizer: &'a mut AdamW<B>,
+    gradients: GradientsParams,
+    learning_rate: f64,
+    clip: f64,
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, tensor, mapper) = param.consume();
+        let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let config = self.optimizer.config;
+        let steps = self.optimizer.steps;
+        let size = gradient.shape().num_elements();
+        let gradient = gradient.reshape([size]).mul_scalar(self.clip);
+        let (beta1, beta2) = (config.adam_beta1, config.adam_beta2);
+        let (first, second) = match self.optimizer.moments.remove(&id) {
+            Some(Moments { first, second }) => (first.mul_scalar(beta1), second.mul_scalar(beta2)),
+            None => (gradient.zeros_like(), gradient.zeros_like()),
+        };
+        let second = second + gradient.clone().square().mul_scalar(1.0 - beta2);
+        let first = first + gradient.mul_scalar(1.0 - beta1);
+        let scale = (1.0 - beta2.powi(steps)).sqrt();
+        let denominator = second
+            .clone()
+            .sqrt()
+            .div_scalar(scale)
+            .add_scalar(config.adam_epsilon);
+        let step = first
+            .clone()
+            .div(denominator)
+            .mul_scalar(self.learning_rate / (1.0 - beta1.powi(steps)));
+        self.optimizer
+            .moments
+            .insert(id, Moments { first, second });
+
+        let shape = tensor.dims();
+        let mut value = tensor.inner();
+        if D > 1 && config.weight_decay > 0.0 {
+            value = value.mul_scalar(1.0 - self.learning_rate * config.weight_decay);
+        }
+        let value = value - step.reshape(shape);
+        Param::from_mapped_value(id, Tensor::from_inner(value).require_grad(), mapper)
+    }
+}
+
+/// The L2 norm over all gradients together.
+fn global_norm<B: AutodiffBackend>(model: &Decoder<B>, gradients: &GradientsParams) -> f64 {
+    struct SquareSum<'a, B: AutodiffBackend> {
+        gradients: &'a GradientsParams,
+        sums: Vec<Tensor<B::InnerBackend, 1>>,
+    }
+    impl<B: AutodiffBackend> ModuleVisitor<B> for SquareSum<'_, B> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
+                self.sums.push(gradient.square().sum());
+            }
+        }
+    }
+    let mut visitor = SquareSum::<B> {
+        gradients,
+        sums: Vec::new(),
+    };
+    model.visit(&mut visitor);
+    if visitor.sums.is_empty() {
+        return 0.0;
+    }
+    let total = Tensor::cat(visitor.sums, 0).sum().into_data();
+    total.iter::<f64>().next().unwrap_or(0.0).sqrt()
+}
+
+/// Every parameter's name and identity.
+fn parameter_ids<B: AutodiffBackend>(model: &Decoder<B>) -> Vec<(String, ParamId)> {
+    #[derive(Default)]
+    struct Names {
+        path: Vec<String>,
+        found: Vec<(String, ParamId)>,
+    }
+    impl<B: AutodiffBackend> ModuleVisitor<B> for Names {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            self.found.push((self.path.join("."), param.id));
+        }
+    }
+    let mut names = Names::default();
+    model.visit(&mut names);
+    names.found
+}

@@ -1,0 +1,4 @@
+//! One binary for every integration test.
+
+mod packing;
+mod support;
