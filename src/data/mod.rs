@@ -1,9 +1,14 @@
 //! Records, readers, templates, tokenisation, and the forest of prefix trees.
 
+pub mod chat;
+pub mod convai2;
+pub mod dialogue_nli;
 pub mod encode;
 pub mod forest;
+mod lines;
 mod records;
 pub mod rows;
+pub mod synthetic_persona_chat;
 pub mod template;
 mod tokenizer;
 

@@ -1,3 +1,294 @@
-use std::path::Path; use anyhow::Result; use crate::data::Example; use crate::data::template::ChatTemplate;
-pub fn preference_rows(_p:&Path,_t:Option<&ChatTemplate>)->Result<Vec<Example>>{todo!()}
-pub fn sft_rows(_p:&Path,_t:Option<&ChatTemplate>)->Result<Vec<Example>>{todo!()}
+//! Rows in TRL's columns, plain or conversational, from JSON Lines.
+//!
+//! Plain text is used as it stands. Conversational rows, whose columns are lists of
+//! `{"role": ..., "content": ...}`, are rendered by the model's chat template.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
+
+use crate::data::chat::Message;
+use crate::data::lines::{BadLines, numbered, read_utf8};
+use crate::data::template::ChatTemplate;
+use crate::data::{Completion, Example, Prompt, Role};
+
+type Row = Map<String, Value>;
+
+/// A row's examples, or what is wrong with it.
+type Read = Result<Vec<Example>, String>;
+
+/// Reads preference pairs: `prompt`, `chosen` and `rejected`. Without `prompt`, it is what `chosen`
+/// and `rejected` begin with in common, messages or text, as in TRL. Other columns are left alone.
+/// The example of a row has the row's line as its id, the chosen completion first.
+///
+/// # Errors
+/// An unreadable file; or every bad row, with its line, the key, what was expected and found.
+pub fn preference_rows(path: &Path, template: Option<&ChatTemplate>) -> Result<Vec<Example>> {
+    read(path, |line, row| preference(line, row, template))
+}
+
+/// Reads rows to imitate: `messages`, or `prompt` and `completion`, or `text`, the first of these that
+/// a row has. Each assistant message of `messages` is an example of its own, completed from the
+/// messages before it; `text` is a completion without a prompt.
+///
+/// # Errors
+/// As [`preference_rows`].
+pub fn sft_rows(path: &Path, template: Option<&ChatTemplate>) -> Result<Vec<Example>> {
+    read(path, |line, row| imitation(line, row, template))
+}
+
+fn read(path: &Path, examples: impl Fn(usize, &Row) -> Read) -> Result<Vec<Example>> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("parquet") => bail!(
+            "{}: Parquet is not read yet; convert it to JSON Lines with: python -c \"import pandas; \
+             pandas.read_parquet('IN.parquet').to_json('OUT.jsonl', orient='records', lines=True)\"",
+            path.display()
+        ),
+        _ => json_lines(path, examples),
+    }
+}
+
+fn json_lines(path: &Path, examples: impl Fn(usize, &Row) -> Read) -> Result<Vec<Example>> {
+    let text = read_utf8(path)?;
+    let mut bad = BadLines::new(path);
+    if text.trim_start().starts_with('[') {
+        bad.add(
+            1,
+            "expected one JSON object a line, found an array; convert it with: jq -c '.[]'",
+        );
+        return bad.or(Vec::new());
+    }
+    let mut all = Vec::new();
+    for (line, text) in numbered(&text) {
+        let read = serde_json::from_str::<Row>(text)
+            .map_err(|error| format!("expected one JSON object a line: {error}"))
+            .and_then(|row| examples(line, &row));
+        match read {
+            Ok(examples) => all.extend(examples),
+            Err(message) => bad.add(line, message),
+        }
+    }
+    if text.trim().is_empty() {
+        bad.add(1, "expected rows, found none");
+    }
+    bad.or(all)
+}
+
+/// A column's value.
+enum Column {
+    Text(String),
+    Messages(Vec<Message>),
+}
+
+fn column(row: &Row, key: &str) -> Result<Column, String> {
+    match &row[key] {
+        Value::String(text) => Ok(Column::Text(text.clone())),
+        Value::Array(list) => messages(list, key).map(Column::Messages),
+        other => Err(format!(
+            "{key}: expected text or a list of messages, found {}",
+            kind(other)
+        )),
+    }
+}
+
+fn messages(list: &[Value], key: &str) -> Result<Vec<Message>, String> {
+    let message = |(index, value): (usize, &Value)| {
+        let field = |name: &str| match &value[name] {
+            Value::String(text) => Ok(text.clone()),
+            other => Err(format!(
+                "{key}[{index}].{name}: expected text, found {}",
+                kind(other)
+            )),
+        };
+        Ok(Message {
+            role: field("role")?,
+            content: field("content")?,
+        })
+    };
+    list.iter().enumerate().map(message).collect()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn preference(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
+    expect(row, &["chosen", "rejected"])?;
+    let prompt = match row.contains_key("prompt") {
+        true => Some(column(row, "prompt")?),
+        false => None,
+    };
+    let (chosen, rejected) = (column(row, "chosen")?, column(row, "rejected")?);
+    let (prompt, texts) = match (prompt, chosen, rejected) {
+        (Some(Column::Text(prompt)), Column::Text(chosen), Column::Text(rejected)) => {
+            (Prompt::Text(prompt), [chosen, rejected])
+        }
+        (None, Column::Text(chosen), Column::Text(rejected)) => {
+            let (prompt, chosen, rejected) = split_texts(&chosen, &rejected);
+            (Prompt::Text(prompt), [chosen, rejected])
+        }
+        (Some(Column::Messages(prompt)), Column::Messages(chosen), Column::Messages(rejected)) => {
+            conversation(&prompt, [("chosen", &chosen), ("rejected", &rejected)], template)?
+        }
+        // As in TRL, a prompt as text beside conversations repeats what both begin with.
+        (_, Column::Messages(chosen), Column::Messages(rejected)) => {
+            let both = chosen.iter().zip(&rejected);
+            let shared = both.take_while(|(a, b)| a == b).count();
+            conversation(
+                &chosen[..shared],
+                [("chosen", &chosen[shared..]), ("rejected", &rejected[shared..])],
+                template,
+            )?
+        }
+        _ => {
+            return Err(
+                "prompt, chosen and rejected: expected either text in all or lists of messages in all"
+                    .into(),
+            );
+        }
+    };
+    let [chosen, rejected] = texts;
+    let completions = vec![
+        completion(chosen, Role::Chosen, "chosen")?,
+        completion(rejected, Role::Rejected, "rejected")?,
+    ];
+    Ok(vec![example(line, None, prompt, completions)])
+}
+
+fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
+    if row.contains_key("messages") {
+        let Column::Messages(messages) = column(row, "messages")? else {
+            return Err("messages: expected a list of messages, found text".into());
+        };
+        return turns(line, &messages, template);
+    }
+    let (prompt, text, key) = if row.contains_key("completion") {
+        expect(row, &["prompt", "completion"])?;
+        let (prompt, text) = match (column(row, "prompt")?, column(row, "completion")?) {
+            (Column::Text(prompt), Column::Text(text)) => (Prompt::Text(prompt), text),
+            (Column::Messages(prompt), Column::Messages(reply)) => {
+                let (prompt, [text]) = conversation(&prompt, [("completion", &reply)], template)?;
+                (prompt, text)
+            }
+            _ => {
+                return Err(
+                    "prompt and completion: expected either text in both or lists of messages in both"
+                        .into(),
+                );
+            }
+        };
+        (prompt, text, "completion")
+    } else if row.contains_key("text") {
+        let Column::Text(text) = column(row, "text")? else {
+            return Err("text: expected text, found a list".into());
+        };
+        (Prompt::Text(String::new()), text, "text")
+    } else {
+        return Err(format!(
+            "expected the keys messages, or prompt and completion, or text; found {}",
+            keys(row)
+        ));
+    };
+    let completions = vec![completion(text, Role::Reply, key)?];
+    Ok(vec![example(line, None, prompt, completions)])
+}
+
+/// One example for each of the assistant's messages.
+fn turns(line: usize, messages: &[Message], template: Option<&ChatTemplate>) -> Read {
+    let mut examples = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        if message.role != "assistant" {
+            continue;
+        }
+        let key = format!("messages[{index}]");
+        let (history, reply) = (&messages[..index], &messages[index..=index]);
+        let (prompt, [text]) = conversation(history, [(&key, reply)], template)?;
+        let completions = vec![completion(text, Role::Reply, &key)?];
+        examples.push(example(line, Some(index), prompt, completions));
+    }
+    if examples.is_empty() {
+        return Err("messages: expected a message whose role is \"assistant\"".into());
+    }
+    Ok(examples)
+}
+
+/// Renders a prompt and what follows it; `replies` are given with their keys.
+fn conversation<const N: usize>(
+    prompt: &[Message],
+    replies: [(&str, &[Message]); N],
+    template: Option<&ChatTemplate>,
+) -> Result<(Prompt, [String; N]), String> {
+    let template = template.ok_or(
+        "the row is conversational and the model has no chat template; put chat_template.jinja into \
+         the model's folder, or give plain text",
+    )?;
+    let mut texts = [const { String::new() }; N];
+    for ((key, reply), text) in replies.into_iter().zip(&mut texts) {
+        // A template closes even an empty message, so that its text would not look empty.
+        if reply.iter().all(|message| message.content.trim().is_empty()) {
+            return Err(format!("{key}: expected a completion, found none"));
+        }
+        let completion = template.completion(prompt, reply);
+        *text = completion.map_err(|error| format!("{key}: {error}"))?;
+    }
+    let prompt = template
+        .prompt(prompt)
+        .map_err(|error| format!("prompt: {error}"))?;
+    Ok((prompt, texts))
+}
+
+/// The common beginning of two texts, without a space at its end, and what is left of each.
+fn split_texts(chosen: &str, rejected: &str) -> (String, String, String) {
+    let both = chosen.char_indices().zip(rejected.chars());
+    let differ = both.into_iter().find(|((_, a), b)| a != b);
+    let end = differ.map_or(chosen.len().min(rejected.len()), |((index, _), _)| index);
+    let prompt = &chosen[..end];
+    let prompt = prompt.strip_suffix(' ').unwrap_or(prompt);
+    let rest = |text: &str| text[prompt.len()..].to_owned();
+    (prompt.to_owned(), rest(chosen), rest(rejected))
+}
+
+fn expect(row: &Row, expected: &[&str]) -> Result<(), String> {
+    match expected.iter().find(|key| !row.contains_key(**key)) {
+        None => Ok(()),
+        Some(missing) => Err(format!(
+            "{missing}: expected this key beside the others; found {}",
+            keys(row)
+        )),
+    }
+}
+
+fn keys(row: &Row) -> String {
+    match row.is_empty() {
+        true => "no keys".into(),
+        false => row.keys().cloned().collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn completion(text: String, role: Role, key: &str) -> Result<Completion, String> {
+    if text.is_empty() {
+        return Err(format!("{key}: expected a completion, found none"));
+    }
+    Ok(Completion { text, role })
+}
+
+fn example(line: usize, turn: Option<usize>, prompt: Prompt, completions: Vec<Completion>) -> Example {
+    Example {
+        id: turn.map_or_else(|| line.to_string(), |turn| format!("{line}:{turn}")),
+        group: line.to_string(),
+        prompt,
+        completions,
+    }
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

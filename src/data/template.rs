@@ -126,4 +126,3 @@ mod tests {
         );
     }
 }
-pub struct ChatTemplate; impl ChatTemplate { pub fn find(_d:&std::path::Path)->anyhow::Result<Option<Self>>{Ok(None)} }

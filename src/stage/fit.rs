@@ -11,6 +11,7 @@ use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
+use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
 use crate::train::{self, Dataset, Job, Keep, TrainSettings};
@@ -111,7 +112,8 @@ impl Fit {
             measures: &mut measures,
         };
         backend::dispatch(&context.backend, work)??;
-        measures.write(&context.dir)
+        measures.write(&context.dir)?;
+        checkpoint::discard(&context.dir)
     }
 }
 

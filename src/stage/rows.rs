@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Example;
 use crate::data::rows::{preference_rows, sft_rows};
-use crate::data::template::ChatTemplate;
+use crate::data::chat::ChatTemplate;
 use crate::stage::corpus::{Group, Split};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};

@@ -37,6 +37,18 @@ pub struct Checkpoints {
     dir: PathBuf,
 }
 
+/// Removes a run's checkpoint once what it led to is safely written.
+///
+/// # Errors
+/// When the folder cannot be removed.
+pub fn discard(dir: &Path) -> Result<()> {
+    let dir = dir.join(FOLDER);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+    }
+    Ok(())
+}
+
 const FOLDER: &str = "checkpoint";
 
 impl Checkpoints {
@@ -100,15 +112,6 @@ impl Checkpoints {
             optimizer: tensors::read(&dir.join("optimizer.safetensors"))?,
             best: best.exists().then(|| tensors::read(&best)).transpose()?,
         }))
-    }
-
-    /// Removes all checkpoints once the run is complete.
-    pub fn clear(&self) -> Result<()> {
-        let dir = self.path("");
-        if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
-        }
-        Ok(())
     }
 
     fn path(&self, suffix: &str) -> PathBuf {

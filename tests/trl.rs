@@ -1,0 +1,110 @@
+//! `rapport run dpo` and `rapport run sft` against the losses of TRL's trainers on the same model, rows
+//! and settings (tests/fixtures/trl_*, written by scripts/make_references.py).
+
+use std::path::Path;
+use std::process::Command;
+
+use assert_cmd::cargo::CommandCargoExt;
+use serde_json::Value;
+
+use crate::parity::fixtures;
+
+fn rapport(work: &Path, recipe: &str, sets: &[String]) -> Vec<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::cargo_bin("rapport").unwrap();
+    command.current_dir(work).arg("run").arg(recipe);
+    command.arg("--experiments").arg(root.join("experiments"));
+    command.arg("--out").arg(work.join("out"));
+    for set in sets {
+        command.arg("--set").arg(set);
+    }
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let metrics = std::fs::read_to_string(work.join("out/metrics.jsonl")).unwrap();
+    metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
+    let dir = fixtures().join(fixture);
+    let expected = std::fs::read_to_string(dir.join("expected.json")).unwrap();
+    let expected: Value = serde_json::from_str(&expected).unwrap();
+    let steps = expected["steps"].as_array().unwrap().len();
+    let mut sets = vec![
+        format!("model.path={}", fixtures().join("trl_dpo/model").display()),
+        format!("data.train={}", dir.join(rows).display()),
+        "data.shuffle=false".into(),
+        format!("train.per_device_train_batch_size={}", expected["batch"]),
+        format!("train.max_steps={steps}"),
+        "train.lr_scheduler_type=constant".into(),
+    ];
+    for key in ["learning_rate", "weight_decay", "max_grad_norm", "adam_epsilon", "beta"] {
+        if let Some(value) = expected[key].as_f64() {
+            sets.push(format!("train.{key}={value:?}"));
+        }
+    }
+    (expected, sets)
+}
+
+/// Compares each step's values; the first steps carry no accumulated rounding.
+fn compare(ours: &[Value], expected: &Value, keys: &[(&str, f64)]) {
+    let theirs = expected["steps"].as_array().unwrap();
+    assert_eq!(ours.len(), theirs.len(), "one line a step");
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        for &(key, within) in keys {
+            let (a, b) = (ours[key].as_f64().unwrap(), theirs[key].as_f64().unwrap());
+            assert!(
+                (a - b).abs() <= within * b.abs().max(1.0),
+                "step {}, {key}: ours {a}, TRL's {b}",
+                ours["step"]
+            );
+        }
+    }
+}
+
+#[test]
+fn dpo_takes_the_steps_of_trl() {
+    let work = tempfile::tempdir().unwrap();
+    let (expected, sets) = settings("trl_dpo", "pairs.jsonl");
+    let ours = rapport(work.path(), "dpo", &sets);
+    let first = ours[0]["loss"].as_f64().unwrap();
+    assert!((first - std::f64::consts::LN_2).abs() < 1e-6, "{first}");
+    compare(
+        &ours,
+        &expected,
+        &[
+            ("loss", 1e-4),
+            ("grad_norm", 1e-3),
+            ("learning_rate", 1e-9),
+            ("rewards/chosen", 1e-3),
+            ("rewards/rejected", 1e-3),
+            ("rewards/margins", 1e-3),
+            ("rewards/accuracies", 1e-9),
+            ("logps/chosen", 1e-4),
+            ("logps/rejected", 1e-4),
+        ],
+    );
+    for line in &ours {
+        assert!(line["tokens_per_s"].as_f64().unwrap() > 0.0);
+        assert!(line["pairs_per_s"].as_f64().unwrap() > 0.0);
+    }
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "README.md"] {
+        assert!(work.path().join("out/model").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn sft_takes_the_steps_of_trl() {
+    let work = tempfile::tempdir().unwrap();
+    let (expected, mut sets) = settings("trl_sft", "rows.jsonl");
+    sets.push("data.group=none".into());
+    let ours = rapport(work.path(), "sft", &sets);
+    compare(
+        &ours,
+        &expected,
+        &[("loss", 1e-4), ("grad_norm", 1e-3), ("learning_rate", 1e-9)],
+    );
+}
