@@ -1,5 +1,7 @@
 //! One binary for every integration test.
 
+mod backends;
+mod cli;
 mod imports;
 mod packing;
 mod parity;

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Deserialize;
 
 use crate::data::Prompt;
@@ -64,9 +67,9 @@ impl ChatTemplate {
             (source.to_owned(), dir.join("tokenizer_config.json"))
         };
         let tokens = TOKENS.iter().filter_map(|&name| {
-            let found = [&config[name], &map[name]].into_iter().find_map(|token| {
-                token.as_str().or_else(|| token["content"].as_str())
-            });
+            let found = [&config[name], &map[name]]
+                .into_iter()
+                .find_map(|token| token.as_str().or_else(|| token["content"].as_str()));
             Some((name.to_owned(), found?.to_owned()))
         });
         Self::new(source, tokens.collect())
@@ -80,13 +83,23 @@ impl ChatTemplate {
     /// A source that is not Jinja.
     pub fn new(source: String, tokens: BTreeMap<String, String>) -> Result<Self> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_unknown_method_callback(python_method);
-        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_template_owned(NAME, source)?;
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?;
+        environment.set_syntax(syntax);
+        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> Result<Value, Error> {
+                Err(Error::new(ErrorKind::InvalidOperation, message))
+            },
+        );
+        environment.add_filter("tojson", tojson);
+        // One moment for all that is rendered, so that a history stays the beginning of its reply.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        environment.add_function("strftime_now", move |format: &str| strftime(now, format));
+        environment.add_template_owned(NAME, without_generation_marks(&source))?;
         Ok(Self {
             environment,
             tokens,
@@ -99,21 +112,27 @@ impl ChatTemplate {
     /// What the template refuses, such as roles that do not alternate.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         let messages = messages.iter().map(|message| {
-            Value::from(BTreeMap::from([
-                ("role".to_owned(), Value::from(&message.role)),
-                ("content".to_owned(), Value::from(&message.content)),
-            ]))
+            Value::from_pairs([
+                ("role", message.role.as_str()),
+                ("content", message.content.as_str()),
+            ])
         });
         let mut context: BTreeMap<String, Value> = self
             .tokens
             .iter()
             .map(|(name, token)| (name.clone(), Value::from(token)))
             .collect();
+        // Templates ask whether `tools is not none`, which must not hold.
+        for absent in ["tools", "documents"] {
+            context.insert(absent.into(), Value::from(()));
+        }
         context.insert("messages".into(), messages.collect::<Vec<Value>>().into());
         context.insert("add_generation_prompt".into(), add_generation_prompt.into());
         let template = self.environment.get_template(NAME)?;
         template.render(context).map_err(|error| {
-            let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            let detail = error
+                .detail()
+                .map_or_else(|| error.to_string(), str::to_owned);
             anyhow!("the chat template refuses the messages: {detail}")
         })
     }
@@ -175,54 +194,153 @@ impl ChatTemplate {
     }
 }
 
-/// The methods of Python's strings and dictionaries that templates call.
-fn python_method(
-    _: &mut State,
-    value: &Value,
-    method: &str,
-    arguments: &[Value],
-) -> Result<Value, Error> {
-    let unknown = || Error::from(ErrorKind::UnknownMethod);
-    let Some(text) = value.as_str() else {
-        return match (method, arguments) {
-            ("get", [key]) => value.get_item(key),
-            ("get", [key, default]) => value.get_item(key).map(|found| match found {
-                found if found.is_undefined() => default.clone(),
-                found => found,
-            }),
-            ("keys", []) => Ok(value.try_iter()?.collect()),
-            ("values", []) => value
-                .try_iter()?
-                .map(|key| value.get_item(&key))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Value::from),
-            ("items", []) => value
-                .try_iter()?
-                .map(|key| Ok(Value::from(vec![key.clone(), value.get_item(&key)?])))
-                .collect::<Result<Vec<_>, Error>>()
-                .map(Value::from),
-            _ => Err(unknown()),
+/// `{% generation %}` marks an assistant's words for a mask that is not made here; a block that always
+/// runs takes its place, with the same control of white space.
+fn without_generation_marks(source: &str) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, tag)) = rest.split_once("{%") {
+        let end = tag.find("%}").unwrap_or(tag.len());
+        let (tag, after) = tag.split_at(end);
+        let put = match tag.trim_matches(['-', '+', ' ', '\t', '\n']) {
+            "generation" => tag.replace("generation", "if true"),
+            "endgeneration" => tag.replace("endgeneration", "endif"),
+            _ => tag.to_owned(),
         };
+        text.extend([before, "{%", &put]);
+        rest = after;
+    }
+    text + rest
+}
+
+/// JSON as Python writes it: spaces after separators, and nothing escaped for HTML.
+fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
+        let message = "tojson writes no ASCII escapes; take ensure_ascii out of the template";
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    options.assert_all_used()?;
+    let mut text = String::new();
+    write_json(value, indent, 0, &mut text)?;
+    Ok(text)
+}
+
+fn write_json(
+    value: &Value,
+    indent: Option<usize>,
+    depth: usize,
+    text: &mut String,
+) -> Result<(), Error> {
+    let map = match value.kind() {
+        ValueKind::None => {
+            text.push_str("null");
+            return Ok(());
+        }
+        ValueKind::String => {
+            text.push_str(&serde_json::Value::from(value.as_str().unwrap_or_default()).to_string());
+            return Ok(());
+        }
+        ValueKind::Map => true,
+        ValueKind::Seq | ValueKind::Iterable => false,
+        ValueKind::Bool => {
+            text.push_str(if value.is_true() { "true" } else { "false" });
+            return Ok(());
+        }
+        ValueKind::Number => {
+            text.push_str(&value.to_string());
+            return Ok(());
+        }
+        _ => {
+            let message = format!("tojson cannot write {}", value.kind());
+            return Err(Error::new(ErrorKind::BadSerialization, message));
+        }
     };
-    let argument = |index: usize| arguments.get(index).and_then(Value::as_str);
-    let strips = |c: char| match argument(0) {
-        Some(set) => set.contains(c),
-        None => c.is_whitespace(),
+    let line = |depth: usize| indent.map(|width| format!("\n{}", " ".repeat(width * depth)));
+    text.push(if map { '{' } else { '[' });
+    let mut empty = true;
+    for entry in value.try_iter()? {
+        if !empty {
+            text.push_str(if indent.is_some() { "," } else { ", " });
+        }
+        empty = false;
+        text.push_str(&line(depth + 1).unwrap_or_default());
+        write_json(&entry, indent, depth + 1, text)?;
+        if map {
+            text.push_str(": ");
+            write_json(&value.get_item(&entry)?, indent, depth + 1, text)?;
+        }
+    }
+    if !empty {
+        text.push_str(&line(depth).unwrap_or_default());
+    }
+    text.push(if map { '}' } else { ']' });
+    Ok(())
+}
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// The common directives of C's function of this name, in UTC, for `seconds` since 1970.
+fn strftime(seconds: u64, format: &str) -> Result<String, Error> {
+    let (year, month, day) = date(seconds / 86_400);
+    let name = MONTHS[month - 1];
+    let mut text = String::new();
+    let mut letters = format.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            text.push(letter);
+            continue;
+        }
+        let directive = letters.next().unwrap_or(' ');
+        text.push_str(&match directive {
+            'Y' => year.to_string(),
+            'm' => format!("{month:02}"),
+            'd' => format!("{day:02}"),
+            'B' => name.to_owned(),
+            'b' => name[..3].to_owned(),
+            'H' => format!("{:02}", seconds / 3600 % 24),
+            'M' => format!("{:02}", seconds / 60 % 60),
+            'S' => format!("{:02}", seconds % 60),
+            _ => {
+                let message =
+                    format!("strftime_now knows no %{directive}, only %Y %m %d %B %b %H %M %S");
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+        });
+    }
+    Ok(text)
+}
+
+/// Year, month (from 1) and day of a number of days since 1970.
+fn date(mut days: u64) -> (u64, usize, u64) {
+    let leap = |year: u64| {
+        u64::from(year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)))
     };
-    Ok(match (method, argument(0), argument(1)) {
-        ("strip", ..) => text.trim_matches(strips).into(),
-        ("lstrip", ..) => text.trim_start_matches(strips).into(),
-        ("rstrip", ..) => text.trim_end_matches(strips).into(),
-        ("upper", ..) => text.to_uppercase().into(),
-        ("lower", ..) => text.to_lowercase().into(),
-        ("title" | "capitalize", ..) => minijinja::filters::capitalize(text.into()).into(),
-        ("startswith", Some(part), _) => text.starts_with(part).into(),
-        ("endswith", Some(part), _) => text.ends_with(part).into(),
-        ("replace", Some(from), Some(to)) => text.replace(from, to).into(),
-        ("split", Some(by), _) => text.split(by).map(Value::from).collect(),
-        ("split", None, _) => text.split_whitespace().map(Value::from).collect(),
-        _ => return Err(unknown()),
-    })
+    let mut year = 1970;
+    while days >= 365 + leap(year) {
+        days -= 365 + leap(year);
+        year += 1;
+    }
+    let lengths = [31, 28 + leap(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    (year, month + 1, days + 1)
 }
 
 #[cfg(test)]
@@ -282,9 +400,73 @@ mod tests {
                       {% endfor %}";
         let template = ChatTemplate::new(source.into(), BTreeMap::new()).unwrap();
         let history = messages(&[("user", "a"), ("assistant", "b"), ("user", "c")]);
-        assert!(matches!(template.prompt(&history).unwrap(), Prompt::Text(_)));
+        assert!(matches!(
+            template.prompt(&history).unwrap(),
+            Prompt::Text(_)
+        ));
         let error = template.completion(&history, &messages(&[("assistant", "d")]));
         assert!(error.unwrap_err().to_string().contains("does not begin"));
+    }
+
+    /// Checked against transformers.
+    #[test]
+    fn what_templates_call_works_as_in_python() {
+        let source = r#"{% for m in messages %}
+  {% if m.role == 'user' %}
+{{ bos_token + '[INST] ' + m.content.strip() + ' [/INST]' }}
+  {%- elif m.role == 'assistant' -%}
+    {%- generation -%}
+{{ ' ' + m['content'] | trim + ' ' + eos_token }}
+    {%- endgeneration -%}
+  {% else %}{{ raise_exception('no role ' + m.role) }}
+  {% endif %}
+{% endfor %}
+{{ messages | tojson }}{{ {'k': [1, true, none, '<\'é">']} | tojson(indent=2) }}{{ tools is none }}"#;
+        let tokens = [("bos_token", "<s>"), ("eos_token", "</s>")];
+        let tokens = tokens.map(|(name, token)| (name.to_owned(), token.to_owned()));
+        let template = ChatTemplate::new(source.into(), tokens.into()).unwrap();
+        let text = template.render(
+            &messages(&[("user", " hi "), ("assistant", "<b>\n")]),
+            false,
+        );
+        assert_eq!(
+            text.unwrap(),
+            "<s>[INST] hi [/INST] <b> </s>[{\"role\": \"user\", \"content\": \" hi \"}, \
+             {\"role\": \"assistant\", \"content\": \"<b>\\n\"}]\
+             {\n  \"k\": [\n    1,\n    true,\n    null,\n    \"<'é\\\">\"\n  ]\n}True"
+        );
+        let error = template
+            .render(&messages(&[("robot", "x")]), false)
+            .unwrap_err();
+        assert!(error.to_string().contains("no role robot"), "{error}");
+        assert_eq!(
+            strftime(951_782_400, "%d %b %Y, %H:%M").unwrap(),
+            "29 Feb 2000, 00:00"
+        );
+        assert!(strftime(0, "%Q").is_err());
+    }
+
+    #[test]
+    fn our_models_template_renders_the_persona_template() {
+        let source = include_str!("../../assets/chat_template.jinja");
+        let template = ChatTemplate::new(source.into(), BTreeMap::new()).unwrap();
+        let turn = |speaker, text: &str| crate::data::Turn {
+            speaker,
+            text: text.into(),
+        };
+        use crate::data::Speaker::{Bot, User};
+        let history = [turn(User, "hi."), turn(Bot, "ahoy."), turn(User, "who?")];
+        let said = messages(&[
+            ("system", "Persona:\n- i sail.\n- i bake."),
+            ("user", "hi."),
+            ("assistant", "ahoy."),
+            ("user", "who?"),
+        ]);
+        let persona = ["i sail.".to_owned(), "i bake.".to_owned()];
+        let prompt = crate::data::template::persona_prompt(&persona, &history);
+        assert_eq!(template.prompt(&said).unwrap(), prompt);
+        let reply = messages(&[("assistant", "me.")]);
+        assert_eq!(template.completion(&said, &reply).unwrap(), " me.\n");
     }
 
     #[test]
@@ -298,9 +480,15 @@ mod tests {
         let template = ChatTemplate::find(dir.path()).unwrap().unwrap();
         let history = messages(&[("user", "a"), ("user", "b")]);
         let prompt = template.prompt(&history).unwrap();
-        assert_eq!((prompt.text(), prompt.text_from(1)), ("<s>[a][b]".into(), "<s>[b]".into()));
+        assert_eq!(
+            (prompt.text(), prompt.text_from(1)),
+            ("<s>[a][b]".into(), "<s>[b]".into())
+        );
         fs::write(dir.path().join("chat_template.jinja"), "{% if %}").unwrap();
         let error = format!("{:#}", ChatTemplate::find(dir.path()).unwrap_err());
-        assert!(error.contains("chat_template.jinja: the chat template"), "{error}");
+        assert!(
+            error.contains("chat_template.jinja: the chat template"),
+            "{error}"
+        );
     }
 }

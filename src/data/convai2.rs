@@ -52,10 +52,10 @@ pub fn convai2(path: &Path) -> Result<Vec<Dialogue>> {
         }
         last = number;
         // Only a first line with another number than 1 leaves nothing to add to; it is reported above.
-        if let Some(dialogue) = dialogues.last_mut() {
-            if let Err(message) = add(dialogue, rest) {
-                bad.add(line, message);
-            }
+        if let Some(dialogue) = dialogues.last_mut()
+            && let Err(message) = add(dialogue, rest)
+        {
+            bad.add(line, message);
         }
     }
     for dialogue in &dialogues {
@@ -140,9 +140,11 @@ mod tests {
 
     #[test]
     fn every_bad_line_is_named() {
-        let error = read("1 your persona: i sail .\n3 ahoy !\thello\nodd\n4 no tab\n5  \tx\n1 your persona: a\n")
-            .unwrap_err()
-            .to_string();
+        let error = read(
+            "1 your persona: i sail .\n3 ahoy !\thello\nodd\n4 no tab\n5  \tx\n1 your persona: a\n",
+        )
+        .unwrap_err()
+        .to_string();
         for expected in [
             "valid.txt:2: expected number 2 or 1, found 3",
             "valid.txt:3: expected a number",

@@ -97,13 +97,17 @@ fn item(text: &str) -> Result<RankingItem, String> {
         return Err(format!("candidates: an empty reply labelled {label:?}"));
     }
     let utterances = row.prefix.len();
-    let history = row.prefix.into_iter().enumerate().map(|(index, text)| Turn {
-        speaker: match (utterances - index) % 2 {
-            1 => Speaker::User,
-            _ => Speaker::Bot,
-        },
-        text,
-    });
+    let history = row
+        .prefix
+        .into_iter()
+        .enumerate()
+        .map(|(index, text)| Turn {
+            speaker: match (utterances - index) % 2 {
+                1 => Speaker::User,
+                _ => Speaker::Bot,
+            },
+            text,
+        });
     Ok(RankingItem {
         id: String::new(),
         persona: row.persona,

@@ -13,27 +13,18 @@ const SHARED: f64 = 0.5;
 /// An utterance found in more dialogues than this is a greeting and the like: it tells no source.
 const COMMON: usize = 3;
 
-/// What training must not see.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leak {
-    /// Ids of the dialogues to hold out.
-    pub dialogues: BTreeSet<String>,
-    /// Ids of the items that share their history with one of them.
-    pub items: BTreeSet<String>,
-}
-
-/// Finds the dialogues that share at least half of an item's history, the true reply counted with it;
+/// The ids of the dialogues that share at least half of an item's history, the true reply counted with it;
 /// at least one utterance shared must be rare. Utterances are compared by their words alone: case,
 /// punctuation and contractions ("i'm", "i am") make no difference, since the two datasets write them
 /// in their own ways.
-pub fn leaks(dialogues: &[Dialogue], items: &[RankingItem]) -> Leak {
+pub fn held_out(dialogues: &[Dialogue], items: &[RankingItem]) -> BTreeSet<String> {
     let mut said_in: HashMap<String, HashSet<usize>> = HashMap::new();
     for (index, dialogue) in dialogues.iter().enumerate() {
         for turn in &dialogue.turns {
             said_in.entry(words(&turn.text)).or_default().insert(index);
         }
     }
-    let mut leak = Leak::default();
+    let mut held_out = BTreeSet::new();
     for item in items {
         let history = item.history.iter().map(|turn| turn.text.as_str());
         let gold = item.candidates.iter().filter(|(_, label)| label == "hits");
@@ -52,12 +43,11 @@ pub fn leaks(dialogues: &[Dialogue], items: &[RankingItem]) -> Leak {
         }
         for (dialogue, (count, rare)) in shared {
             if rare && count as f64 >= SHARED * utterances.len() as f64 {
-                leak.dialogues.insert(dialogues[dialogue].id.clone());
-                leak.items.insert(item.id.clone());
+                held_out.insert(dialogues[dialogue].id.clone());
             }
         }
     }
-    leak
+    held_out
 }
 
 /// An utterance as its words in lower case, contractions spelt out.
@@ -79,8 +69,11 @@ fn words(text: &str) -> String {
 }
 
 fn spelt_out(word: &str) -> (&str, &str) {
-    const WHOLE: [(&str, &str, &str); 3] =
-        [("can't", "can", "not"), ("cannot", "can", "not"), ("won't", "will", "not")];
+    const WHOLE: [(&str, &str, &str); 3] = [
+        ("can't", "can", "not"),
+        ("cannot", "can", "not"),
+        ("won't", "will", "not"),
+    ];
     const ENDINGS: [(&str, &str); 7] = [
         ("n't", "not"),
         ("'m", "am"),
@@ -140,18 +133,20 @@ mod tests {
         for id in ["a", "b", "c", "d"] {
             dialogues.push(dialogue(id, &["hello .", &format!("we are {id}")]));
         }
-        let built_on_it = item(&["hello .", "i am on a boat , can not talk ."], "it is fine");
-        let leak = leaks(&dialogues, &[built_on_it]);
-        assert_eq!(leak.dialogues.into_iter().collect::<Vec<_>>(), ["source"]);
-        assert_eq!(leak.items.len(), 1);
+        let built_on_it = item(
+            &["hello .", "i am on a boat , can not talk ."],
+            "it is fine",
+        );
+        let found = held_out(&dialogues, &[built_on_it]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["source"]);
         let greeting = item(&["hello ."], "i like trains .");
-        assert_eq!(leaks(&dialogues, &[greeting]), Leak::default());
+        assert!(held_out(&dialogues, &[greeting]).is_empty());
     }
 
     #[test]
     fn less_than_half_of_a_history_is_no_leak() {
         let dialogues = [dialogue("d", &["the boat sank", "oh no", "it did"])];
         let other = item(&["the boat sank", "really ?", "when ?"], "today");
-        assert_eq!(leaks(&dialogues, &[other]), Leak::default());
+        assert!(held_out(&dialogues, &[other]).is_empty());
     }
 }

@@ -5,6 +5,7 @@ pub mod convai2;
 pub mod dialogue_nli;
 pub mod encode;
 pub mod forest;
+pub mod leak;
 mod lines;
 mod records;
 pub mod rows;
@@ -12,5 +13,6 @@ pub mod synthetic_persona_chat;
 pub mod template;
 mod tokenizer;
 
+pub use lines::BadLines;
 pub use records::{Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Encoding, Tokenizer};

@@ -8,19 +8,23 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
-use crate::data::chat::Message;
+use crate::data::chat::{ChatTemplate, Message};
 use crate::data::lines::{BadLines, numbered, read_utf8};
-use crate::data::template::ChatTemplate;
 use crate::data::{Completion, Example, Prompt, Role};
 
 type Row = Map<String, Value>;
+
+/// Would hold of every row of a file, so that it is reported once.
+const NO_TEMPLATE: &str = "the row is conversational and there is no chat template to render it with: set \
+     `model` to a model whose folder holds chat_template.jinja, or tokenizer_config.json with \
+     `chat_template`; or write the rows as plain text";
 
 /// A row's examples, or what is wrong with it.
 type Read = Result<Vec<Example>, String>;
 
 /// Reads preference pairs: `prompt`, `chosen` and `rejected`. Without `prompt`, it is what `chosen`
 /// and `rejected` begin with in common, messages or text, as in TRL. Other columns are left alone.
-/// The example of a row has the row's line as its id, the chosen completion first.
+/// The example of the row on line 3 is called "row 3"; its chosen completion comes first.
 ///
 /// # Errors
 /// An unreadable file; or every bad row, with its line, the key, what was expected and found.
@@ -62,10 +66,21 @@ fn json_lines(path: &Path, examples: impl Fn(usize, &Row) -> Read) -> Result<Vec
     let mut all = Vec::new();
     for (line, text) in numbered(&text) {
         let read = serde_json::from_str::<Row>(text)
-            .map_err(|error| format!("expected one JSON object a line: {error}"))
-            .and_then(|row| examples(line, &row));
+            .map_err(|error| {
+                // The parser counts lines within this one.
+                let error = error.to_string().replace(" at line 1 column", " at column");
+                format!("expected one JSON object a line: {error}")
+            })
+            .and_then(|mut row| {
+                // What writes tables writes null for a column that the row does not have.
+                row.retain(|_, value| !value.is_null());
+                examples(line, &row)
+            });
         match read {
             Ok(examples) => all.extend(examples),
+            Err(message) if message == NO_TEMPLATE => {
+                bail!("{}:{line}: {message}", path.display())
+            }
             Err(message) => bad.add(line, message),
         }
     }
@@ -136,15 +151,24 @@ fn preference(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
             (Prompt::Text(prompt), [chosen, rejected])
         }
         (Some(Column::Messages(prompt)), Column::Messages(chosen), Column::Messages(rejected)) => {
-            conversation(&prompt, [("chosen", &chosen), ("rejected", &rejected)], template)?
+            conversation(
+                &prompt,
+                [("chosen", &chosen), ("rejected", &rejected)],
+                template,
+            )?
         }
         // As in TRL, a prompt as text beside conversations repeats what both begin with.
         (_, Column::Messages(chosen), Column::Messages(rejected)) => {
             let both = chosen.iter().zip(&rejected);
             let shared = both.take_while(|(a, b)| a == b).count();
+            // As in TRL, the shorter one's last message is a completion even if both begin with it.
+            let shared = shared.min(chosen.len().min(rejected.len()).saturating_sub(1));
             conversation(
                 &chosen[..shared],
-                [("chosen", &chosen[shared..]), ("rejected", &rejected[shared..])],
+                [
+                    ("chosen", &chosen[shared..]),
+                    ("rejected", &rejected[shared..]),
+                ],
                 template,
             )?
         }
@@ -226,14 +250,24 @@ fn conversation<const N: usize>(
     replies: [(&str, &[Message]); N],
     template: Option<&ChatTemplate>,
 ) -> Result<(Prompt, [String; N]), String> {
-    let template = template.ok_or(
-        "the row is conversational and the model has no chat template; put chat_template.jinja into \
-         the model's folder, or give plain text",
-    )?;
+    let template = template.ok_or(NO_TEMPLATE)?;
+    match prompt.last() {
+        None => return Err("expected a message before the reply, found none".into()),
+        Some(last) if last.role == "assistant" => {
+            return Err(
+                "expected a prompt that ends with a message to reply to, found an assistant's"
+                    .into(),
+            );
+        }
+        Some(_) => {}
+    }
     let mut texts = [const { String::new() }; N];
     for ((key, reply), text) in replies.into_iter().zip(&mut texts) {
         // A template closes even an empty message, so that its text would not look empty.
-        if reply.iter().all(|message| message.content.trim().is_empty()) {
+        if reply
+            .iter()
+            .all(|message| message.content.trim().is_empty())
+        {
             return Err(format!("{key}: expected a completion, found none"));
         }
         let completion = template.completion(prompt, reply);
@@ -245,15 +279,19 @@ fn conversation<const N: usize>(
     Ok((prompt, texts))
 }
 
-/// The common beginning of two texts, without a space at its end, and what is left of each.
+/// The common beginning of two texts, without a space before they part, and what is left of each. As
+/// in TRL, a text that the other one begins with keeps its last character as its completion.
 fn split_texts(chosen: &str, rejected: &str) -> (String, String, String) {
-    let both = chosen.char_indices().zip(rejected.chars());
-    let differ = both.into_iter().find(|((_, a), b)| a != b);
-    let end = differ.map_or(chosen.len().min(rejected.len()), |((index, _), _)| index);
-    let prompt = &chosen[..end];
-    let prompt = prompt.strip_suffix(' ').unwrap_or(prompt);
-    let rest = |text: &str| text[prompt.len()..].to_owned();
-    (prompt.to_owned(), rest(chosen), rest(rejected))
+    let mut end = 0;
+    for ((index, one), other) in chosen.char_indices().zip(rejected.chars()) {
+        end = index;
+        if one != other {
+            end -= usize::from(chosen[..index].ends_with(' '));
+            break;
+        }
+    }
+    let rest = |text: &str| text[end..].to_owned();
+    (chosen[..end].to_owned(), rest(chosen), rest(rejected))
 }
 
 fn expect(row: &Row, expected: &[&str]) -> Result<(), String> {
@@ -280,10 +318,18 @@ fn completion(text: String, role: Role, key: &str) -> Result<Completion, String>
     Ok(Completion { text, role })
 }
 
-fn example(line: usize, turn: Option<usize>, prompt: Prompt, completions: Vec<Completion>) -> Example {
+fn example(
+    line: usize,
+    turn: Option<usize>,
+    prompt: Prompt,
+    completions: Vec<Completion>,
+) -> Example {
     Example {
-        id: turn.map_or_else(|| line.to_string(), |turn| format!("{line}:{turn}")),
-        group: line.to_string(),
+        id: turn.map_or_else(
+            || format!("row {line}"),
+            |turn| format!("row {line}:{turn}"),
+        ),
+        group: format!("row {line}"),
         prompt,
         completions,
     }

@@ -21,7 +21,9 @@ fn read(reader: Reader, bytes: impl AsRef<[u8]>) -> Result<Vec<Example>> {
 fn texts(examples: &[Example]) -> Vec<Vec<String>> {
     let texts = |example: &Example| {
         let completions = example.completions.iter().map(|c| c.text.clone());
-        std::iter::once(example.prompt.text()).chain(completions).collect()
+        std::iter::once(example.prompt.text())
+            .chain(completions)
+            .collect()
     };
     examples.iter().map(texts).collect()
 }
@@ -30,13 +32,20 @@ fn texts(examples: &[Example]) -> Vec<Vec<String>> {
 fn plain_pairs_are_used_as_they_stand() {
     let rows = "\u{feff}{\"prompt\": \"Q: \", \"chosen\": \" a\", \"rejected\": \"b\\n\", \"score\": 1}\r\n\
                 {\"prompt\": \"\", \"chosen\": \"a\", \"rejected\": \"a\"}\r\n\
-                {\"chosen\": \"Hum: hi Bot: yes\", \"rejected\": \"Hum: hi Bot: no\"}\r\n\r\n";
+                {\"chosen\": \"Hum: hi Bot: yes\", \"rejected\": \"Hum: hi Bot: no\", \"prompt\": null}\r\n\r\n\
+                {\"chosen\": \"so é\", \"rejected\": \"so é!\"}";
     let examples = read(preference_rows, rows).unwrap();
     assert_eq!(
         texts(&examples),
-        [["Q: ", " a", "b\n"], ["", "a", "a"], ["Hum: hi Bot:", " yes", " no"]]
+        [
+            ["Q: ", " a", "b\n"],
+            ["", "a", "a"],
+            ["Hum: hi Bot:", " yes", " no"],
+            // One that begins the other keeps its last letter, as in TRL.
+            ["so ", "é", "é!"],
+        ]
     );
-    assert_eq!(examples[2].id, "3");
+    assert_eq!(examples[3].id, "row 5");
     let roles: Vec<_> = examples[0].completions.iter().map(|c| &c.role).collect();
     assert_eq!(roles, [&Role::Chosen, &Role::Rejected]);
 }
@@ -72,35 +81,102 @@ fn each_assistant_message_is_an_example() {
             ["", "t"],
         ]
     );
-    assert_eq!((examples[1].id.as_str(), examples[1].group.as_str()), ("1:3", "1"));
+    assert_eq!(
+        (examples[1].id.as_str(), examples[1].group.as_str()),
+        ("row 1:3", "row 1")
+    );
     assert_eq!(examples[1].prompt.droppable(), 2);
 }
 
 #[test]
 fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
     let cases: &[(Reader, &str, &str)] = &[
-        (preference_rows, r#"{"prompt": "p", "chosen": "c"}"#, "rejected: expected this key beside the others; found prompt, chosen"),
-        (preference_rows, r#"{"prompt": 3, "chosen": "c", "rejected": "r"}"#, "prompt: expected text or a list of messages, found a number"),
-        (preference_rows, r#"{"prompt": "p", "chosen": "", "rejected": "r"}"#, "chosen: expected a completion, found none"),
-        (preference_rows, r#"{"chosen": "same", "rejected": "same"}"#, "chosen: expected a completion, found none"),
-        (preference_rows, r#"{"prompt": "p", "chosen": [{"role": "assistant"}], "rejected": "r"}"#, "chosen[0].content: expected text, found nothing"),
-        (preference_rows, r#"{"prompt": "p", "chosen": "c", "rejected": []}"#, "expected either text in all or lists of messages in all"),
-        (preference_rows, r#"{"prompt": "p""#, "expected one JSON object a line: EOF"),
-        (sft_rows, r#"["text"]"#, "found an array; convert it with: jq"),
-        (sft_rows, r#"{"words": "t"}"#, "expected the keys messages, or prompt and completion, or text; found words"),
-        (sft_rows, r#"{"completion": "t"}"#, "prompt: expected this key"),
-        (sft_rows, r#"{"messages": [{"role": "user", "content": "a"}]}"#, "messages: expected a message whose role is \"assistant\""),
-        (sft_rows, r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]}"#, "messages[1]: expected a completion"),
+        (
+            preference_rows,
+            r#"{"prompt": "p", "chosen": "c"}"#,
+            "rejected: expected this key beside the others; found prompt, chosen",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": 3, "chosen": "c", "rejected": "r"}"#,
+            "prompt: expected text or a list of messages, found a number",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": "p", "chosen": "", "rejected": "r"}"#,
+            "chosen: expected a completion, found none",
+        ),
+        (
+            preference_rows,
+            r#"{"chosen": "", "rejected": "r"}"#,
+            "chosen: expected a completion, found none",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": [{"role": "assistant", "content": "a"}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}"#,
+            "expected a prompt that ends with a message to reply to",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": "p", "chosen": [{"role": "assistant"}], "rejected": "r"}"#,
+            "chosen[0].content: expected text, found nothing",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": "p", "chosen": "c", "rejected": []}"#,
+            "expected either text in all or lists of messages in all",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": "p""#,
+            "expected one JSON object a line: EOF",
+        ),
+        (
+            sft_rows,
+            r#"["text"]"#,
+            "found an array; convert it with: jq",
+        ),
+        (
+            sft_rows,
+            r#"{"words": "t"}"#,
+            "expected the keys messages, or prompt and completion, or text; found words",
+        ),
+        (
+            sft_rows,
+            r#"{"completion": "t"}"#,
+            "prompt: expected this key",
+        ),
+        (
+            sft_rows,
+            r#"{"messages": [{"role": "user", "content": "a"}]}"#,
+            "messages: expected a message whose role is \"assistant\"",
+        ),
+        (
+            sft_rows,
+            r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]}"#,
+            "messages[1]: expected a completion",
+        ),
         (sft_rows, "", "expected rows, found none"),
     ];
     for (reader, row, expected) in cases {
         let error = read(*reader, row).unwrap_err().to_string();
-        assert!(error.contains("rows.jsonl:1: ") && error.contains(expected), "{row}\n{error}");
+        assert!(
+            error.contains("rows.jsonl:1: ") && error.contains(expected),
+            "{row}\n{error}"
+        );
     }
-    let error = read(sft_rows, "{\"text\": \"t\"}\n{}\n{\"text\": 1}\n").unwrap_err().to_string();
-    assert!(error.contains("rows.jsonl:2: ") && error.contains("rows.jsonl:3: text"), "{error}");
+    let error = read(sft_rows, "{\"text\": \"t\"}\n{}\n{\"text\": 1}\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("rows.jsonl:2: ") && error.contains("rows.jsonl:3: text"),
+        "{error}"
+    );
     let error = read(sft_rows, b"{\"text\": \"t\"}\n{\"text\": \"\xff\"}\n").unwrap_err();
-    assert!(error.to_string().contains("rows.jsonl:2: not valid UTF-8"), "{error}");
+    assert!(
+        error.to_string().contains("rows.jsonl:2: not valid UTF-8"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -109,7 +185,12 @@ fn what_cannot_be_read_names_its_remedy() {
     let error = sft_rows(&dir.path().join("rows.parquet"), None).unwrap_err();
     assert!(error.to_string().contains("JSON Lines"), "{error}");
     let path = dir.path().join("rows.jsonl");
-    fs::write(&path, r#"{"messages": [{"role": "assistant", "content": "a"}]}"#).unwrap();
+    let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
+    fs::write(&path, [row; 3].join("\n")).unwrap();
     let error = sft_rows(&path, None).unwrap_err().to_string();
-    assert!(error.contains("rows.jsonl:1: ") && error.contains("chat_template.jinja"), "{error}");
+    assert!(!error.contains("rows.jsonl:2"), "{error}");
+    assert!(
+        error.contains("rows.jsonl:1: ") && error.contains("chat_template.jinja"),
+        "{error}"
+    );
 }

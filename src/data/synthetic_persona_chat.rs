@@ -50,7 +50,9 @@ pub fn synthetic_persona_chat(path: &Path) -> Result<Vec<Dialogue>> {
         if !turns.iter().any(|turn| turn.speaker == Speaker::Bot) {
             bad.add(
                 line,
-                format!("{CONVERSATION}: expected lines that begin with \"User 1:\" or \"User 2:\""),
+                format!(
+                    "{CONVERSATION}: expected lines that begin with \"User 1:\" or \"User 2:\""
+                ),
             );
             continue;
         }
@@ -183,13 +185,19 @@ mod tests {
         assert_eq!(dialogues.len(), 2);
         assert_eq!(dialogues[0].persona, ["I sail.", "I bake."]);
         let text = |d: &Dialogue| -> Vec<(Speaker, String)> {
-            d.turns.iter().map(|t| (t.speaker, t.text.clone())).collect()
+            d.turns
+                .iter()
+                .map(|t| (t.speaker, t.text.clone()))
+                .collect()
         };
         assert_eq!(
             text(&dialogues[0]),
             [
                 (Speaker::User, "Hi!".into()),
-                (Speaker::Bot, "Here it is: 1. flour [They bake.] Done.".into()),
+                (
+                    Speaker::Bot,
+                    "Here it is: 1. flour [They bake.] Done.".into()
+                ),
                 (Speaker::User, "Bye!".into()),
             ]
         );
@@ -205,9 +213,11 @@ mod tests {
 
     #[test]
     fn bad_rows_are_named_by_line() {
-        let error = read(&format!("{HEADER}a,b\nI ski.,I sail.,nobody speaks\n\"a,b\n"))
-            .unwrap_err()
-            .to_string();
+        let error = read(&format!(
+            "{HEADER}a,b\nI ski.,I sail.,nobody speaks\n\"a,b\n"
+        ))
+        .unwrap_err()
+        .to_string();
         for expected in [
             "chat.csv:2: expected 3 cells, found 2",
             "chat.csv:3: Best Generated Conversation: expected lines",
@@ -216,6 +226,9 @@ mod tests {
             assert!(error.contains(expected), "{expected}\nnot in\n{error}");
         }
         let error = read("a,b\n1,2\n").unwrap_err().to_string();
-        assert!(error.contains("chat.csv:1: expected the columns"), "{error}");
+        assert!(
+            error.contains("chat.csv:1: expected the columns"),
+            "{error}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Tokenizers in Hugging Face's files, or a byte-level BPE trained here.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Trainer};
 
-use crate::store::{read_json, write_atomic};
+use crate::store::{Hash, hash_bytes, hash_json, read_json, write_atomic};
 
 /// Every file of a tokenizer that a model folder may hold.
 const FILES: [&str; 7] = [
@@ -25,14 +25,18 @@ const FILES: [&str; 7] = [
 /// Ends a text, for a tokenizer trained here.
 const END: &str = "<|endoftext|>";
 
+/// Fills batches in other programs, for a tokenizer trained here.
+const PAD: &str = "<|pad|>";
+
 /// Text to token ids and back.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// The files it was opened from, byte for byte, or those that a trained one is written as.
     files: BTreeMap<&'static str, Vec<u8>>,
-    eos: u32,
+    eos: (u32, String),
     bos: Option<(u32, String)>,
+    pad: Option<u32>,
 }
 
 /// Token ids of a text, and where in the text each one ends.
@@ -57,7 +61,10 @@ impl Tokenizer {
         };
         let mut files = BTreeMap::new();
         for name in FILES {
-            let file = dir.join(name);
+            let file = match name {
+                "tokenizer.json" if path.is_file() => path.to_owned(),
+                _ => dir.join(name),
+            };
             if file.exists() {
                 let bytes = std::fs::read(&file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
@@ -65,9 +72,15 @@ impl Tokenizer {
             }
         }
         let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
-        let inner = if let Some(bytes) = files.get("tokenizer.json") {
-            tokenizers::Tokenizer::from_bytes(bytes)
-                .map_err(|error| anyhow!("{}: {error}", dir.join("tokenizer.json").display()))?
+        let mut inner = if let Some(bytes) = files.get("tokenizer.json") {
+            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| {
+                let file = if path.is_file() {
+                    path
+                } else {
+                    &dir.join("tokenizer.json")
+                };
+                anyhow!("{}: not a tokenizer.json: {error}", file.display())
+            })?
         } else if vocab.exists() && merges.exists() {
             let model = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
                 .build()
@@ -84,26 +97,34 @@ impl Tokenizer {
                 dir.display()
             );
         };
+        // A file may ask for truncation or padding; neither may happen unseen.
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|error| anyhow!("{}: {error}", dir.display()))?;
         let names = special_names(&dir)?;
-        let id = |name: &str| inner.token_to_id(name);
+        let named = |name: String| Some((inner.token_to_id(&name)?, name));
+        let by_id = |id: u32| Some((id, inner.id_to_token(id)?));
         let eos = names
             .eos
-            .as_deref()
-            .and_then(id)
-            .or(names.eos_id)
-            .or_else(|| id(END))
+            .and_then(named)
+            .or_else(|| names.eos_id.and_then(by_id))
+            .or_else(|| named(END.to_owned()))
             .with_context(|| {
                 format!(
-                    "{}: no end-of-text token; name it as \"eos_token\" in tokenizer_config.json",
+                    "{}: no end-of-text token; name one of its tokens as \"eos_token\" in \
+                     tokenizer_config.json",
                     dir.display()
                 )
             })?;
-        let bos = names.bos.and_then(|name| Some((id(&name)?, name)));
+        let bos = names.bos.and_then(named);
+        let pad = names.pad.and_then(named).map(|(id, _)| id);
         let mut tokenizer = Self {
             inner,
             files,
             eos,
             bos,
+            pad,
         };
         tokenizer.complete_files()?;
         Ok(tokenizer)
@@ -118,7 +139,7 @@ impl Tokenizer {
         let mut trainer = BpeTrainer::builder()
             .vocab_size(vocab_size)
             .show_progress(false)
-            .special_tokens(vec![AddedToken::from(END, true)])
+            .special_tokens([END, PAD].map(|name| AddedToken::from(name, true)).into())
             // All 256 bytes, so that any text can be encoded.
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
@@ -133,7 +154,10 @@ impl Tokenizer {
                     tokenizers::OffsetReferential::Original,
                     tokenizers::OffsetType::Byte,
                 );
-                Ok(pieces.into_iter().map(|(piece, ..)| piece.to_owned()).collect())
+                Ok(pieces
+                    .into_iter()
+                    .map(|(piece, ..)| piece.to_owned())
+                    .collect())
             })
             .map_err(|error| anyhow!("training the tokenizer: {error}"))?;
         let mut model = BPE::default();
@@ -144,14 +168,13 @@ impl Tokenizer {
         inner
             .add_special_tokens(special)
             .map_err(|error| anyhow!("training the tokenizer: {error}"))?;
-        let eos = inner
-            .token_to_id(END)
-            .context("the trained tokenizer has lost its end token")?;
+        let lost = "the trained tokenizer has lost its special tokens";
         let mut tokenizer = Self {
+            eos: (inner.token_to_id(END).context(lost)?, END.to_owned()),
+            bos: None,
+            pad: Some(inner.token_to_id(PAD).context(lost)?),
             inner,
             files: BTreeMap::new(),
-            eos,
-            bos: None,
         };
         tokenizer.complete_files()?;
         Ok(tokenizer)
@@ -168,9 +191,12 @@ impl Tokenizer {
         }
         if !self.files.contains_key("tokenizer_config.json") {
             let mut config = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
-            config["eos_token"] = json!(self.inner.id_to_token(self.eos));
+            config["eos_token"] = json!(self.eos.1);
             if let Some((_, name)) = &self.bos {
                 config["bos_token"] = json!(name);
+            }
+            if let Some(name) = self.pad.and_then(|pad| self.inner.id_to_token(pad)) {
+                config["pad_token"] = json!(name);
             }
             let text = serde_json::to_vec_pretty(&config)?;
             self.files.insert("tokenizer_config.json", text);
@@ -202,11 +228,9 @@ impl Tokenizer {
             .map_err(|error| anyhow!("tokenising: {error}"))?;
         let mut ids = encoding.get_ids().to_vec();
         let mut ends: Vec<usize> = encoding.get_offsets().iter().map(|o| o.1).collect();
-        // A post-processor may close the text, marked by an empty span at the end.
-        while ids.len() > 1
-            && ids.last() == Some(&self.eos)
-            && ends.last() == Some(&0)
-        {
+        // What a post-processor puts after the text, such as an EOS, spans none of it.
+        let kept = usize::from(ids.first().copied() == self.bos());
+        while ids.len() > kept && ends.last() == Some(&0) {
             ids.pop();
             ends.pop();
         }
@@ -225,7 +249,12 @@ impl Tokenizer {
 
     /// The token that ends a text.
     pub fn eos(&self) -> u32 {
-        self.eos
+        self.eos.0
+    }
+
+    /// How the token that ends a text is written.
+    pub fn eos_text(&self) -> &str {
+        &self.eos.1
     }
 
     /// The token that begins a text, where there is one.
@@ -233,9 +262,25 @@ impl Tokenizer {
         self.bos.as_ref().map(|bos| bos.0)
     }
 
-    /// Number of tokens, special ones included.
+    /// The token that fills batches, where there is one.
+    pub fn pad(&self) -> Option<u32> {
+        self.pad
+    }
+
+    /// How many ids a model must know: one more than the greatest, special tokens included.
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        let ids = self.inner.get_vocab(true);
+        ids.values().max().map_or(0, |&id| id as usize + 1)
+    }
+
+    /// Hash of all that decides which ids a text gets.
+    pub fn hash(&self) -> Hash {
+        let files = self.files.iter();
+        hash_json(
+            &files
+                .map(|(name, bytes)| json!([name, hash_bytes(bytes)]))
+                .collect(),
+        )
     }
 }
 
@@ -259,6 +304,7 @@ fn add_special(tokenizer: &mut tokenizers::Tokenizer, names: &[&str]) -> Result<
 struct Special {
     eos: Option<String>,
     bos: Option<String>,
+    pad: Option<String>,
     eos_id: Option<u32>,
 }
 
@@ -276,6 +322,7 @@ fn special_names(dir: &Path) -> Result<Special> {
         };
         special.eos = special.eos.or_else(|| name("eos_token"));
         special.bos = special.bos.or_else(|| name("bos_token"));
+        special.pad = special.pad.or_else(|| name("pad_token"));
     }
     for file in ["generation_config.json", "config.json"] {
         if let Some(value) = find_json(&dir.join(file))? {
@@ -287,7 +334,7 @@ fn special_names(dir: &Path) -> Result<Special> {
     Ok(special)
 }
 
-fn find_json(path: &PathBuf) -> Result<Option<Value>> {
+fn find_json(path: &Path) -> Result<Option<Value>> {
     path.exists().then(|| read_json(path)).transpose()
 }
 
@@ -315,7 +362,76 @@ mod tests {
         first.save(dir.path()).unwrap();
         let opened = Tokenizer::open(dir.path()).unwrap();
         assert_eq!(opened.files, first.files);
-        assert_eq!((opened.eos(), opened.vocab_size()), (first.eos(), first.vocab_size()));
+        assert_eq!(
+            (opened.eos(), opened.vocab_size()),
+            (first.eos(), first.vocab_size())
+        );
+    }
+
+    /// GPT-2's files, but for the vocabulary: single bytes and one merge.
+    fn gpt2_files(dir: &Path) {
+        let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+        alphabet.sort_unstable();
+        let mut vocab = serde_json::Map::new();
+        let tokens = alphabet.iter().map(char::to_string);
+        for token in tokens.chain(["ab".into(), END.into()]) {
+            vocab.insert(token, json!(vocab.len()));
+        }
+        write_json(&dir.join("vocab.json"), &vocab).unwrap();
+        write_atomic(&dir.join("merges.txt"), b"#version: 0.2\na b\n").unwrap();
+    }
+
+    #[test]
+    fn gpt2_files_open_and_are_copied_byte_for_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        gpt2_files(dir.path());
+        let tokenizer = Tokenizer::open(dir.path()).unwrap();
+        assert_eq!((tokenizer.eos(), tokenizer.vocab_size()), (257, 258));
+        assert_eq!(tokenizer.encode("ab").unwrap().ids, [256]);
+        assert_eq!(tokenizer.encode("é<|endoftext|>").unwrap().ids.len(), 3);
+        let copy = tempfile::tempdir().unwrap();
+        tokenizer.save(copy.path()).unwrap();
+        for name in ["vocab.json", "merges.txt"] {
+            let read = |dir: &Path| std::fs::read(dir.join(name)).unwrap();
+            assert_eq!(read(copy.path()), read(dir.path()));
+        }
+        let opened = Tokenizer::open(copy.path()).unwrap();
+        assert_eq!(
+            opened.encode("abé").unwrap(),
+            tokenizer.encode("abé").unwrap()
+        );
+    }
+
+    #[test]
+    fn a_bos_stands_once_and_no_file_can_cut_a_text() {
+        let dir = tempfile::tempdir().unwrap();
+        gpt2_files(dir.path());
+        let config = json!({"bos_token": "a", "eos_token": {"content": "b"}});
+        write_json(&dir.path().join("tokenizer_config.json"), &config).unwrap();
+        let mut file: Value =
+            serde_json::from_slice(&Tokenizer::open(dir.path()).unwrap().files["tokenizer.json"])
+                .unwrap();
+        let special = |id: &str| json!({"SpecialToken": {"id": id, "type_id": 0}});
+        let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+        let token = |id: &str, n: u32| json!({"id": id, "ids": [n], "tokens": [id]});
+        let (a, b) = (
+            file["model"]["vocab"]["a"].clone(),
+            file["model"]["vocab"]["b"].clone(),
+        );
+        let (a, b) = (a.as_u64().unwrap() as u32, b.as_u64().unwrap() as u32);
+        file["post_processor"] = json!({"type": "TemplateProcessing",
+            "single": [special("a"), text, special("b")],
+            "pair": [text, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"a": token("a", a), "b": token("b", b)}});
+        file["truncation"] =
+            json!({"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0});
+        write_json(&dir.path().join("tokenizer.json"), &file).unwrap();
+        let tokenizer = Tokenizer::open(dir.path()).unwrap();
+        assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(a), b));
+        let encoding = tokenizer.encode("xyzxyz").unwrap();
+        assert_eq!((encoding.ids[0], encoding.ids.len()), (a, 7));
+        assert_eq!(encoding.ends, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(tokenizer.encode("axyz").unwrap().ids.len(), 4);
     }
 
     #[test]

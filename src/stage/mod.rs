@@ -9,6 +9,7 @@ pub mod kind;
 mod measures;
 mod pairs;
 mod perplexity;
+mod persona_files;
 mod persona_world;
 mod pretrained;
 mod rank;
@@ -29,6 +30,7 @@ pub const KINDS: &[Kind] = &[
     pairs::KIND,
     perplexity::KIND,
     persona_world::KIND,
+    persona_files::KIND,
     pretrained::KIND,
     rank::KIND,
     replies::KIND,

@@ -1,0 +1,221 @@
+//! The program as its user calls it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::CommandCargoExt;
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rapport(work: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("rapport").unwrap();
+    command.current_dir(work).args(arguments);
+    command
+}
+
+fn run(work: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = rapport(work, arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+fn tiny() -> String {
+    root().join("tests/recipes/tiny.toml").display().to_string()
+}
+
+/// What a finished run measured, without times and places.
+fn measured(work: &Path) -> (Value, Value, Vec<String>) {
+    let text = std::fs::read_to_string(work.join("runs/tiny/sandbox/summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&text).unwrap();
+    let steps = std::fs::read_to_string(work.join("runs/tiny/sandbox/metrics.jsonl")).unwrap();
+    let steps = steps
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            format!("{} {} {} {}", line["stage"], line["seed"], line["step"], line["loss"])
+        })
+        .collect();
+    (summary["metrics"].clone(), summary["claims"].clone(), steps)
+}
+
+#[test]
+fn a_run_ends_with_its_report_and_is_not_run_twice() {
+    let work = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = run(work.path(), &["run", &tiny()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("Hits") && stdout.contains("report.html"), "{stdout}");
+    let out = work.path().join("runs/tiny/sandbox");
+    for file in ["recipe.toml", "metrics.jsonl", "report.html", "report.md", "summary.json"] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    let first = measured(work.path());
+    assert_eq!(first.2.len(), 2 * (12 + 2 * 5), "one line a step: {:#?}", first.2);
+    let started = Instant::now();
+    let (code, _, stderr) = run(work.path(), &["run", &tiny()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(!stderr.contains("done in"), "nothing ran again: {stderr}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(measured(work.path()), first);
+
+    // The resolved recipe plans to the same stages.
+    let resolved = out.join("recipe.toml");
+    let copy = work.path().join("tiny.toml");
+    std::fs::copy(&resolved, &copy).unwrap();
+    let (code, stdout, _) = run(work.path(), &["run", copy.to_str().unwrap(), "--dry-run"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("0 stages to run"), "{stdout}");
+}
+
+#[test]
+fn killed_again_and_again_a_run_ends_like_one_that_never_was() {
+    let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(run(whole.path(), &["run", &tiny()]).0, 0);
+    let (mut kills, mut wait) = (0, 30);
+    loop {
+        let mut child = rapport(killed.path(), &["run", &tiny()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_millis(wait);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() > deadline {
+                // SIGKILL: no handler runs.
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        match status {
+            Some(status) => {
+                assert!(status.success(), "{status}");
+                break;
+            }
+            None => kills += 1,
+        }
+        // Longer and longer, so that every stage is hit sooner or later and the end is reached.
+        wait += 25;
+        assert!(kills < 200, "the run never finishes");
+    }
+    assert!(kills >= 3, "{kills} kills");
+    assert_eq!(measured(killed.path()), measured(whole.path()));
+    let leftovers: Vec<PathBuf> = std::fs::read_dir(killed.path().join("runs/.artifacts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".partial"))
+        .collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+}
+
+#[test]
+fn every_problem_of_a_recipe_is_reported_at_once_and_nothing_starts() {
+    let work = tempfile::tempdir().unwrap();
+    let recipe = work.path().join("wrong.toml");
+    let text = r#"title = "Wrong"
+seeds = [1]
+outputs = ["sft", "rank"]
+
+[stage.world]
+kind = "persona-world"
+per_seed = false
+trian = 40
+
+[stage.scratch]
+kind = "scratch"
+per_seed = false
+tokenizer = "@tokeniser"
+hidden_size = "wide"
+
+[stage.sft]
+kind = "sft"
+model = "@scratch"
+data = "@scratch"
+learning_rate = 2.5
+
+[stage.rank]
+kind = "rank"
+model = "@loop"
+data = "@world"
+
+[stage.loop]
+kind = "sft"
+model = "@loop"
+data = "@world"
+"#;
+    std::fs::write(&recipe, text).unwrap();
+    let set = "sft.adam_beta1=yes";
+    let path = recipe.to_str().unwrap();
+    let (code, _, stderr) = run(work.path(), &["run", path, "--set", set]);
+    assert_eq!(code, 2, "{stderr}");
+    for (what, line, expected) in [
+        ("unknown key", 8, "train"),
+        ("unknown stage", 13, "tokeniser"),
+        ("wrong type", 14, "hidden_size"),
+        ("wrong kind of artifact", 19, "dialogues"),
+        ("impossible value", 20, "learning_rate"),
+        ("cycle", 28, "loop"),
+    ] {
+        let place = format!("wrong.toml:{line}:");
+        let found = stderr.lines().any(|l| l.contains(&place) && l.contains(expected));
+        assert!(found, "{what} at line {line} with {expected:?}:\n{stderr}");
+    }
+    assert!(stderr.contains(set), "{stderr}");
+    assert!(!work.path().join("runs/wrong").exists(), "nothing was started");
+}
+
+#[test]
+fn missing_files_and_backends_name_the_remedy() {
+    let work = tempfile::tempdir().unwrap();
+    let experiments = root().join("experiments").display().to_string();
+    let base = ["run", "dpo", "--experiments", &experiments];
+    let (code, _, stderr) = run(work.path(), &base);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("--set model.path") && stderr.contains("--set data.train"), "{stderr}");
+    let missing = [&base[..], &["--set", "model.path=/no/such/folder"]].concat();
+    let (code, _, stderr) = run(work.path(), &missing);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("/no/such/folder"), "{stderr}");
+    let (code, _, stderr) = run(work.path(), &["run", &tiny(), "--backend", "abacus"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("flex, ndarray, wgpu, cuda"), "{stderr}");
+    if !cfg!(feature = "cuda") {
+        let (code, _, stderr) = run(work.path(), &["run", &tiny(), "--backend", "cuda"]);
+        assert_eq!(code, 2);
+        assert!(stderr.contains("--features cuda"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_other_verbs_answer() {
+    let experiments = root().join("experiments").display().to_string();
+    let folder = ["--experiments", experiments.as_str()];
+    let work = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = run(work.path(), &[&["list"], &folder[..]].concat());
+    assert_eq!(code, 0);
+    for recipe in std::fs::read_dir(&experiments).unwrap() {
+        let name = recipe.unwrap().path();
+        let name = name.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(stdout.lines().any(|line| line.starts_with(&name)), "{name}: {stdout}");
+        let (code, _, stderr) = run(work.path(), &[&["validate", &name], &folder[..]].concat());
+        assert_eq!(code, 0, "{name}: {stderr}");
+    }
+    let (code, stdout, _) = run(work.path(), &["show", "dpo", "--experiments", "/nowhere"]);
+    assert_eq!(code, 0, "a stage kind needs no recipe");
+    assert!(stdout.contains("beta") && stdout.contains("0.1"), "{stdout}");
+    assert_eq!(run(work.path(), &["doctor"]).0, 0);
+    let (code, _, stderr) = run(work.path(), &["report", "nothing"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("rapport run nothing"), "{stderr}");
+}
