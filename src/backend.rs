@@ -2,7 +2,10 @@
 
 use anyhow::{Result, bail};
 use burn::backend::Autodiff;
-use burn::tensor::backend::AutodiffBackend;
+
+#[cfg(any(feature = "ndarray", feature = "wgpu", feature = "cuda"))]
+use crate::ops::Ops;
+use crate::ops::TrainBackend;
 
 /// Backends by the name that `BACKEND=` and `--backend` take, and whether this build has them.
 pub const BACKENDS: [(&str, bool); 4] = [
@@ -12,12 +15,20 @@ pub const BACKENDS: [(&str, bool); 4] = [
     ("cuda", cfg!(feature = "cuda")),
 ];
 
+// Backends without kernels of their own.
+#[cfg(feature = "ndarray")]
+impl Ops for burn_ndarray::NdArray {}
+#[cfg(feature = "wgpu")]
+impl Ops for burn::backend::Wgpu {}
+#[cfg(feature = "cuda")]
+impl Ops for burn::backend::Cuda {}
+
 /// Work that is generic over the backend it runs on.
 pub trait Work {
     type Output;
 
     /// Does the work on one backend's device.
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output;
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output;
 }
 
 /// The backend used where none is named: the first that this build has.
@@ -40,9 +51,7 @@ pub fn check(name: &str) -> Result<()> {
             "this build has no {name} backend: rebuild with `cargo build --no-default-features \
              --features {name}`, or use `make ... BACKEND={name}`, which does"
         ),
-        None => bail!(
-            "unknown backend {name:?}; expected one of flex, ndarray, wgpu, cuda"
-        ),
+        None => bail!("unknown backend {name:?}; expected one of flex, ndarray, wgpu, cuda"),
     }
 }
 
@@ -102,7 +111,7 @@ pub fn probe(name: &str) -> Result<()> {
     struct Nothing;
     impl Work for Nothing {
         type Output = ();
-        fn run<B: AutodiffBackend>(self, _device: &B::Device) {}
+        fn run<B: TrainBackend>(self, _device: &B::Device) {}
     }
     dispatch(name, Nothing)
 }

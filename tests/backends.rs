@@ -1,10 +1,10 @@
 //! The same small training run on every backend of the build. `.ci/run` builds this with flex, ndarray
 //! and wgpu (software Vulkan).
 
-use burn::tensor::backend::AutodiffBackend;
 use rapport::backend::{BACKENDS, Work, dispatch};
 use rapport::model::config::Family;
 use rapport::objective::{Objective, dpo::Dpo};
+use rapport::ops::TrainBackend;
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
 use rapport::train::schedule::Schedule;
@@ -17,7 +17,7 @@ struct Run(Objective);
 impl Work for Run {
     type Output = Vec<f64>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Vec<f64> {
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Vec<f64> {
         let Run(objective) = self;
         let dir = tempfile::tempdir().unwrap();
         let branches = objective.branches() as u32;
@@ -25,12 +25,22 @@ impl Work for Run {
             sequences: (0..branches)
                 .map(|branch| Sequence {
                     tokens: (0..10)
-                        .map(|j| if j < 5 { i + j } else { (i * 3 + j * (2 + branch)) % 50 })
+                        .map(|j| {
+                            if j < 5 {
+                                i + j
+                            } else {
+                                (i * 3 + j * (2 + branch)) % 50
+                            }
+                        })
                         .collect(),
                     scored_from: 5,
                 })
                 .collect(),
-            reference: if branches == 2 { vec![-20.0, -22.0] } else { Vec::new() },
+            reference: if branches == 2 {
+                vec![-20.0, -22.0]
+            } else {
+                Vec::new()
+            },
         });
         let set = Dataset {
             examples: examples.collect(),
@@ -68,7 +78,10 @@ impl Work for Run {
         let model = model::<B>(&config(Family::Llama), 4, device);
         train(model, &job, device).unwrap();
         let lines = read_metrics(&dir.path().join("metrics.jsonl")).unwrap();
-        lines.iter().map(|line| line["loss"].as_f64().unwrap()).collect()
+        lines
+            .iter()
+            .map(|line| line["loss"].as_f64().unwrap())
+            .collect()
     }
 }
 
@@ -90,7 +103,10 @@ fn every_backend_of_this_build_trains_to_the_same_losses() {
     for objective in [Objective::Sft, Objective::Dpo(dpo)] {
         let first = losses(built[0], objective);
         assert_eq!(first.len(), 6);
-        assert!((first[0] - first[5]).abs() > 1e-2, "the run learns: {first:?}");
+        assert!(
+            (first[0] - first[5]).abs() > 1e-2,
+            "the run learns: {first:?}"
+        );
         for other in &built[1..] {
             for (a, b) in first.iter().zip(losses(other, objective)) {
                 assert!((a - b).abs() < 1e-3, "{other}: {b}, {}: {a}", built[0]);

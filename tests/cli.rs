@@ -40,7 +40,10 @@ fn measured(work: &Path) -> (Value, Value, Vec<String>) {
         .lines()
         .map(|line| {
             let line: Value = serde_json::from_str(line).unwrap();
-            format!("{} {} {} {}", line["stage"], line["seed"], line["step"], line["loss"])
+            format!(
+                "{} {} {} {}",
+                line["stage"], line["seed"], line["step"], line["loss"]
+            )
         })
         .collect();
     (summary["metrics"].clone(), summary["claims"].clone(), steps)
@@ -51,13 +54,27 @@ fn a_run_ends_with_its_report_and_is_not_run_twice() {
     let work = tempfile::tempdir().unwrap();
     let (code, stdout, stderr) = run(work.path(), &["run", &tiny()]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains("Hits") && stdout.contains("report.html"), "{stdout}");
+    assert!(
+        stdout.contains("Hits") && stdout.contains("report.html"),
+        "{stdout}"
+    );
     let out = work.path().join("runs/tiny/sandbox");
-    for file in ["recipe.toml", "metrics.jsonl", "report.html", "report.md", "summary.json"] {
+    for file in [
+        "recipe.toml",
+        "metrics.jsonl",
+        "report.html",
+        "report.md",
+        "summary.json",
+    ] {
         assert!(out.join(file).exists(), "{file}");
     }
     let first = measured(work.path());
-    assert_eq!(first.2.len(), 2 * (12 + 2 * 5), "one line a step: {:#?}", first.2);
+    assert_eq!(
+        first.2.len(),
+        2 * (12 + 2 * 5),
+        "one line a step: {:#?}",
+        first.2
+    );
     let started = Instant::now();
     let (code, _, stderr) = run(work.path(), &["run", &tiny()]);
     assert_eq!(code, 0, "{stderr}");
@@ -110,7 +127,12 @@ fn killed_again_and_again_a_run_ends_like_one_that_never_was() {
         assert!(kills < 200, "the run never finishes");
     }
     assert!(kills >= 3, "{kills} kills");
-    assert_eq!(measured(killed.path()), measured(whole.path()));
+    assert!(
+        measured(killed.path()) == measured(whole.path()),
+        "{:#?}\nand whole:\n{:#?}",
+        measured(killed.path()),
+        measured(whole.path())
+    );
     let leftovers: Vec<PathBuf> = std::fs::read_dir(killed.path().join("runs/.artifacts"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -165,14 +187,19 @@ data = "@world"
         ("wrong type", 14, "hidden_size"),
         ("wrong kind of artifact", 19, "dialogues"),
         ("impossible value", 20, "learning_rate"),
-        ("cycle", 28, "loop"),
+        ("cycle", 29, "loop"),
     ] {
         let place = format!("wrong.toml:{line}:");
-        let found = stderr.lines().any(|l| l.contains(&place) && l.contains(expected));
+        let found = stderr
+            .lines()
+            .any(|l| l.contains(&place) && l.contains(expected));
         assert!(found, "{what} at line {line} with {expected:?}:\n{stderr}");
     }
     assert!(stderr.contains(set), "{stderr}");
-    assert!(!work.path().join("runs/wrong").exists(), "nothing was started");
+    assert!(
+        !work.path().join("runs/wrong").exists(),
+        "nothing was started"
+    );
 }
 
 #[test]
@@ -182,7 +209,10 @@ fn missing_files_and_backends_name_the_remedy() {
     let base = ["run", "dpo", "--experiments", &experiments];
     let (code, _, stderr) = run(work.path(), &base);
     assert_eq!(code, 2);
-    assert!(stderr.contains("--set model.path") && stderr.contains("--set data.train"), "{stderr}");
+    assert!(
+        stderr.contains("--set model.path") && stderr.contains("--set data.train"),
+        "{stderr}"
+    );
     let missing = [&base[..], &["--set", "model.path=/no/such/folder"]].concat();
     let (code, _, stderr) = run(work.path(), &missing);
     assert_eq!(code, 2);
@@ -207,13 +237,19 @@ fn the_other_verbs_answer() {
     for recipe in std::fs::read_dir(&experiments).unwrap() {
         let name = recipe.unwrap().path();
         let name = name.file_stem().unwrap().to_str().unwrap().to_owned();
-        assert!(stdout.lines().any(|line| line.starts_with(&name)), "{name}: {stdout}");
+        assert!(
+            stdout.lines().any(|line| line.starts_with(&name)),
+            "{name}: {stdout}"
+        );
         let (code, _, stderr) = run(work.path(), &[&["validate", &name], &folder[..]].concat());
         assert_eq!(code, 0, "{name}: {stderr}");
     }
     let (code, stdout, _) = run(work.path(), &["show", "dpo", "--experiments", "/nowhere"]);
     assert_eq!(code, 0, "a stage kind needs no recipe");
-    assert!(stdout.contains("beta") && stdout.contains("0.1"), "{stdout}");
+    assert!(
+        stdout.contains("beta") && stdout.contains("0.1"),
+        "{stdout}"
+    );
     assert_eq!(run(work.path(), &["doctor"]).0, 0);
     let (code, _, stderr) = run(work.path(), &["report", "nothing"]);
     assert_eq!(code, 2);

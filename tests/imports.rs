@@ -5,13 +5,22 @@ use std::path::{Path, PathBuf};
 
 /// The modules of src/, top first, as docs/architecture.md lists them.
 const HOUSE: [&str; 15] = [
-    "cli", "run", "recipe", "stage", "report", "train", "generate", "eval", "world", "data",
-    "objective", "model", "ops", "store", "backend",
+    "cli",
+    "run",
+    "recipe",
+    "stage",
+    "report",
+    "train",
+    "generate",
+    "eval",
+    "world",
+    "data",
+    "objective",
+    "model",
+    "backend",
+    "ops",
+    "store",
 ];
-
-/// Imports that the list allows although they point up: the recipe reads what a stage declares, and
-/// the forest is plain integers that the model lays out as tensors.
-const EXCEPTIONS: [(&str, &str); 1] = [("model", "data::forest")];
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -46,9 +55,6 @@ fn violations(module: &str, text: &str) -> Vec<String> {
     let up = |path: &String| {
         let target = path.split("::").next().unwrap_or_default();
         rank(target).is_some_and(|rank| rank < own)
-            && !EXCEPTIONS
-                .iter()
-                .any(|(from, to)| *from == module && path.starts_with(to))
     };
     imports(text).into_iter().filter(up).collect()
 }
@@ -69,15 +75,28 @@ fn imports_point_down() {
             wrong.push(format!("src/{}: crate::{path}", inside.display()));
         }
     }
-    assert!(wrong.is_empty(), "imports that point up:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports that point up:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn only_the_backend_file_names_a_backend() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let names = ["burn_flex::", "burn_ndarray::", "backend::Wgpu", "backend::Cuda"];
+    let names = [
+        "burn_flex::",
+        "burn_ndarray::",
+        "backend::Wgpu",
+        "backend::Cuda",
+    ];
     for file in files(&src) {
-        let inside = file.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+        let inside = file
+            .strip_prefix(&src)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         // A kernel for one backend is the backend's own code, and lives beside its default body.
         if inside == "backend.rs" || inside.starts_with("ops/flex") {
             continue;
@@ -93,6 +112,5 @@ fn only_the_backend_file_names_a_backend() {
 fn an_import_that_points_up_is_found() {
     assert_eq!(violations("store", "use crate::train::Job;").len(), 1);
     assert!(violations("train", "use crate::store::Stop;").is_empty());
-    assert!(violations("model", "use crate::data::forest::Forest;").is_empty());
     assert_eq!(violations("model", "use crate::data::Dialogue;").len(), 1);
 }

@@ -79,15 +79,18 @@ fn a_forest_of_dialogues_scores_like_each_sequence_alone() {
     for family in FAMILIES {
         let model = model::<Inner>(&config(family), 1, &device);
         for objective in objectives() {
-            let [grouped, single] = [true, false]
-                .map(|grouped| dataset(dialogues(objective.branches()), grouped));
+            let [grouped, single] =
+                [true, false].map(|grouped| dataset(dialogues(objective.branches()), grouped));
             let all = branch_logps(&model, &grouped, &objective, 3, &device, |_| true).unwrap();
             let alone = branch_logps(&model, &single, &objective, 1, &device, |_| true).unwrap();
             let all: Vec<f32> = all.into_iter().flatten().collect();
             let alone: Vec<f32> = alone.into_iter().flatten().collect();
             assert_eq!(all.len(), 9 * objective.branches());
             for (a, b) in all.iter().zip(&alone) {
-                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{family:?}: {a} {b}");
+                assert!(
+                    (a - b).abs() <= 1e-5 * b.abs().max(1.0),
+                    "{family:?}: {a} {b}"
+                );
             }
         }
     }
@@ -133,7 +136,10 @@ fn flatten(
             &mut self,
             param: &burn::module::Param<burn::tensor::Tensor<Ad, D>>,
         ) {
-            let gradient = self.0.get::<Inner, D>(param.id).expect("every weight is used");
+            let gradient = self
+                .0
+                .get::<Inner, D>(param.id)
+                .expect("every weight is used");
             self.1.extend(gradient.into_data().iter::<f32>());
         }
     }

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Tensor, TensorData};
 use rapport::data::Tokenizer;
-use rapport::data::forest::{Branch, Forest};
 use rapport::generate::{Request, Sampling, generate};
+use rapport::model::forest::{Branch, Forest};
 use rapport::model::hf;
 use rapport::model::{Decoder, weights};
-use rapport::ops::visibility_bias;
 use serde::Deserialize;
 
 use crate::support::Inner;
@@ -51,24 +49,12 @@ fn open(dir: &Path) -> (Decoder<Inner>, Expected) {
 }
 
 fn logits(model: &Decoder<Inner>, ids: &[u32]) -> Vec<Vec<f32>> {
-    let device = Default::default();
     let length = ids.len();
-    let window = model.config.sliding_window.unwrap_or(usize::MAX);
-    let visible: Vec<bool> = (0..length * length)
-        .map(|cell| {
-            let (query, key) = (cell / length, cell % length);
-            key <= query && query - key < window
-        })
-        .collect();
-    let tokens: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
     let positions: Vec<u32> = (0..length as u32).collect();
-    let hidden = model.hidden(
-        Tensor::from_data(TensorData::new(tokens, [1, length]), &device),
-        &positions,
-        visibility_bias(&visible, [1, length, length], &device),
-        None,
-    );
-    let rows = hidden
+    // One path: every token's subtree ends where the row does.
+    let end = vec![length as u32; length];
+    let rows = model
+        .forest_hidden(ids, &positions, &end, 1, &Default::default())
         .reshape([length, model.config.hidden_size])
         .matmul(model.head().transpose())
         .into_data()
@@ -142,9 +128,13 @@ fn a_saved_folder_reads_back_with_the_same_logits() {
         let saved = tempfile::tempdir().unwrap();
         let mut arrays = weights::export(&model);
         // Shards of at most 40 kB, so that the index is written and read too.
-        hf::save(saved.path(), &model.config, hf::Precision::F32, 40_000, |slot| {
-            Ok(arrays.remove(&slot.name).unwrap().1)
-        })
+        hf::save(
+            saved.path(),
+            &model.config,
+            hf::Precision::F32,
+            40_000,
+            |slot| Ok(arrays.remove(&slot.name).unwrap().1),
+        )
         .unwrap();
         let (config, checkpoint) = hf::open(saved.path()).unwrap();
         let again: Decoder<Inner> =
@@ -170,15 +160,30 @@ fn sampling_does_not_depend_on_the_batch() {
         ..Sampling::default()
     };
     let draw = |requests: &[Request], batch| {
-        generate(&model, requests, &sampling, 7, batch, &Default::default(), |_| true).unwrap()
+        generate(
+            &model,
+            requests,
+            &sampling,
+            7,
+            batch,
+            &Default::default(),
+            |_| true,
+        )
+        .unwrap()
     };
     let together = draw(&requests, 24);
     let alone = draw(&requests, 1);
     assert_eq!(together, alone);
     assert_eq!(draw(&requests[10..14], 2), together[10..14]);
-    let different: std::collections::HashSet<_> =
-        together.iter().step_by(4).map(|r| r.tokens.clone()).collect();
-    assert!(different.len() > 3, "equal prompts draw from different streams");
+    let different: std::collections::HashSet<_> = together
+        .iter()
+        .step_by(4)
+        .map(|r| r.tokens.clone())
+        .collect();
+    assert!(
+        different.len() > 3,
+        "equal prompts draw from different streams"
+    );
 }
 
 #[test]

@@ -85,7 +85,12 @@ fn run(dir: &Path, stop_after: Option<usize>) -> Option<Vec<f32>> {
         watcher.join().unwrap();
     }
     let outcome = outcome.ok()?;
-    Some(weights::export(&outcome.model).into_values().flat_map(|(_, v)| v).collect())
+    Some(
+        weights::export(&outcome.model)
+            .into_values()
+            .flat_map(|(_, v)| v)
+            .collect(),
+    )
 }
 
 /// Loss and learning rate of each step: everything in a line that is not a speed.

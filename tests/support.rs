@@ -32,7 +32,11 @@ pub fn config(family: Family) -> DecoderConfig {
                 scaling: None,
             }
         },
-        activation: if gpt2 { Activation::GeluTanh } else { Activation::SwiGlu },
+        activation: if gpt2 {
+            Activation::GeluTanh
+        } else {
+            Activation::SwiGlu
+        },
         qkv_bias: gpt2 || family == Family::Qwen2,
         out_bias: gpt2,
         mlp_bias: gpt2,

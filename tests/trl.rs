@@ -41,7 +41,13 @@ fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
         format!("train.max_steps={steps}"),
         "train.lr_scheduler_type=constant".into(),
     ];
-    for key in ["learning_rate", "weight_decay", "max_grad_norm", "adam_epsilon", "beta"] {
+    for key in [
+        "learning_rate",
+        "weight_decay",
+        "max_grad_norm",
+        "adam_epsilon",
+        "beta",
+    ] {
         if let Some(value) = expected[key].as_f64() {
             sets.push(format!("train.{key}={value:?}"));
         }
@@ -91,7 +97,12 @@ fn dpo_takes_the_steps_of_trl() {
         assert!(line["tokens_per_s"].as_f64().unwrap() > 0.0);
         assert!(line["pairs_per_s"].as_f64().unwrap() > 0.0);
     }
-    for file in ["config.json", "model.safetensors", "tokenizer.json", "README.md"] {
+    for file in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "README.md",
+    ] {
         assert!(work.path().join("out/model").join(file).exists(), "{file}");
     }
 }

@@ -4,7 +4,6 @@ pub mod chat;
 pub mod convai2;
 pub mod dialogue_nli;
 pub mod encode;
-pub mod forest;
 pub mod leak;
 mod lines;
 mod records;

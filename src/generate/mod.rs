@@ -2,13 +2,13 @@
 
 mod sampler;
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::model::Decoder;
 use crate::model::decoder::{KeyValues, int_tensor};
-use crate::ops::visibility_bias;
+use crate::ops::{Ops, visibility_bias};
 pub use sampler::Sampling;
 
 /// A prompt to go on from.
@@ -36,7 +36,7 @@ pub struct Reply {
 /// # Panics
 ///
 /// If a prompt is empty.
-pub fn generate<B: Backend>(
+pub fn generate<B: Ops>(
     model: &Decoder<B>,
     requests: &[Request],
     sampling: &Sampling,
@@ -87,7 +87,7 @@ struct Running<B: Backend> {
     logits: Tensor<B, 2>,
 }
 
-impl<B: Backend> Running<B> {
+impl<B: Ops> Running<B> {
     fn start(
         model: &Decoder<B>,
         requests: &[Request],
@@ -104,7 +104,10 @@ impl<B: Backend> Running<B> {
             .iter()
             .map(|&index| {
                 let request = &requests[index];
-                assert!(!request.prompt.is_empty(), "a prompt has at least one token");
+                assert!(
+                    !request.prompt.is_empty(),
+                    "a prompt has at least one token"
+                );
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 rng.set_stream(request.stream);
                 Sequence {
@@ -125,7 +128,7 @@ impl<B: Backend> Running<B> {
         for (row, sequence) in sequences.iter().enumerate() {
             let filling = sequence.filling;
             tokens.extend(std::iter::repeat_n(0, filling));
-            tokens.extend(sequence.tokens.iter().map(|&t| t as i32));
+            tokens.extend(&sequence.tokens);
             positions.extend((0..width).map(|column| column.saturating_sub(filling) as u32));
             for query in 0..width {
                 let base = (row * width + query) * width;
@@ -136,11 +139,11 @@ impl<B: Backend> Running<B> {
             }
         }
         let mut cache = vec![None; model.config.layers];
-        let hidden = model.hidden(
-            Tensor::from_data(TensorData::new(tokens, [rows, width]), device),
+        let hidden = model.cached_hidden(
+            &tokens,
             &positions,
-            visibility_bias(&visible, [rows, width, width], device),
-            Some(&mut cache),
+            &visibility_bias(&visible, [rows, width, width], device),
+            &mut cache,
         );
         let last = hidden.narrow(1, width - 1, 1);
         Self {
@@ -191,13 +194,13 @@ impl<B: Backend> Running<B> {
                     visible[row * keys + key] = keys - 1 - key < window;
                 }
                 positions.push(sequence.tokens.len() as u32 - 1);
-                tokens.push(sequence.tokens[sequence.tokens.len() - 1] as i32);
+                tokens.push(sequence.tokens[sequence.tokens.len() - 1]);
             }
-            let hidden = model.hidden(
-                int_tensor(tokens, device).reshape([rows, 1]),
+            let hidden = model.cached_hidden(
+                &tokens,
                 &positions,
-                visibility_bias(&visible, [rows, 1, keys], device),
-                Some(&mut self.cache),
+                &visibility_bias(&visible, [rows, 1, keys], device),
+                &mut self.cache,
             );
             self.logits = logits(model, hidden);
         }
@@ -223,7 +226,7 @@ impl<B: Backend> Running<B> {
 }
 
 /// Logits after a single column, `[rows, 1, hidden]` to `[rows, vocabulary]`.
-fn logits<B: Backend>(model: &Decoder<B>, hidden: Tensor<B, 3>) -> Tensor<B, 2> {
+fn logits<B: Ops>(model: &Decoder<B>, hidden: Tensor<B, 3>) -> Tensor<B, 2> {
     let [rows, _, size] = hidden.dims();
     hidden
         .reshape([rows, size])

@@ -156,7 +156,10 @@ mod tests {
 
     #[test]
     fn draws_follow_the_probabilities_and_temperature() {
-        close(&frequencies(&Sampling::default(), &logits()), &[0.1, 0.2, 0.3, 0.4]);
+        close(
+            &frequencies(&Sampling::default(), &logits()),
+            &[0.1, 0.2, 0.3, 0.4],
+        );
         let cold = Sampling {
             temperature: 0.5,
             ..Sampling::default()
@@ -171,12 +174,18 @@ mod tests {
             top_k: 2,
             ..Sampling::default()
         };
-        close(&frequencies(&top_k, &logits()), &[0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+        close(
+            &frequencies(&top_k, &logits()),
+            &[0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0],
+        );
         let top_p = Sampling {
             top_p: 0.65,
             ..Sampling::default()
         };
-        close(&frequencies(&top_p, &logits()), &[0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+        close(
+            &frequencies(&top_p, &logits()),
+            &[0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0],
+        );
     }
 
     #[test]

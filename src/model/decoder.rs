@@ -4,15 +4,17 @@
 //! positions, GELU or SwiGLU, biases, grouped-query attention, a sliding window, a tied head.
 //! Reference: transformers' `modeling_{gpt2,llama,mistral,qwen2}.py`.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{
     Int, Tensor, TensorData,
-    activation::{gelu, gelu_approximate, silu},
+    activation::{gelu, gelu_approximate},
     backend::Backend,
 };
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
-use crate::ops::{RotaryTable, forest_attention, layer_norm, rms_norm, rotate};
+use crate::ops::{Angles, Ops, RotaryTable, TreeView, forest_attention, rotate};
 
 /// A decoder-only language model.
 #[derive(Module, Debug)]
@@ -59,12 +61,18 @@ pub struct Norm<B: Backend> {
     bias: Option<Param<Tensor<B, 1>>>,
 }
 
-/// What every block reads besides the hidden states: which keys are visible, and the angles.
-pub struct View<B: Backend> {
-    /// From [`crate::ops::visibility_bias`]: `[rows, 1, queries, keys]`.
-    pub bias: Tensor<B, 4>,
-    /// Rotary tables for the queries' positions; absent with learned positions.
-    pub rotary: Option<RotaryTable<B>>,
+/// What a block attends to.
+enum Context<'a, B: Backend> {
+    /// The prefix trees of a forest, in one go.
+    Trees(&'a Arc<TreeView>),
+    /// A key-value cache, which grows by this call's tokens.
+    Cache {
+        /// From [`crate::ops::visibility_bias`]: `[rows, 1, queries, keys]`.
+        bias: &'a Tensor<B, 4>,
+        /// Rotary tables for the queries' positions; absent with learned positions.
+        rotary: Option<&'a RotaryTable<B>>,
+        past: &'a mut Option<KeyValues<B>>,
+    },
 }
 
 /// Keys and values of one block for the tokens seen so far, each `[rows, kv_heads, keys, head_dim]`.
@@ -77,7 +85,9 @@ pub struct KeyValues<B: Backend> {
 impl<B: Backend> Linear<B> {
     fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let [rows, width, features] = x.dims();
-        let y = x.reshape([rows * width, features]).matmul(self.weight.val());
+        let y = x
+            .reshape([rows * width, features])
+            .matmul(self.weight.val());
         let y = match &self.bias {
             Some(bias) => y.add(bias.val().unsqueeze()),
             None => y,
@@ -87,61 +97,58 @@ impl<B: Backend> Linear<B> {
     }
 }
 
-impl<B: Backend> Norm<B> {
+impl<B: Ops> Norm<B> {
     fn forward(&self, x: Tensor<B, 3>, eps: f64) -> Tensor<B, 3> {
-        match &self.bias {
-            Some(bias) => layer_norm(x, self.weight.val(), bias.val(), eps),
-            None => rms_norm(x, self.weight.val(), eps),
-        }
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        B::norm(x, self.weight.val(), bias, eps)
     }
 }
 
-impl<B: Backend> Block<B> {
-    /// `x`: `[rows, width, hidden]`; with `past`, its keys and values come before this call's.
+impl<B: Ops> Block<B> {
+    /// `x`: `[rows, width, hidden]`.
     fn forward(
         &self,
         x: Tensor<B, 3>,
-        view: &View<B>,
+        context: Context<'_, B>,
         config: &DecoderConfig,
-        past: Option<&mut Option<KeyValues<B>>>,
     ) -> Tensor<B, 3> {
-        let [rows, width, _] = x.dims();
-        let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
         let qkv = self
             .qkv
             .forward(self.attn_norm.forward(x.clone(), config.norm_eps));
-        let take = |start: usize, heads: usize| {
-            qkv.clone()
-                .narrow(2, start * head_dim, heads * head_dim)
-                .reshape([rows, width, heads, head_dim])
-                .swap_dims(1, 2)
-        };
-        let (mut query, mut key) = (take(0, heads), take(heads, kv_heads));
-        let mut value = take(heads + kv_heads, kv_heads);
-        if let Some(table) = &view.rotary {
-            query = rotate(query, table);
-            key = rotate(key, table);
-        }
-        if let Some(past) = past {
-            if let Some(before) = past.take() {
-                key = Tensor::cat(vec![before.key, key], 2);
-                value = Tensor::cat(vec![before.value, value], 2);
+        let attended = match context {
+            Context::Trees(view) => B::tree_attention(qkv, view),
+            Context::Cache { bias, rotary, past } => {
+                let [rows, width, _] = x.dims();
+                let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
+                let take = |start: usize, heads: usize| {
+                    qkv.clone()
+                        .narrow(2, start * head_dim, heads * head_dim)
+                        .reshape([rows, width, heads, head_dim])
+                        .swap_dims(1, 2)
+                };
+                let (mut query, mut key) = (take(0, heads), take(heads, kv_heads));
+                let mut value = take(heads + kv_heads, kv_heads);
+                if let Some(table) = rotary {
+                    query = rotate(query, table);
+                    key = rotate(key, table);
+                }
+                if let Some(before) = past.take() {
+                    key = Tensor::cat(vec![before.key, key], 2);
+                    value = Tensor::cat(vec![before.value, value], 2);
+                }
+                *past = Some(KeyValues {
+                    key: key.clone(),
+                    value: value.clone(),
+                });
+                forest_attention(query, key, value, bias.clone())
             }
-            *past = Some(KeyValues {
-                key: key.clone(),
-                value: value.clone(),
-            });
-        }
-        let attended = forest_attention(query, key, value, view.bias.clone());
+        };
         let x = x + self.out.forward(attended);
         let up = self
             .up
             .forward(self.mlp_norm.forward(x.clone(), config.norm_eps));
         let activated = match config.activation {
-            Activation::SwiGlu => {
-                let inner = config.intermediate_size;
-                silu(up.clone().narrow(2, 0, inner)).mul(up.narrow(2, inner, inner))
-            }
+            Activation::SwiGlu => B::swiglu(up),
             Activation::Gelu => gelu(up),
             Activation::GeluTanh => gelu_approximate(up),
         };
@@ -200,52 +207,102 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// Final hidden states of every token.
+    /// The output head, `[vocabulary, hidden]`.
+    pub fn head(&self) -> Tensor<B, 2> {
+        self.head.as_ref().unwrap_or(&self.embed).val()
+    }
+}
+
+impl<B: Ops> Decoder<B> {
+    /// Final hidden states of every token of a forest.
     ///
     /// # Shapes
     ///
-    /// - `tokens`: `[rows, width]`, `positions`: `[rows * width]`
-    /// - `bias`: `[rows, 1, width, keys]`, where `keys` counts the cache's tokens too
-    /// - `cache`: one entry a block, grown by this call's tokens
+    /// - `tokens`, `position`, `end`: `[rows * width]`, as in [`TreeView`]
     /// - output: `[rows, width, hidden]`
-    pub fn hidden(
+    pub fn forest_hidden(
         &self,
-        tokens: Tensor<B, 2, Int>,
-        positions: &[u32],
-        bias: Tensor<B, 4>,
-        mut cache: Option<&mut Vec<Option<KeyValues<B>>>>,
+        tokens: &[u32],
+        position: &[u32],
+        end: &[u32],
+        rows: usize,
+        device: &B::Device,
     ) -> Tensor<B, 3> {
-        let [rows, width] = tokens.dims();
-        let device = tokens.device();
         let config = &self.config;
-        let hidden = config.hidden_size;
-        let mut x = self
-            .embed
-            .val()
-            .select(0, tokens.reshape([rows * width]))
-            .reshape([rows, width, hidden]);
-        let rotary = config
-            .positions
-            .frequencies(config.head_dim)
-            .map(|frequencies| RotaryTable::new(positions, rows, &frequencies, &device));
-        if let Some(table) = &self.positions {
-            let indices = int_tensor(positions.iter().map(|&p| p as i32).collect(), &device);
-            x = x + table
-                .val()
-                .select(0, indices)
-                .reshape([rows, width, hidden]);
-        }
-        let view = View { bias, rotary };
-        for (index, block) in self.blocks.iter().enumerate() {
-            let past = cache.as_mut().map(|cache| &mut cache[index]);
-            x = block.forward(x, &view, config, past);
+        let view = Arc::new(TreeView {
+            rows,
+            width: tokens.len() / rows,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            position: position.to_vec(),
+            end: end.to_vec(),
+            window: config.sliding_window,
+            angles: self.angles(position),
+        });
+        let mut x = self.embedded(tokens, position, rows, device);
+        for block in &self.blocks {
+            x = block.forward(x, Context::Trees(&view), config);
         }
         self.norm.forward(x, config.norm_eps)
     }
 
-    /// The output head, `[vocabulary, hidden]`.
-    pub fn head(&self) -> Tensor<B, 2> {
-        self.head.as_ref().unwrap_or(&self.embed).val()
+    /// Final hidden states of tokens that go on from a key-value cache.
+    ///
+    /// # Shapes
+    ///
+    /// - `tokens`, `positions`: `[rows * width]`
+    /// - `bias`: `[rows, 1, width, keys]`, where `keys` counts the cache's tokens too
+    /// - `cache`: one entry a block, grown by this call's tokens
+    /// - output: `[rows, width, hidden]`
+    pub fn cached_hidden(
+        &self,
+        tokens: &[u32],
+        positions: &[u32],
+        bias: &Tensor<B, 4>,
+        cache: &mut [Option<KeyValues<B>>],
+    ) -> Tensor<B, 3> {
+        let (rows, device) = (bias.dims()[0], bias.device());
+        let table = self
+            .angles(positions)
+            .map(|angles| RotaryTable::new(positions, rows, &angles, &device));
+        let mut x = self.embedded(tokens, positions, rows, &device);
+        for (block, past) in self.blocks.iter().zip(cache) {
+            let context = Context::Cache {
+                bias,
+                rotary: table.as_ref(),
+                past,
+            };
+            x = block.forward(x, context, &self.config);
+        }
+        self.norm.forward(x, self.config.norm_eps)
+    }
+
+    /// What goes into the first block, `[rows, width, hidden]`.
+    fn embedded(
+        &self,
+        tokens: &[u32],
+        positions: &[u32],
+        rows: usize,
+        device: &B::Device,
+    ) -> Tensor<B, 3> {
+        let shape = [rows, tokens.len() / rows, self.config.hidden_size];
+        let rows_of = |table: &Param<Tensor<B, 2>>, indices: &[u32]| {
+            let indices = int_tensor(indices.iter().map(|&i| i as i32).collect(), device);
+            table.val().select(0, indices).reshape(shape)
+        };
+        let x = rows_of(&self.embed, tokens);
+        match &self.positions {
+            Some(table) => x + rows_of(table, positions),
+            None => x,
+        }
+    }
+
+    /// Rotary angles up to the last of `positions`; none with learned positions.
+    fn angles(&self, positions: &[u32]) -> Option<Angles> {
+        let count = positions.iter().max().map_or(0, |&last| last as usize + 1);
+        let frequencies = self.config.positions.frequencies(self.config.head_dim)?;
+        Some(Angles::new(&frequencies, count))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod decoder;
+pub mod forest;
 pub mod hf;
 mod score;
 pub mod weights;

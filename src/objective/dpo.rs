@@ -40,8 +40,7 @@ impl Dpo {
             .neg()
             .mul_scalar(1.0 - self.label_smoothing);
         if self.label_smoothing > 0.0 {
-            losses = losses
-                - log_sigmoid(margins.clone().neg()).mul_scalar(self.label_smoothing);
+            losses = losses - log_sigmoid(margins.clone().neg()).mul_scalar(self.label_smoothing);
         }
         let accuracies = margins.clone().detach().greater_elem(0.0).float();
         Loss {

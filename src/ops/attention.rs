@@ -1,6 +1,8 @@
 //! Attention over rows of prefix trees.
 
-use burn::tensor::{Tensor, TensorData, activation::softmax, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};
+
+use crate::ops::rotary::{Angles, RotaryTable, rotate};
 
 /// What an invisible key's score is lowered by: enough for its weight to be exactly zero, and small
 /// enough to stay finite in bf16.
@@ -56,4 +58,77 @@ pub fn visibility_bias<B: Backend>(
         .map(|&sees| if sees { 0.0 } else { INVISIBLE })
         .collect();
     Tensor::from_data(TensorData::new(bias, [rows, 1, queries, keys]), device)
+}
+
+/// What attention over a forest reads besides queries, keys and values.
+#[derive(Clone, Debug)]
+pub struct TreeView {
+    pub rows: usize,
+    /// Columns of a row.
+    pub width: usize,
+    pub heads: usize,
+    /// Divides `heads`.
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// Depth of each token in its tree, `[rows * width]`.
+    pub position: Vec<u32>,
+    /// Column where each token's subtree ends, `[rows * width]`: query `i` sees key `j` exactly
+    /// when `j <= i < end[j]`.
+    pub end: Vec<u32>,
+    /// With a sliding window, a query sees keys fewer than that many positions back.
+    pub window: Option<usize>,
+    /// Rotary angles of all positions; absent with learned ones.
+    pub angles: Option<Angles>,
+}
+
+/// Attention over prefix trees from the fused projection, turned by rotary positions where there
+/// are any. The default body of [`Ops::tree_attention`](crate::ops::Ops::tree_attention).
+///
+/// # Shapes
+///
+/// - `qkv`: `[rows, width, (heads + 2 * kv_heads) * head_dim]`
+/// - output: `[rows, width, heads * head_dim]`
+pub(super) fn tree_attention<B: Backend>(qkv: Tensor<B, 3>, view: &TreeView) -> Tensor<B, 3> {
+    let device = qkv.device();
+    let (rows, width, head_dim) = (view.rows, view.width, view.head_dim);
+    let take = |start: usize, heads: usize| {
+        qkv.clone()
+            .narrow(2, start * head_dim, heads * head_dim)
+            .reshape([rows, width, heads, head_dim])
+            .swap_dims(1, 2)
+    };
+    let (mut query, mut key) = (take(0, view.heads), take(view.heads, view.kv_heads));
+    let value = take(view.heads + view.kv_heads, view.kv_heads);
+    if let Some(angles) = &view.angles {
+        let table = RotaryTable::new(&view.position, rows, angles, &device);
+        query = rotate(query, &table);
+        key = rotate(key, &table);
+    }
+    forest_attention(query, key, value, tree_bias(view, &device))
+}
+
+/// The bias of [`forest_attention`] for a whole forest, made on the device from integers that are
+/// linear in the tokens.
+fn tree_bias<B: Backend>(view: &TreeView, device: &B::Device) -> Tensor<B, 4> {
+    let (rows, width) = (view.rows, view.width);
+    let full = [rows, 1, width, width];
+    let by_token = |values: &[u32]| {
+        let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+        Tensor::<B, 1, Int>::from_data(TensorData::new(values, [rows * width]), device)
+    };
+    let along_keys = |x: &Tensor<B, 1, Int>| x.clone().reshape([rows, 1, 1, width]).expand(full);
+    let along_queries = |x: &Tensor<B, 1, Int>| x.clone().reshape([rows, 1, width, 1]).expand(full);
+    let columns: Vec<u32> = (0..rows * width)
+        .map(|cell| (cell % width) as u32)
+        .collect();
+    let columns = by_token(&columns);
+    let mut hidden = along_keys(&columns)
+        .greater(along_queries(&columns))
+        .bool_or(along_keys(&by_token(&view.end)).lower_equal(along_queries(&columns)));
+    if let Some(window) = view.window {
+        let position = by_token(&view.position);
+        let reach = along_keys(&position).add_scalar(window as i64);
+        hidden = hidden.bool_or(reach.lower_equal(along_queries(&position)));
+    }
+    Tensor::zeros(full, device).mask_fill(hidden, INVISIBLE)
 }

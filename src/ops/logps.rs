@@ -1,23 +1,21 @@
 //! Log-probabilities of scored tokens, and their sums by branch.
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, backend::Backend};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
-/// Log-probability of each target under `softmax(hidden @ head^T)`, reduced in f32.
-///
-/// # Shapes
-///
-/// - `hidden`: `[scored, hidden]`, `head`: `[vocabulary, hidden]`, `targets`: `[scored]`
-/// - output: `[scored]`
-pub fn token_logps<B: Backend>(
+/// The default body of [`Ops::token_logps`](crate::ops::Ops::token_logps).
+pub(super) fn token_logps<B: Backend>(
     hidden: Tensor<B, 2>,
     head: Tensor<B, 2>,
-    targets: Tensor<B, 1, Int>,
+    targets: &[u32],
 ) -> Tensor<B, 1> {
+    let ids: Vec<i32> = targets.iter().map(|&t| t as i32).collect();
+    let targets: Tensor<B, 2, Int> =
+        Tensor::from_data(TensorData::new(ids, [targets.len(), 1]), &hidden.device());
     let logits = hidden.matmul(head.transpose());
     // Subtracting the largest logit changes neither value nor gradient; it only keeps exp finite.
     let largest = logits.clone().detach().max_dim(1);
     let shifted = logits.sub(largest);
-    let picked = shifted.clone().gather(1, targets.unsqueeze_dim(1));
+    let picked = shifted.clone().gather(1, targets);
     picked
         .sub(shifted.exp().sum_dim(1).log())
         .squeeze_dim::<1>(1)

@@ -2,12 +2,21 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
+/// The default body of [`Ops::norm`](crate::ops::Ops::norm).
+pub(super) fn norm<B: Backend>(
+    x: Tensor<B, 3>,
+    weight: Tensor<B, 1>,
+    bias: Option<Tensor<B, 1>>,
+    eps: f64,
+) -> Tensor<B, 3> {
+    match bias {
+        Some(bias) => layer_norm(x, weight, bias, eps),
+        None => rms_norm(x, weight, eps),
+    }
+}
+
 /// RMSNorm (Zhang and Sennrich, arXiv 1910.07467): `x / sqrt(mean(x^2) + eps) * weight`.
-///
-/// # Shapes
-///
-/// - `x`: `[rows, width, hidden]`, `weight`: `[hidden]`; output as `x`
-pub fn rms_norm<B: Backend>(x: Tensor<B, 3>, weight: Tensor<B, 1>, eps: f64) -> Tensor<B, 3> {
+fn rms_norm<B: Backend>(x: Tensor<B, 3>, weight: Tensor<B, 1>, eps: f64) -> Tensor<B, 3> {
     let scale = x
         .clone()
         .square()
@@ -19,11 +28,7 @@ pub fn rms_norm<B: Backend>(x: Tensor<B, 3>, weight: Tensor<B, 1>, eps: f64) -> 
 }
 
 /// LayerNorm (Ba et al., arXiv 1607.06450): `(x - mean) / sqrt(var + eps) * weight + bias`.
-///
-/// # Shapes
-///
-/// - `x`: `[rows, width, hidden]`, `weight` and `bias`: `[hidden]`; output as `x`
-pub fn layer_norm<B: Backend>(
+fn layer_norm<B: Backend>(
     x: Tensor<B, 3>,
     weight: Tensor<B, 1>,
     bias: Tensor<B, 1>,

@@ -3,6 +3,38 @@
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+/// Cosines and sines of one head by position (RoFormer, arXiv 2104.09864).
+#[derive(Clone, Debug)]
+pub struct Angles {
+    half: usize,
+    /// `[positions, head_dim / 2]`
+    cos: Vec<f32>,
+    /// `[positions, head_dim / 2]`
+    sin: Vec<f32>,
+}
+
+impl Angles {
+    /// Angles of positions below `positions`, from the frequencies of one head, `[head_dim / 2]`.
+    pub fn new(frequencies: &[f32], positions: usize) -> Self {
+        let table = |f: fn(f32) -> f32| {
+            (0..positions)
+                .flat_map(|p| frequencies.iter().map(move |w| f(p as f32 * w)))
+                .collect()
+        };
+        Self {
+            half: frequencies.len(),
+            cos: table(f32::cos),
+            sin: table(f32::sin),
+        }
+    }
+
+    /// Cosines and sines at one position, each `[head_dim / 2]`.
+    pub fn at(&self, position: u32) -> (&[f32], &[f32]) {
+        let at = position as usize * self.half..(position as usize + 1) * self.half;
+        (&self.cos[at.clone()], &self.sin[at])
+    }
+}
+
 /// Cosines and sines for every token of a batch, computed once and read by each block.
 #[derive(Clone, Debug)]
 pub struct RotaryTable<B: Backend> {
@@ -13,30 +45,19 @@ pub struct RotaryTable<B: Backend> {
 }
 
 impl<B: Backend> RotaryTable<B> {
-    /// Tables for `positions`, `[rows * width]`, from the frequencies of one head,
-    /// `[head_dim / 2]` (RoFormer, arXiv 2104.09864).
-    pub fn new(
-        positions: &[u32],
-        rows: usize,
-        frequencies: &[f32],
-        device: &B::Device,
-    ) -> Self {
-        let half = frequencies.len();
-        let width = positions.len() / rows;
-        let table = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = positions
-                .iter()
-                .flat_map(|&p| {
-                    frequencies
-                        .iter()
-                        .map(move |w| f(p as f32 * w))
-                })
-                .collect();
-            Tensor::from_data(TensorData::new(values, [rows, 1, width, half]), device)
-        };
+    /// Tables for `positions`, `[rows * width]`.
+    pub fn new(positions: &[u32], rows: usize, angles: &Angles, device: &B::Device) -> Self {
+        let shape = [rows, 1, positions.len() / rows, angles.half];
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for &position in positions {
+            let (cosines, sines) = angles.at(position);
+            cos.extend_from_slice(cosines);
+            sin.extend_from_slice(sines);
+        }
+        let table = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), device);
         Self {
-            cos: table(f32::cos),
-            sin: table(f32::sin),
+            cos: table(cos),
+            sin: table(sin),
         }
     }
 }

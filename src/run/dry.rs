@@ -38,6 +38,10 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
             path.display()
         )?;
     }
-    writeln!(text, "\n{due} stages to run; the report goes to {}", places.out.display())?;
+    writeln!(
+        text,
+        "\n{due} stages to run; the report goes to {}",
+        places.out.display()
+    )?;
     Ok(text)
 }

@@ -94,7 +94,8 @@ fn metrics(measures: &ByStage) -> Result<BTreeMap<String, MetricSummary>> {
             let unit = unit(runs, name);
             let summary = match items(runs, name) {
                 Some(items) => MetricSummary::of_interval(
-                    &mean_interval(&items, RESAMPLES, 0).with_context(|| format!("{stage}.{name}"))?,
+                    &mean_interval(&items, RESAMPLES, 0)
+                        .with_context(|| format!("{stage}.{name}"))?,
                     unit,
                 ),
                 None => MetricSummary::of_seeds(
@@ -147,7 +148,8 @@ fn claim(
 }
 
 fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Table {
-    let key = |row: &recipe::Row, column: &recipe::Column| format!("{}.{}", row.stage, column.metric);
+    let key =
+        |row: &recipe::Row, column: &recipe::Column| format!("{}.{}", row.stage, column.metric);
     Table {
         title: table.title.clone(),
         columns: table
@@ -200,7 +202,9 @@ fn curves(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<Curve>> {
             }
             let title = format!("{}: {what}", task.stage.name);
             let series = Series {
-                name: task.seed.map_or("all seeds".into(), |seed| format!("seed {seed}")),
+                name: task
+                    .seed
+                    .map_or("all seeds".into(), |seed| format!("seed {seed}")),
                 points,
             };
             match curves.iter_mut().find(|curve| curve.title == title) {
@@ -262,7 +266,11 @@ fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
                         Relation::Contradicting => "contradicting",
                         Relation::Neither => "neither",
                     };
-                    let form = if verdict.well_formed { "" } else { ", ill-formed" };
+                    let form = if verdict.well_formed {
+                        ""
+                    } else {
+                        ", ill-formed"
+                    };
                     format!("{relation}{form}")
                 }),
             });
@@ -275,7 +283,11 @@ fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
 fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
     let order = plan.stages.iter().filter_map(|stage| {
         let runs = measures.get(&stage.name)?;
-        let total = |name: &str| runs.iter().filter_map(|run| run.numbers.get(name)).sum::<f64>();
+        let total = |name: &str| {
+            runs.iter()
+                .filter_map(|run| run.numbers.get(name))
+                .sum::<f64>()
+        };
         let (computed, unshared) = (total("computed_tokens"), total("unshared_tokens"));
         (computed > 0.0).then(|| {
             format!(

@@ -80,29 +80,21 @@ pub enum Group {
 impl Group {
     /// Reads the key `group`.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
-        keys.doc("what a batch counts: single examples, or whole dialogues which share their prefix")
-            .one_of(
-                "group",
-                default,
-                &[("none", Group::None), ("dialogue", Group::Dialogue)],
-            )
+        keys.doc(
+            "what a batch counts: single examples, or whole dialogues which share their prefix",
+        )
+        .one_of(
+            "group",
+            default,
+            &[("none", Group::None), ("dialogue", Group::Dialogue)],
+        )
     }
-}
-
-/// What is scored of an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossOn {
-    /// Completions only.
-    Replies,
-    /// Every token but the first.
-    All,
 }
 
 /// Settings of tokenisation.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     pub max_length: usize,
-    pub loss_on: LossOn,
     pub group: Group,
     pub shuffle: bool,
 }
@@ -131,11 +123,8 @@ pub fn dataset(
             cut_prompts += usize::from(encoded.cut_prompt_tokens > 0);
             cut_completions += usize::from(encoded.cut_completion_tokens > 0);
             dropped_turns += encoded.dropped_turns;
-            let scored_from = match encoding.loss_on {
-                // The very first token of a sequence has nothing before it to be predicted from.
-                LossOn::Replies => encoded.prompt_len.max(1),
-                LossOn::All => 1,
-            };
+            // The very first token of a sequence has nothing before it to be predicted from.
+            let scored_from = encoded.prompt_len.max(1);
             if scored_from >= encoded.tokens.len() {
                 bail!(
                     "{what}: example {}: a single token without a prompt cannot be scored; give it \
@@ -182,16 +171,4 @@ fn units(examples: &[Example], group: Group) -> Vec<Vec<usize>> {
         units[unit].push(index);
     }
     units
-}
-
-/// For a loss on every token: each dialogue once, as its longest example.
-pub fn whole_dialogues(examples: Vec<Example>) -> Vec<Example> {
-    let mut longest: Vec<Example> = Vec::new();
-    for example in examples {
-        match longest.last_mut() {
-            Some(last) if last.group == example.group => *last = example,
-            _ => longest.push(example),
-        }
-    }
-    longest
 }

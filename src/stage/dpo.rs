@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use crate::ops::TrainBackend;
 use anyhow::{Result, bail};
 use burn::module::AutodiffModule;
-use burn::tensor::backend::AutodiffBackend;
 use serde_json::json;
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
 use crate::objective::{Objective, dpo::Dpo};
-use crate::stage::corpus::{self, Encoding, LossOn, Split};
+use crate::stage::corpus::{self, Encoding, Split};
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::{Keys, StageRef};
@@ -70,7 +70,6 @@ impl Stage for DpoStage {
         let mut measures = Measures::default();
         let encoding = Encoding {
             max_length: self.fit.max_length,
-            loss_on: LossOn::Replies,
             group: rows.group(),
             shuffle: rows.shuffle,
         };
@@ -80,8 +79,7 @@ impl Stage for DpoStage {
                 return Ok(None);
             }
             let what = format!("{} ({})", context.label, split.name());
-            let mut set =
-                corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures)?;
+            let mut set = corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures)?;
             self.reference(context, model, data, split, &mut set)?;
             Ok(Some(set))
         };
@@ -89,8 +87,13 @@ impl Stage for DpoStage {
             bail!("{}: there are no pairs to train on", context.label);
         };
         let valid = tokenise(Split::Valid)?;
-        self.fit
-            .run(context, &tokenizer, self.objective, (train, valid), measures)
+        self.fit.run(
+            context,
+            &tokenizer,
+            self.objective,
+            (train, valid),
+            measures,
+        )
     }
 }
 
@@ -162,7 +165,7 @@ struct Reference<'a> {
 impl Work for Reference<'_> {
     type Output = Result<Vec<Vec<f32>>>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let (model, _) = folder::open::<B>(self.model, device)?;
         let label = format!("{} reference ({})", self.context.label, self.split.name());
         let progress = Progress::new(&label, self.set.units.len());

@@ -1,7 +1,7 @@
 //! What every training stage shares: its settings by TRL's names, and the run from folder to folder.
 
+use crate::ops::TrainBackend;
 use anyhow::{Result, bail};
-use burn::tensor::backend::AutodiffBackend;
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
@@ -129,7 +129,7 @@ struct Train<'a> {
 impl Work for Train<'_> {
     type Output = Result<()>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Result<()> {
         let source = self.context.input(&self.fit.model);
         let (model, _) = folder::open::<B>(source, device)?;
         let (train, valid) = self.sets;
@@ -163,17 +163,17 @@ impl Work for Train<'_> {
         numbers.insert("parameters".into(), outcome.parameters as f64);
         numbers.insert("steps".into(), outcome.steps as f64);
         numbers.insert("kept_step".into(), outcome.kept_step as f64);
-        if outcome.computed_tokens > 0 {
-            numbers.insert("computed_tokens".into(), outcome.computed_tokens as f64);
-            numbers.insert("unshared_tokens".into(), outcome.unshared_tokens as f64);
-        }
+        numbers.insert("computed_tokens".into(), outcome.computed_tokens as f64);
+        numbers.insert("unshared_tokens".into(), outcome.unshared_tokens as f64);
         if let Some(kept) = outcome
             .evaluations
             .iter()
             .find(|e| e.step == outcome.kept_step)
         {
             numbers.insert("eval_loss".into(), kept.loss);
-            numbers.insert("eval_accuracy".into(), kept.accuracy);
+            if let Objective::Dpo(_) = self.objective {
+                numbers.insert("eval_accuracy".into(), kept.accuracy);
+            }
         }
         let card = format!(
             "# {}\n\nTrained with Rapport: {} steps, weights of step {} kept, {} parameters, seed {}. \

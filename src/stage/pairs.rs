@@ -39,13 +39,19 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         data: keys.stage("data", &[Produces::Dialogues]),
         shuffled: keys
             .doc("whose persona the sampled reply is given: another dialogue's, or its own")
-            .one_of("persona", "shuffled", &[("shuffled", true), ("true", false)]),
+            .one_of(
+                "persona",
+                "shuffled",
+                &[("shuffled", true), ("true", false)],
+            ),
         examples: keys
             .doc("histories sampled for training; 0: all")
             .usize("examples", 0, 0..),
-        valid_examples: keys
-            .doc("histories sampled for validation; 0: none")
-            .usize("valid_examples", 0, 0..),
+        valid_examples: keys.doc("histories sampled for validation; 0: none").usize(
+            "valid_examples",
+            0,
+            0..,
+        ),
         sampling: SamplingSettings::read(keys),
         rows: RowsSettings {
             shuffle: keys.bool("shuffle", true),
@@ -156,11 +162,7 @@ fn histories(dialogues: &[Dialogue]) -> Vec<(usize, Example)> {
 }
 
 /// The persona of a random other dialogue that is not word for word the same.
-fn other_persona<'a>(
-    dialogues: &'a [Dialogue],
-    own: usize,
-    rng: &mut ChaCha8Rng,
-) -> &'a [String] {
+fn other_persona<'a>(dialogues: &'a [Dialogue], own: usize, rng: &mut ChaCha8Rng) -> &'a [String] {
     // A handful of draws finds another persona unless nearly all dialogues share one.
     for _ in 0..64 {
         let other = &dialogues[rng.random_range(0..dialogues.len())].persona;

@@ -1,13 +1,13 @@
 //! `perplexity`: of the reference replies of a split, given persona and history.
 
+use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result};
 use burn::module::AutodiffModule;
-use burn::tensor::backend::AutodiffBackend;
 
 use crate::backend::{self, Work};
 use crate::eval::ranking::perplexity;
 use crate::objective::Objective;
-use crate::stage::corpus::{self, Encoding, Group, LossOn, Split};
+use crate::stage::corpus::{self, Encoding, Group, Split};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
@@ -60,7 +60,7 @@ struct Run<'a> {
 impl Work for Run<'_> {
     type Output = Result<Measures>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let stage = self.stage;
         let (model, tokenizer) = folder::open::<B>(self.context.input(&stage.model), device)?;
         let examples = stage.split.examples(self.context.input(&stage.data))?;
@@ -70,7 +70,6 @@ impl Work for Run<'_> {
             &tokenizer,
             Encoding {
                 max_length: stage.max_length,
-                loss_on: LossOn::Replies,
                 group: Group::Dialogue,
                 shuffle: false,
             },

@@ -43,13 +43,20 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         synthetic: keys
             .doc("Synthetic-Persona-Chat as CSV")
             .paths("synthetic_persona_chat", false),
-        ranking: keys.doc("Dialogue-NLI evaluation items").paths("dialogue_nli", true),
-        valid: keys.doc("dialogues kept for validation").usize("valid", 100, 1..),
+        ranking: keys
+            .doc("Dialogue-NLI evaluation items")
+            .paths("dialogue_nli", true),
+        valid: keys
+            .doc("dialogues kept for validation")
+            .usize("valid", 100, 1..),
         test: keys.doc("dialogues kept for test").usize("test", 100, 1..),
         seed: keys.usize("seed", 1, 0..) as u64,
     };
     if files.convai2.is_empty() && files.synthetic.is_empty() {
-        keys.problem("convai2", "expected dialogues, in convai2 or synthetic_persona_chat");
+        keys.problem(
+            "convai2",
+            "expected dialogues, in convai2 or synthetic_persona_chat",
+        );
     }
     Box::new(files)
 }
@@ -63,7 +70,10 @@ impl Stage for Files {
         }
         let mut dialogues: Vec<Dialogue> = Vec::new();
         for (paths, read) in [
-            (&self.convai2, convai2 as fn(&std::path::Path) -> Result<Vec<Dialogue>>),
+            (
+                &self.convai2,
+                convai2 as fn(&std::path::Path) -> Result<Vec<Dialogue>>,
+            ),
             (&self.synthetic, synthetic_persona_chat),
         ] {
             for path in paths {
@@ -103,7 +113,9 @@ impl Stage for Files {
         measures
             .numbers
             .insert("ranking_items".into(), items.len() as f64);
-        measures.numbers.insert("held_out".into(), leaked.len() as f64);
+        measures
+            .numbers
+            .insert("held_out".into(), leaked.len() as f64);
         measures.write(&context.dir)
     }
 }

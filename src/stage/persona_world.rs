@@ -36,6 +36,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         ungrounded: keys
             .doc("share of answers in train and valid that ignore the persona")
             .float("ungrounded", default.ungrounded, 0.0..=1.0),
+        popularity: keys
+            .doc("how unevenly those answers draw their value: Zipf's exponent; 0: all alike")
+            .float("popularity", default.popularity, 0.0..=4.0),
         reuse: keys
             .doc("share of answers that repeat the persona's own wording")
             .float("reuse", default.reuse, 0.0..=1.0),

@@ -1,15 +1,15 @@
 //! `rank`: persona consistency in the Dialogue-NLI shape, by the likeliest of each item's candidates.
 
+use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result};
 use burn::module::AutodiffModule;
-use burn::tensor::backend::AutodiffBackend;
 
 use crate::backend::{self, Work};
 use crate::data::template::persona_prompt;
 use crate::data::{Completion, Example, RankingItem, Role};
 use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, rank};
 use crate::objective::Objective;
-use crate::stage::corpus::{self, Encoding, Group, LossOn};
+use crate::stage::corpus::{self, Encoding, Group};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
@@ -65,7 +65,7 @@ struct Run<'a> {
 impl Work for Run<'_> {
     type Output = Result<Measures>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let Rank {
             model,
             data,
@@ -83,7 +83,6 @@ impl Work for Run<'_> {
             &tokenizer,
             Encoding {
                 max_length: *max_length,
-                loss_on: LossOn::Replies,
                 group: Group::None,
                 shuffle: false,
             },
@@ -105,7 +104,10 @@ impl Work for Run<'_> {
         progress.finish();
         self.context.stop.check()?;
         let mut ranked = Vec::with_capacity(items.len());
-        for ((item, example), logps) in items.iter().zip(&set.examples).zip(logps.unwrap_or_default())
+        for ((item, example), logps) in items
+            .iter()
+            .zip(&set.examples)
+            .zip(logps.unwrap_or_default())
         {
             let scored: Vec<Scored> = item
                 .candidates

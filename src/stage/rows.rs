@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Example;
-use crate::data::rows::{preference_rows, sft_rows};
 use crate::data::chat::ChatTemplate;
+use crate::data::rows::{preference_rows, sft_rows};
 use crate::stage::corpus::{Group, Split};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
@@ -114,7 +114,10 @@ impl Stage for Rows {
             Some(model) => ChatTemplate::find(&model_dir(context.input(model)))?,
             None => None,
         };
-        let files = [(Split::Train, Some(&self.train)), (Split::Valid, self.valid.as_ref())];
+        let files = [
+            (Split::Train, Some(&self.train)),
+            (Split::Valid, self.valid.as_ref()),
+        ];
         for (split, path) in files {
             let Some(path) = path else { continue };
             let examples = if self.preferences {

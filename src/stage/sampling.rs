@@ -1,8 +1,8 @@
 //! Settings of sampling, by transformers' names, and the run from examples to replies.
 
+use crate::ops::TrainBackend;
 use anyhow::Result;
 use burn::module::AutodiffModule;
-use burn::tensor::backend::AutodiffBackend;
 
 use crate::backend::{self, Work};
 use crate::data::{Prompt, encode::encode_prompt};
@@ -30,9 +30,11 @@ impl SamplingSettings {
     /// Reads the keys.
     pub fn read(keys: &mut Keys<'_>) -> Self {
         let sampling = Sampling {
-            temperature: keys
-                .doc("0 takes the likeliest token")
-                .float("temperature", 1.0, 0.0..=10.0),
+            temperature: keys.doc("0 takes the likeliest token").float(
+                "temperature",
+                1.0,
+                0.0..=10.0,
+            ),
             top_k: keys.doc("0 keeps all tokens").usize("top_k", 0, 0..),
             top_p: keys.float("top_p", 1.0, f64::MIN_POSITIVE..=1.0),
             repetition_penalty: keys.float("repetition_penalty", 1.0, f64::MIN_POSITIVE..=10.0),
@@ -80,7 +82,7 @@ struct Sample<'a> {
 impl Work for Sample<'_> {
     type Output = Result<Vec<Sampled>>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let (model, tokenizer) = folder::open::<B>(self.context.input(self.model), device)?;
         let model = model.valid();
         let sampling = Sampling {
@@ -90,7 +92,8 @@ impl Work for Sample<'_> {
         let prompt_room = model
             .config
             .max_positions
-            .saturating_sub(sampling.max_new_tokens).max(1);
+            .saturating_sub(sampling.max_new_tokens)
+            .max(1);
         let requests = self
             .prompts
             .iter()

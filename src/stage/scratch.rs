@@ -48,7 +48,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     if hidden_size % (2 * heads) != 0 {
         keys.problem(
             "hidden_size",
-            format!("expected a multiple of twice num_attention_heads ({heads}), found {hidden_size}"),
+            format!(
+                "expected a multiple of twice num_attention_heads ({heads}), found {hidden_size}"
+            ),
         );
     }
     if heads % kv_heads != 0 {
@@ -58,7 +60,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         );
     }
     if family == Family::Gpt2 && kv_heads != heads {
-        keys.problem("num_key_value_heads", "GPT-2 has no grouped-query attention");
+        keys.problem(
+            "num_key_value_heads",
+            "GPT-2 has no grouped-query attention",
+        );
     }
     Box::new(Scratch {
         tokenizer: keys.stage("tokenizer", &[Produces::Tokenizer]),

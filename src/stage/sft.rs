@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::data::Tokenizer;
 use crate::objective::Objective;
-use crate::stage::corpus::{self, Encoding, Group, LossOn, Split};
+use crate::stage::corpus::{self, Encoding, Group, Split};
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
@@ -26,7 +26,6 @@ struct Sft {
     fit: Fit,
     data: StageRef,
     split: Split,
-    loss_on: LossOn,
     group: Option<Group>,
     shuffle: Option<bool>,
 }
@@ -42,11 +41,6 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         fit: Fit::read(keys, &defaults),
         data: keys.stage("data", &[Produces::Dialogues, Produces::Rows]),
         split: Split::read(keys, "train"),
-        loss_on: keys.one_of(
-            "loss_on",
-            "replies",
-            &[("replies", LossOn::Replies), ("all", LossOn::All)],
-        ),
         group: keys.has("group").then(|| Group::read(keys, "dialogue")),
         shuffle: keys.optional_bool("shuffle"),
     })
@@ -63,27 +57,28 @@ impl Stage for Sft {
         let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
         let encoding = Encoding {
             max_length: self.fit.max_length,
-            loss_on: self.loss_on,
             group: self.group.unwrap_or(group),
             shuffle: self.shuffle.unwrap_or(shuffle),
         };
         let mut tokenise = |split: Split| -> Result<Option<Dataset>> {
-            let mut examples = match rows {
+            let examples = match rows {
                 Some(_) => read_examples(data, split)?,
                 None => split.examples(data)?,
             };
             if examples.is_empty() {
                 return Ok(None);
             }
-            if self.loss_on == LossOn::All {
-                examples = corpus::whole_dialogues(examples);
-            }
             let what = format!("{} ({})", context.label, split.name());
             corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures).map(Some)
         };
         let train = tokenise(self.split)?.unwrap_or_default();
         let valid = tokenise(Split::Valid)?;
-        self.fit
-            .run(context, &tokenizer, Objective::Sft, (train, valid), measures)
+        self.fit.run(
+            context,
+            &tokenizer,
+            Objective::Sft,
+            (train, valid),
+            measures,
+        )
     }
 }

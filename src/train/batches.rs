@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::forest::{Branch, Forest};
+use crate::model::forest::{Branch, Forest};
 use crate::objective::Objective;
 
 /// One token sequence, scored from `scored_from` on.

@@ -15,6 +15,9 @@ use crate::train::Evaluation;
 pub struct State {
     /// Optimizer steps taken.
     pub step: usize,
+    /// Tokens computed so far, and what one sequence a branch would have computed.
+    pub computed_tokens: usize,
+    pub unshared_tokens: usize,
     /// Evaluations so far, oldest first.
     pub evaluations: Vec<Evaluation>,
     /// The step whose weights are kept as the best.
@@ -75,7 +78,10 @@ impl Checkpoints {
         let save = || -> Result<()> {
             fs::create_dir_all(&writing)?;
             tensors::write(&writing.join("model.safetensors"), &checkpoint.model)?;
-            tensors::write(&writing.join("optimizer.safetensors"), &checkpoint.optimizer)?;
+            tensors::write(
+                &writing.join("optimizer.safetensors"),
+                &checkpoint.optimizer,
+            )?;
             if let Some(best) = &checkpoint.best {
                 tensors::write(&writing.join("best.safetensors"), best)?;
             }

@@ -1,13 +1,12 @@
 //! Scoring without gradients: validation, and reference log-probs.
 
-use burn::tensor::backend::Backend;
-
 use crate::model::Decoder;
 use crate::objective::Objective;
+use crate::ops::Ops;
 use crate::train::{Dataset, Evaluation, scalar};
 
 /// Loss and accuracy over a whole set, `batch` units at a time. `step` is left 0.
-pub fn evaluate<B: Backend>(
+pub fn evaluate<B: Ops>(
     model: &Decoder<B>,
     set: &Dataset,
     objective: &Objective,
@@ -39,7 +38,7 @@ pub fn evaluate<B: Backend>(
 
 /// Summed log-prob of every sequence of every example, example by example; nothing once `done`, told
 /// how many units are complete, says not to go on.
-pub fn branch_logps<B: Backend>(
+pub fn branch_logps<B: Ops>(
     model: &Decoder<B>,
     set: &Dataset,
     objective: &Objective,

@@ -12,12 +12,13 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
+use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
 pub use batches::{Batch, Dataset, Sequence, TrainExample};
 use checkpoint::{Checkpoint, Checkpoints, State};
@@ -93,7 +94,7 @@ pub struct Outcome<B: Backend> {
 /// # Errors
 ///
 /// [`Stopped`](crate::store::Stopped) on Ctrl-C, once the last step is saved; a loss or gradient that is not finite, or a failure to write.
-pub fn train<B: AutodiffBackend>(
+pub fn train<B: TrainBackend>(
     mut model: Decoder<B>,
     job: &Job<'_>,
     device: &B::Device,
@@ -122,7 +123,6 @@ pub fn train<B: AutodiffBackend>(
     }
     let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
     let progress = Progress::resume(job.label, total, state.step);
-    let (mut computed, mut unshared) = (0, 0);
     let save = |model: &Decoder<B>, adamw: &AdamW<B>, state: &State, best: &Option<_>| {
         checkpoints.save(&Checkpoint {
             state: state.clone(),
@@ -157,14 +157,11 @@ pub fn train<B: AutodiffBackend>(
                 );
             }
             let tokens: usize = batches.iter().map(|b| b.forest.computed).sum();
-            computed += tokens;
-            unshared += batches.iter().map(|b| b.forest.unshared).sum::<usize>();
+            state.computed_tokens += tokens;
+            state.unshared_tokens += batches.iter().map(|b| b.forest.unshared).sum::<usize>();
             let seconds = started.elapsed().as_secs_f64();
             line.insert("step".into(), json!(state.step));
-            line.insert(
-                "epoch".into(),
-                json!(state.step as f64 / per_epoch as f64),
-            );
+            line.insert("epoch".into(), json!(state.step as f64 / per_epoch as f64));
             line.insert("grad_norm".into(), json!(norm));
             line.insert("learning_rate".into(), json!(learning_rate));
             line.insert("tokens_per_s".into(), json!(tokens as f64 / seconds));
@@ -199,7 +196,8 @@ pub fn train<B: AutodiffBackend>(
             }
             metrics.write(&line)?;
             let stopping = job.stop.requested() && state.step < total;
-            let periodic = settings.save_steps > 0 && state.step.is_multiple_of(settings.save_steps);
+            let periodic =
+                settings.save_steps > 0 && state.step.is_multiple_of(settings.save_steps);
             if stopping || periodic {
                 save(&model, &adamw, &state, &best)?;
             }
@@ -223,15 +221,15 @@ pub fn train<B: AutodiffBackend>(
         steps: total,
         kept_step: state.best.unwrap_or(total),
         evaluations: state.evaluations,
-        computed_tokens: computed,
-        unshared_tokens: unshared,
+        computed_tokens: state.computed_tokens,
+        unshared_tokens: state.unshared_tokens,
     })
 }
 
 /// The step's gradient, accumulated over its micro-batches, and its line of metrics.
 ///
 /// Every micro-batch is divided by the whole step's normaliser, so the sum is the large batch's.
-pub fn gradients<B: AutodiffBackend>(
+pub fn gradients<B: TrainBackend>(
     model: &Decoder<B>,
     objective: &Objective,
     batches: &[Batch],

@@ -142,9 +142,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
             .clone()
             .div(denominator)
             .mul_scalar(self.learning_rate / (1.0 - beta1.powi(steps)));
-        self.optimizer
-            .moments
-            .insert(id, Moments { first, second });
+        self.optimizer.moments.insert(id, Moments { first, second });
 
         let shape = tensor.dims();
         let mut value = tensor.inner();

@@ -19,8 +19,10 @@ const USER_REACTS: f64 = 0.5;
 /// How bots of a split speak.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// Rate of answers with a random other value than the persona's.
+    /// Rate of answers with another value than the persona's.
     pub ungrounded: f64,
+    /// How unevenly those other values are drawn: the family's value number k has weight `k^-popularity`.
+    pub popularity: f64,
     /// Rate of answers in the wording of the persona sentence.
     pub reuse: f64,
 }
@@ -201,9 +203,15 @@ impl Draft {
         let question = &family.questions[pick(rng, family.questions.iter().map(|p| p.weight))];
         let mut value = fact.value;
         if rng.random_bool(manner.ungrounded) {
-            // One of the other values, all equally likely: skip over the true one.
-            value = rng.random_range(0..family.values.len() - 1);
-            value += usize::from(value >= fact.value);
+            let weights = (0..family.values.len()).map(|other| {
+                let weight = 1e6 * ((other + 1) as f64).powf(-manner.popularity);
+                if other == fact.value {
+                    0
+                } else {
+                    weight as u32
+                }
+            });
+            value = pick(rng, weights);
         }
         let form = Form::draw(rng, &fact, manner.reuse);
         let reply = form.text(fact.family, value);

@@ -49,8 +49,11 @@ pub struct PersonaWorld {
     /// Clean dialogues.
     pub test: usize,
     pub ranking_items: usize,
-    /// Rate at which the answer to a persona question names a random other value, in `train` and `valid`.
+    /// Rate at which the answer to a persona question names another value, in `train` and `valid`.
     pub ungrounded: f64,
+    /// Zipf exponent of those other values: 0 draws all alike, more makes some values popular, as
+    /// people's answers are. Personas draw their values all alike.
+    pub popularity: f64,
     /// Rate at which an answer repeats its persona sentence's wording instead of drawing one.
     pub reuse: f64,
     /// Entailing, contradicting and random candidates of a ranking item: this many of each, beside the gold.
@@ -68,6 +71,7 @@ impl Default for PersonaWorld {
             test: 500,
             ranking_items: 500,
             ungrounded: 0.5,
+            popularity: 0.0,
             reuse: 0.7,
             candidates_per_label: 10,
             contradictions: Contradictions::default(),
@@ -108,6 +112,13 @@ impl PersonaWorld {
                 });
             }
         }
+        if !(0.0..=4.0).contains(&self.popularity) {
+            found.push(SettingError {
+                key: "popularity",
+                value: self.popularity.to_string(),
+                expected: "an exponent from 0 to 4".into(),
+            });
+        }
         let most = Grammar::get().most_false_values();
         if !(1..=most).contains(&self.candidates_per_label) {
             found.push(SettingError {
@@ -129,10 +140,12 @@ impl PersonaWorld {
         }
         let clean = Manner {
             ungrounded: 0.0,
+            popularity: self.popularity,
             reuse: self.reuse,
         };
         let noisy = Manner {
             ungrounded: self.ungrounded,
+            popularity: self.popularity,
             reuse: self.reuse,
         };
         let mut seen = HashSet::new();

@@ -101,9 +101,7 @@ impl Forest {
         let cells = forest.rows * forest.width;
         forest.tokens = vec![0; cells];
         forest.position = vec![0; cells];
-        forest.end = (0..cells)
-            .map(|i| (i % forest.width) as u32 + 1)
-            .collect();
+        forest.end = (0..cells).map(|i| (i % forest.width) as u32 + 1).collect();
         for (tree, &(row, column)) in laid.iter().zip(&place) {
             let base = row * forest.width + column;
             for (i, &token) in tree.tokens.iter().enumerate() {
@@ -117,33 +115,6 @@ impl Forest {
             }));
         }
         forest
-    }
-
-    /// Which keys each query sees, `[rows * width * width]`, row-major by (row, query, key). With a
-    /// sliding `window`, a query sees keys fewer than that many positions back.
-    pub fn visible(&self, window: Option<usize>) -> Vec<bool> {
-        let width = self.width;
-        let mut visible = vec![false; self.rows * width * width];
-        for row in 0..self.rows {
-            for key in 0..width {
-                let end = self.end[row * width + key] as usize;
-                for query in key..end {
-                    let back = self.position[row * width + query] - self.position[row * width + key];
-                    visible[(row * width + query) * width + key] =
-                        window.is_none_or(|window| (back as usize) < window);
-                }
-            }
-        }
-        visible
-    }
-
-    /// Scored tokens of each branch, `[branches]`.
-    pub fn lengths(&self) -> Vec<usize> {
-        let mut lengths = vec![0; self.branches];
-        for scored in &self.scored {
-            lengths[scored.branch] += 1;
-        }
-        lengths
     }
 }
 
@@ -267,9 +238,19 @@ mod tests {
         let trees = vec![vec![branch(&[1, 2, 3], 1)], vec![branch(&[4, 5], 1)]];
         let forest = Forest::pack(&trees, 8);
         assert_eq!((forest.rows, forest.width), (1, 3));
-        let visible = forest.visible(None);
+        let visible = visible(&forest);
         assert!(!visible[2 * 3], "the second tree sees the first");
         assert!(visible[2 * 3 + 2]);
+    }
+
+    /// Which keys each query sees, `[rows * width * width]`: the rule itself, written out.
+    fn visible(forest: &Forest) -> Vec<bool> {
+        let width = forest.width;
+        let sees = |cell: usize| {
+            let (row, query, key) = (cell / width / width, cell / width % width, cell % width);
+            key <= query && query < forest.end[row * width + key] as usize
+        };
+        (0..forest.rows * width * width).map(sees).collect()
     }
 
     proptest! {
@@ -283,7 +264,7 @@ mod tests {
             let trees: Vec<Vec<Branch>> = trees.iter().map(|tree| tree.iter().map(|(tokens, from)| Branch {
                 tokens, scored_from: (*from).min(tokens.len() - 1) }).collect()).collect();
             let forest = Forest::pack(&trees, min_width);
-            let visible = forest.visible(None);
+            let visible = visible(&forest);
             let flat: Vec<&Branch> = trees.iter().flatten().collect();
             let mut at: Vec<usize> = flat.iter().map(|b| b.scored_from).collect();
             for scored in &forest.scored {

@@ -1,0 +1,218 @@
+//! Each kernel against the default body it replaces, and against finite differences.
+
+use std::sync::Arc;
+
+use burn::backend::Autodiff;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+use proptest::prelude::*;
+
+use crate::ops::{Angles, Ops, TreeView, activation, attention, logps, norm};
+
+type Ad = Autodiff<Flex>;
+
+/// Values that differ from each other and do not repeat soon.
+fn noise(length: usize, seed: usize) -> Vec<f32> {
+    (0..length)
+        .map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
+        .collect()
+}
+
+fn tensor(values: &[f32], shape: [usize; 3]) -> Tensor<Ad, 3> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), &Default::default())
+}
+
+/// The output of `op`, and the gradient of its sum weighted by noise.
+fn run(
+    values: &[f32],
+    shape: [usize; 3],
+    op: impl Fn(Tensor<Ad, 3>) -> Tensor<Ad, 3>,
+) -> (Vec<f32>, Vec<f32>) {
+    let input = tensor(values, shape).require_grad();
+    let out = op(input.clone());
+    let weights = tensor(&noise(out.shape().num_elements(), 5), out.dims());
+    let grads = out.clone().mul(weights).sum().backward();
+    let grad = input.grad(&grads).expect("the input is tracked");
+    let values = |data: TensorData| data.iter::<f32>().collect();
+    (values(out.into_data()), values(grad.into_data()))
+}
+
+/// Equal to 1e-5 of the largest value.
+fn close(fused: &[f32], plain: &[f32]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(fused.len(), plain.len());
+    let largest = plain.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (a, b) in fused.iter().zip(plain) {
+        prop_assert!(
+            (a - b).abs() <= 1e-5 * largest,
+            "{} {} of {}",
+            a,
+            b,
+            largest
+        );
+    }
+    Ok(())
+}
+
+/// Compares the derivative along a direction with the gradient.
+fn finite_differences(
+    shape: [usize; 3],
+    op: impl Fn(Tensor<Ad, 3>) -> Tensor<Ad, 3> + Copy,
+) -> Result<(), TestCaseError> {
+    let values = noise(shape.iter().product(), 1);
+    let direction = noise(values.len(), 2);
+    let loss = |step: f32| -> f64 {
+        let moved: Vec<f32> = values
+            .iter()
+            .zip(&direction)
+            .map(|(v, d)| v + step * d)
+            .collect();
+        let (out, _) = run(&moved, shape, op);
+        let weights = noise(out.len(), 5);
+        out.iter()
+            .zip(weights)
+            .map(|(o, w)| *o as f64 * w as f64)
+            .sum()
+    };
+    let step = 1e-3;
+    let measured = (loss(step) - loss(-step)) / (2.0 * step as f64);
+    let (_, gradient) = run(&values, shape, op);
+    let derived: f64 = gradient
+        .iter()
+        .zip(&direction)
+        .map(|(g, d)| (g * d) as f64)
+        .sum();
+    // What f32 outputs lose, divided by the step.
+    let rounding = 1e-4 * (values.len() as f64).sqrt();
+    prop_assert!(
+        (measured - derived).abs() <= 2e-3 * (derived.abs() + 1.0) + rounding,
+        "{} {}",
+        measured,
+        derived
+    );
+    Ok(())
+}
+
+/// Rows of random trees: each depth is at most one more than the last.
+fn trees(
+    rows: usize,
+    depths: &[u32],
+    [kv_heads, share, half]: [usize; 3],
+    window: Option<usize>,
+    rotary: bool,
+) -> Arc<TreeView> {
+    let width = depths.len() / rows;
+    let (mut position, mut end) = (Vec::new(), Vec::new());
+    for row in depths.chunks_exact(width) {
+        let mut depth = 0;
+        let row: Vec<u32> = row
+            .iter()
+            .enumerate()
+            .map(|(i, &d)| {
+                depth = if i == 0 { 0 } else { d.min(depth + 1) };
+                depth
+            })
+            .collect();
+        end.extend((0..width).map(|i| {
+            let rest = row[i + 1..].iter().position(|&d| d <= row[i]);
+            rest.map_or(width, |rest| i + 1 + rest) as u32
+        }));
+        position.extend(row);
+    }
+    let frequencies: Vec<f32> = (0..half).map(|i| 0.7f32.powi(i as i32)).collect();
+    let positions = position.iter().max().map_or(0, |&p| p as usize + 1);
+    Arc::new(TreeView {
+        rows,
+        width,
+        heads: kv_heads * share,
+        kv_heads,
+        head_dim: 2 * half,
+        position,
+        end,
+        window,
+        angles: rotary.then(|| Angles::new(&frequencies, positions)),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn tree_attention_equals_its_default_body(
+        rows in 1usize..4,
+        depths in prop::collection::vec(0u32..120, 3..400),
+        heads in (1usize..3, 1usize..4, 1usize..36),
+        window in prop::option::of(1usize..40),
+        rotary: bool,
+    ) {
+        let depths = &depths[..depths.len() / rows * rows];
+        let heads = [heads.0, heads.1, heads.2];
+        let view = trees(rows, depths, heads, window, rotary);
+        let shape = [rows, view.width, (view.heads + 2 * view.kv_heads) * view.head_dim];
+        let values = noise(shape.iter().product(), 3);
+        let (fused, fused_grad) = run(&values, shape, |x| Ad::tree_attention(x, &view));
+        let (plain, plain_grad) = run(&values, shape, |x| attention::tree_attention(x, &view));
+        close(&fused, &plain)?;
+        close(&fused_grad, &plain_grad)?;
+        finite_differences(shape, |x| Ad::tree_attention(x, &view))?;
+    }
+
+    #[test]
+    fn norms_equal_their_default_bodies(
+        rows in 1usize..150, size in 1usize..80, centred: bool, which in 0usize..3,
+    ) {
+        // One of x, weight and bias is varied; the others stay.
+        let lengths = [rows * size, size, size];
+        let shapes = [[1, rows, size], [1, 1, size], [1, 1, size]];
+        let which = if centred { which } else { which.min(1) };
+        type Norm = fn(Tensor<Ad, 3>, Tensor<Ad, 1>, Option<Tensor<Ad, 1>>, f64) -> Tensor<Ad, 3>;
+        let apply = |op: Norm, varied: Tensor<Ad, 3>| {
+            let input = |i: usize| if i == which {
+                varied.clone()
+            } else {
+                tensor(&noise(lengths[i], 11 + i), shapes[i])
+            };
+            let bias = centred.then(|| input(2).reshape([size]));
+            op(input(0), input(1).reshape([size]), bias, 1e-2)
+        };
+        let values = noise(lengths[which], 11 + which);
+        let (fused, fused_grad) = run(&values, shapes[which], |x| apply(Ad::norm, x));
+        let (plain, plain_grad) = run(&values, shapes[which], |x| apply(norm::norm, x));
+        close(&fused, &plain)?;
+        close(&fused_grad, &plain_grad)?;
+        finite_differences(shapes[which], |x| apply(Ad::norm, x))?;
+    }
+
+    #[test]
+    fn swiglu_equals_its_default_body(rows in 1usize..40, inner in 1usize..80, scale in 1f32..30.0) {
+        let shape = [1, rows, 2 * inner];
+        let values: Vec<f32> = noise(2 * rows * inner, 3).iter().map(|v| v * scale).collect();
+        let (fused, fused_grad) = run(&values, shape, Ad::swiglu);
+        let (plain, plain_grad) = run(&values, shape, activation::swiglu);
+        close(&fused, &plain)?;
+        close(&fused_grad, &plain_grad)?;
+        finite_differences(shape, Ad::swiglu)?;
+    }
+
+    #[test]
+    fn token_logps_equal_their_default_body(
+        scored in 1usize..60, vocabulary in 1usize..300, size in 1usize..40, vary_head: bool,
+    ) {
+        let targets: Vec<u32> = (0..scored).map(|i| (i * 31 % vocabulary) as u32).collect();
+        let rows = [vocabulary, scored];
+        let shape = |head: bool| [1, rows[usize::from(!head)], size];
+        let other = noise(shape(!vary_head).iter().product(), 9);
+        type Logps = fn(Tensor<Ad, 2>, Tensor<Ad, 2>, &[u32]) -> Tensor<Ad, 1>;
+        let apply = |op: Logps, varied: Tensor<Ad, 3>| {
+            let other = tensor(&other, shape(!vary_head));
+            let (hidden, head) = if vary_head { (other, varied) } else { (varied, other) };
+            let out = op(hidden.squeeze_dim(0), head.squeeze_dim(0), &targets);
+            out.reshape([1, 1, scored])
+        };
+        let values = noise(shape(vary_head).iter().product(), 4);
+        let (fused, fused_grad) = run(&values, shape(vary_head), |x| apply(Ad::token_logps, x));
+        let (plain, plain_grad) = run(&values, shape(vary_head), |x| apply(logps::token_logps, x));
+        close(&fused, &plain)?;
+        close(&fused_grad, &plain_grad)?;
+        finite_differences(shape(vary_head), |x| apply(Ad::token_logps, x))?;
+    }
+}
