@@ -1,10 +1,12 @@
 //! Recipes: a TOML file in, a checked plan out, or every problem at once.
 //!
 //! Layers, later over earlier: the file that `extends` names, the recipe's own file, the chosen
-//! `[profile.NAME]`, and `--set` arguments. Tables merge key by key, lists are replaced whole.
+//! `[profile.NAME]`, and `--set` arguments. Tables merge key by key, lists are replaced whole. Then each
+//! stage with `like = "NAME"` is laid over that stage.
 
 mod claims;
 mod identity;
+mod like;
 mod load;
 mod plan;
 mod resolved;

@@ -10,7 +10,7 @@ use crate::stage::kind::Kind;
 
 use super::claims::{Stages, read_claims, read_tables};
 use super::load::Recipe;
-use super::{Claim, DEFAULT_PROFILE, Plan, PlannedStage, Request, Table, resolved, set};
+use super::{Claim, DEFAULT_PROFILE, Plan, PlannedStage, Request, Table, like, resolved, set};
 
 /// What a recipe comes to under one profile.
 pub(super) struct Resolved {
@@ -62,6 +62,7 @@ pub(super) fn resolve(
     let mut problems = Vec::new();
     let mut root = recipe.layered(profile);
     let touched = set::apply(&mut root, sets, &mut problems);
+    like::apply(&mut root, &mut problems);
     let empty = Keyed::default();
     let stage_node = root.as_table().and_then(|table| table.get("stage"));
     let declared = stage_node.and_then(Node::as_table).unwrap_or(&empty);

@@ -52,7 +52,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         test: keys.doc("dialogues kept for test").usize("test", 100, 1..),
         seed: keys.usize("seed", 1, 0..) as u64,
     };
-    if files.convai2.is_empty() && files.synthetic.is_empty() {
+    if !keys.has("convai2") && !keys.has("synthetic_persona_chat") {
         keys.problem(
             "convai2",
             "expected dialogues, in convai2 or synthetic_persona_chat",
