@@ -74,7 +74,13 @@ mod tests {
         let (root, problems) = settled(text);
         assert!(problems.is_empty(), "{problems:?}");
         let stages = root.as_table().unwrap().get("stage").unwrap();
-        let c = stages.as_table().unwrap().get("c").unwrap().as_table().unwrap();
+        let c = stages
+            .as_table()
+            .unwrap()
+            .get("c")
+            .unwrap()
+            .as_table()
+            .unwrap();
         let value = |key: &str| c.get(key).unwrap().value.clone();
         let values = [value("x"), value("y"), value("z")];
         assert_eq!(values, [Value::Int(1), Value::Int(2), Value::Int(3)]);
@@ -87,7 +93,9 @@ mod tests {
         let (_, problems) = settled(text);
         let expected = [("r.toml:4", "a cycle"), ("r.toml:8", "name of a stage")];
         for (line, words) in expected {
-            let found = problems.iter().any(|p| p.contains(line) && p.contains(words));
+            let found = problems
+                .iter()
+                .any(|p| p.contains(line) && p.contains(words));
             assert!(found, "{line} {words}: {problems:?}");
         }
         let (_, problems) = settled("[stage.a]\nlike = \"bb\"\n[stage.b]\nx = 1\n");

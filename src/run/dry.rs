@@ -1,32 +1,47 @@
 //! `run --dry-run`: what a run would do, without doing it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use super::{Places, tasks};
+use super::{Places, Task, tasks};
 use crate::recipe::Plan;
-use crate::store::Manifest;
+use crate::stage::kind::Context;
+use crate::store::{Hash, Manifest, Stop, Store};
 
-/// The plan in words: each stage with its state, and where things go.
+/// The plan in words: each stage with its state, where things go, and a preview of the first training
+/// stage that is due. To preview it, due stages that need no compute backend (data, tokenizers, untrained
+/// models) are run in a temporary folder that is thrown away.
 ///
 /// # Errors
-/// When a file that a setting names cannot be read.
+/// When a file that a setting names cannot be read, or a previewed stage's input is bad.
 pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
     let mut text = format!(
         "{} ({}), profile {}, backend {}, seeds {:?}\n\n",
         plan.name, plan.title, plan.profile, plan.backend, plan.seeds
     );
-    let mut due = 0;
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let temporary = Store::open(scratch.path())?;
+    let mut there: BTreeMap<Hash, PathBuf> = BTreeMap::new();
+    let (mut due, mut preview) = (0, None);
     for task in tasks(plan)? {
         let path = places.store.path(task.stage.kind, &task.hash);
         let state = match places.store.find(task.stage.kind, &task.hash) {
-            Some(done) => format!("done in {:.1} s", Manifest::read(&done)?.seconds),
+            Some(done) => {
+                let seconds = Manifest::read(&done)?.seconds;
+                there.insert(task.hash.clone(), done);
+                format!("done in {seconds:.1} s")
+            }
             None => {
                 due += 1;
-                let partial = path.with_extension("partial");
-                let begun = if partial.exists() { "begun" } else { "due" };
-                begun.to_owned()
+                if preview.is_none() {
+                    preview = look(plan, &task, &temporary, &mut there)
+                        .with_context(|| format!("stage {}", task.label()))?;
+                }
+                let begun = path.with_extension("partial").exists();
+                String::from(if begun { "begun" } else { "due" })
             }
         };
         writeln!(
@@ -43,5 +58,43 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
         "\n{due} stages to run; the report goes to {}",
         places.out.display()
     )?;
+    if let Some((label, preview)) = preview {
+        write!(text, "\n{label}:\n{preview}")?;
+    }
     Ok(text)
+}
+
+/// Previews a due stage if its inputs are there, or makes it there if it needs no backend.
+fn look(
+    plan: &Plan,
+    task: &Task<'_>,
+    temporary: &Store,
+    there: &mut BTreeMap<Hash, PathBuf>,
+) -> Result<Option<(String, String)>> {
+    let inputs: Option<BTreeMap<String, PathBuf>> = task
+        .inputs
+        .iter()
+        .map(|(name, hash)| Some((name.clone(), there.get(hash)?.clone())))
+        .collect();
+    let Some(inputs) = inputs else {
+        return Ok(None);
+    };
+    let dir = temporary.path(task.stage.kind, &task.hash);
+    let context = Context {
+        dir: dir.clone(),
+        seed: task.seed.unwrap_or(0),
+        backend: plan.backend.clone(),
+        inputs,
+        label: task.label(),
+        stop: Stop::new(),
+        store: temporary.clone(),
+    };
+    if task.stage.uses_backend {
+        let preview = task.stage.stage.preview(&context)?;
+        return Ok(preview.map(|preview| (task.label(), preview)));
+    }
+    std::fs::create_dir_all(&dir)?;
+    task.stage.stage.run(&context)?;
+    there.insert(task.hash.clone(), dir);
+    Ok(None)
 }

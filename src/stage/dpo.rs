@@ -16,6 +16,7 @@ use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::preview;
 use crate::stage::rows::{RowsSettings, read_examples};
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, read_json, write_json};
 use crate::train::{Dataset, Keep, branch_logps};
@@ -63,30 +64,19 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 impl Stage for DpoStage {
     fn run(&self, context: &Context) -> Result<()> {
         self.fit.check_supported()?;
-        let model = context.input(&self.fit.model);
-        let tokenizer = Tokenizer::open(&model_dir(model))?;
-        let data = context.input(&self.data);
-        let rows = RowsSettings::read(data)?;
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
         let mut measures = Measures::default();
-        let encoding = Encoding {
-            max_length: self.fit.max_length,
-            group: rows.group(),
-            shuffle: rows.shuffle,
-        };
-        let mut tokenise = |split: Split| -> Result<Option<Dataset>> {
-            let examples = read_examples(data, split)?;
-            if examples.is_empty() {
+        let mut scored = |split| -> Result<Option<Dataset>> {
+            let Some(mut set) = self.dataset(context, split, &tokenizer, &mut measures)? else {
                 return Ok(None);
-            }
-            let what = format!("{} ({})", context.label, split.name());
-            let mut set = corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures)?;
-            self.reference(context, model, data, split, &mut set)?;
+            };
+            self.reference(context, split, &mut set)?;
             Ok(Some(set))
         };
-        let Some(train) = tokenise(Split::Train)? else {
+        let Some(train) = scored(Split::Train)? else {
             bail!("{}: there are no pairs to train on", context.label);
         };
-        let valid = tokenise(Split::Valid)?;
+        let valid = scored(Split::Valid)?;
         self.fit.run(
             context,
             &tokenizer,
@@ -95,19 +85,46 @@ impl Stage for DpoStage {
             measures,
         )
     }
+
+    fn preview(&self, context: &Context) -> Result<Option<String>> {
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let mut measures = Measures::default();
+        let train = self.dataset(context, Split::Train, &tokenizer, &mut measures)?;
+        let train = train.unwrap_or_default();
+        let preview = preview::training(context, &self.fit, &tokenizer, self.objective, &train)?;
+        Ok(Some(preview))
+    }
 }
 
 impl DpoStage {
-    /// Fills in the reference's log-probs, computed once for each content of model and pairs,
-    /// whatever objective or learning rate then uses them.
-    fn reference(
+    /// The split's pairs, tokenised; nothing where there are none.
+    fn dataset(
         &self,
         context: &Context,
-        model: &Path,
-        data: &Path,
         split: Split,
-        set: &mut Dataset,
-    ) -> Result<()> {
+        tokenizer: &Tokenizer,
+        measures: &mut Measures,
+    ) -> Result<Option<Dataset>> {
+        let data = context.input(&self.data);
+        let rows = RowsSettings::read(data)?;
+        let examples = read_examples(data, split)?;
+        if examples.is_empty() {
+            return Ok(None);
+        }
+        let encoding = Encoding {
+            max_length: self.fit.max_length,
+            group: rows.group(),
+            shuffle: rows.shuffle,
+        };
+        let what = format!("{} ({})", context.label, split.name());
+        corpus::dataset(&examples, tokenizer, encoding, &what, measures).map(Some)
+    }
+
+    /// Fills in the reference's log-probs, computed once for each content of model and pairs,
+    /// whatever objective or learning rate then uses them.
+    fn reference(&self, context: &Context, split: Split, set: &mut Dataset) -> Result<()> {
+        let model = context.input(&self.fit.model);
+        let data = context.input(&self.data);
         const KIND: &str = "reference-logps";
         let settings = json!({
             "version": 1,

@@ -67,6 +67,14 @@ pub trait Stage: Send {
     /// # Errors
     /// Whatever keeps the artifact from being whole, [`crate::store::Stopped`] among it.
     fn run(&self, context: &Context) -> anyhow::Result<()>;
+
+    /// What a dry run shows of the stage once its inputs are there: size, memory, an example.
+    ///
+    /// # Errors
+    /// When an input cannot be read.
+    fn preview(&self, _context: &Context) -> anyhow::Result<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// What a stage is given to run with.

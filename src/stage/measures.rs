@@ -6,6 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::{self, Work};
+use crate::ops::TrainBackend;
+use crate::stage::kind::{Context, Stage};
 use crate::store::{read_json, write_json};
 
 /// The content of `measures.json`, which any stage may leave in its artifact.
@@ -21,6 +24,25 @@ pub struct Measures {
 }
 
 const FILE: &str = "measures.json";
+
+/// A stage that computes on the backend and leaves measures, and perhaps files, but no model.
+pub trait Measure: Send {
+    /// Does the measuring; files go into the context's folder.
+    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures>;
+}
+
+impl<M: Measure> Stage for M {
+    fn run(&self, context: &Context) -> Result<()> {
+        struct Run<'a, M>(&'a M, &'a Context);
+        impl<M: Measure> Work for Run<'_, M> {
+            type Output = Result<Measures>;
+            fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+                self.0.measure::<B>(self.1, device)
+            }
+        }
+        backend::dispatch(&context.backend, Run(self, context))??.write(&context.dir)
+    }
+}
 
 impl Measures {
     /// Adds a number that is the mean of `values`.

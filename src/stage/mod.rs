@@ -12,6 +12,7 @@ mod perplexity;
 mod persona_files;
 mod persona_world;
 mod pretrained;
+mod preview;
 mod rank;
 pub mod replies;
 mod rows;

@@ -4,14 +4,13 @@ use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result};
 use burn::module::AutodiffModule;
 
-use crate::backend::{self, Work};
 use crate::eval::ranking::perplexity;
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
-use crate::stage::measures::Measures;
+use crate::stage::measures::{Measure, Measures};
 use crate::train::{Sequence, evaluate};
 
 pub const KIND: Kind = Kind {
@@ -39,41 +38,20 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     })
 }
 
-impl Stage for Perplexity {
-    fn run(&self, context: &Context) -> Result<()> {
-        let measures = backend::dispatch(
-            &context.backend,
-            Run {
-                stage: self,
-                context,
-            },
-        )??;
-        measures.write(&context.dir)
-    }
-}
-
-struct Run<'a> {
-    stage: &'a Perplexity,
-    context: &'a Context,
-}
-
-impl Work for Run<'_> {
-    type Output = Result<Measures>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let stage = self.stage;
-        let (model, tokenizer) = folder::open::<B>(self.context.input(&stage.model), device)?;
-        let examples = stage.split.examples(self.context.input(&stage.data))?;
+impl Measure for Perplexity {
+    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
+        let (model, tokenizer) = folder::open::<B>(context.input(&self.model), device)?;
+        let examples = self.split.examples(context.input(&self.data))?;
         let mut measures = Measures::default();
         let set = corpus::dataset(
             &examples,
             &tokenizer,
             Encoding {
-                max_length: stage.max_length,
+                max_length: self.max_length,
                 group: Group::Dialogue,
                 shuffle: false,
             },
-            &self.context.label,
+            &context.label,
             &mut measures,
         )?;
         let tokens: usize = set

@@ -4,7 +4,6 @@ use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result};
 use burn::module::AutodiffModule;
 
-use crate::backend::{self, Work};
 use crate::data::template::persona_prompt;
 use crate::data::{Completion, Example, RankingItem, Role};
 use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, rank};
@@ -13,7 +12,7 @@ use crate::stage::corpus::{self, Encoding, Group};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
-use crate::stage::measures::Measures;
+use crate::stage::measures::{Measure, Measures};
 use crate::store::{Progress, read_jsonl, write_jsonl};
 use crate::train::branch_logps;
 
@@ -44,36 +43,16 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     })
 }
 
-impl Stage for Rank {
-    fn run(&self, context: &Context) -> Result<()> {
-        let measures = backend::dispatch(
-            &context.backend,
-            Run {
-                stage: self,
-                context,
-            },
-        )??;
-        measures.write(&context.dir)
-    }
-}
-
-struct Run<'a> {
-    stage: &'a Rank,
-    context: &'a Context,
-}
-
-impl Work for Run<'_> {
-    type Output = Result<Measures>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+impl Measure for Rank {
+    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
         let Rank {
             model,
             data,
             max_length,
             batch_size,
-        } = self.stage;
-        let (model, tokenizer) = folder::open::<B>(self.context.input(model), device)?;
-        let path = self.context.input(data).join("ranking.jsonl");
+        } = self;
+        let (model, tokenizer) = folder::open::<B>(context.input(model), device)?;
+        let path = context.input(data).join("ranking.jsonl");
         let items: Vec<RankingItem> = read_jsonl(&path)?;
         anyhow::ensure!(!items.is_empty(), "{}: no ranking items", path.display());
         let examples: Vec<Example> = items.iter().map(example).collect();
@@ -86,10 +65,10 @@ impl Work for Run<'_> {
                 group: Group::None,
                 shuffle: false,
             },
-            &self.context.label,
+            &context.label,
             &mut measures,
         )?;
-        let progress = Progress::new(&self.context.label, items.len());
+        let progress = Progress::new(&context.label, items.len());
         let logps = branch_logps(
             &model.valid(),
             &set,
@@ -98,11 +77,11 @@ impl Work for Run<'_> {
             device,
             |done| {
                 progress.at(done.min(items.len()));
-                !self.context.stop.requested()
+                !context.stop.requested()
             },
         );
         progress.finish();
-        self.context.stop.check()?;
+        context.stop.check()?;
         let mut ranked = Vec::with_capacity(items.len());
         for ((item, example), logps) in items
             .iter()
@@ -122,7 +101,7 @@ impl Work for Run<'_> {
                 .collect();
             ranked.push(rank(&scored).with_context(|| format!("item {}", item.id))?);
         }
-        write_jsonl(&self.context.dir.join("ranked.jsonl"), &ranked)?;
+        write_jsonl(&context.dir.join("ranked.jsonl"), &ranked)?;
         for label in LABELS.into_iter().chain([HITS_ENTAIL]) {
             let by_mean = format!("{label}_per_token");
             measures.mean(label, indicators(&ranked, label, By::Sum));

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::data::Tokenizer;
-use crate::model::config::{Activation, Family, Norm, Positions};
+use crate::model::config::Family;
 use crate::model::{DecoderConfig, weights};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
@@ -82,41 +82,21 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 impl Stage for Scratch {
     fn run(&self, context: &Context) -> Result<()> {
         let tokenizer = Tokenizer::open(context.input(&self.tokenizer))?;
-        let gpt2 = self.family == Family::Gpt2;
         let config = DecoderConfig {
-            family: self.family,
-            vocab_size: tokenizer.vocab_size(),
-            hidden_size: self.hidden_size,
-            layers: self.layers,
-            heads: self.heads,
             kv_heads: self.kv_heads,
-            head_dim: self.hidden_size / self.heads,
             intermediate_size: self.intermediate_size,
             max_positions: self.max_positions,
-            norm: if gpt2 { Norm::Layer } else { Norm::Rms },
             norm_eps: 1e-5,
-            positions: if gpt2 {
-                Positions::Learned
-            } else {
-                Positions::Rotary {
-                    theta: 10_000.0,
-                    scaling: None,
-                }
-            },
-            activation: if gpt2 {
-                Activation::GeluTanh
-            } else {
-                Activation::SwiGlu
-            },
-            qkv_bias: gpt2 || self.family == Family::Qwen2,
-            out_bias: gpt2,
-            mlp_bias: gpt2,
-            sliding_window: None,
             tied: self.tied,
             bos: tokenizer.bos(),
             eos: Some(tokenizer.eos()),
-            other_eos: Vec::new(),
-            pad: None,
+            ..DecoderConfig::new(
+                self.family,
+                tokenizer.vocab_size(),
+                self.hidden_size,
+                self.layers,
+                self.heads,
+            )
         };
         let arrays = weights::random(&config, self.initializer_range, context.seed);
         let card = format!(

@@ -10,6 +10,7 @@ use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::preview;
 use crate::stage::rows::{RowsSettings, read_examples};
 use crate::train::{Dataset, Keep};
 
@@ -50,8 +51,34 @@ impl Stage for Sft {
     fn run(&self, context: &Context) -> Result<()> {
         self.fit.check_supported()?;
         let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
-        let data = context.input(&self.data);
         let mut measures = Measures::default();
+        let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
+        let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
+        let sets = (train.unwrap_or_default(), valid);
+        self.fit
+            .run(context, &tokenizer, Objective::Sft, sets, measures)
+    }
+
+    fn preview(&self, context: &Context) -> Result<Option<String>> {
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let mut measures = Measures::default();
+        let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
+        let train = train.unwrap_or_default();
+        let preview = preview::training(context, &self.fit, &tokenizer, Objective::Sft, &train)?;
+        Ok(Some(preview))
+    }
+}
+
+impl Sft {
+    /// The split, tokenised; nothing where the data has no such split.
+    fn dataset(
+        &self,
+        context: &Context,
+        split: Split,
+        tokenizer: &Tokenizer,
+        measures: &mut Measures,
+    ) -> Result<Option<Dataset>> {
+        let data = context.input(&self.data);
         // Rows say themselves how they are drawn; dialogues are kept whole and shuffled.
         let rows = RowsSettings::find(data)?;
         let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
@@ -60,25 +87,14 @@ impl Stage for Sft {
             group: self.group.unwrap_or(group),
             shuffle: self.shuffle.unwrap_or(shuffle),
         };
-        let mut tokenise = |split: Split| -> Result<Option<Dataset>> {
-            let examples = match rows {
-                Some(_) => read_examples(data, split)?,
-                None => split.examples(data)?,
-            };
-            if examples.is_empty() {
-                return Ok(None);
-            }
-            let what = format!("{} ({})", context.label, split.name());
-            corpus::dataset(&examples, &tokenizer, encoding, &what, &mut measures).map(Some)
+        let examples = match rows {
+            Some(_) => read_examples(data, split)?,
+            None => split.examples(data)?,
         };
-        let train = tokenise(self.split)?.unwrap_or_default();
-        let valid = tokenise(Split::Valid)?;
-        self.fit.run(
-            context,
-            &tokenizer,
-            Objective::Sft,
-            (train, valid),
-            measures,
-        )
+        if examples.is_empty() {
+            return Ok(None);
+        }
+        let what = format!("{} ({})", context.label, split.name());
+        corpus::dataset(&examples, tokenizer, encoding, &what, measures).map(Some)
     }
 }
