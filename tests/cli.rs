@@ -228,6 +228,44 @@ fn missing_files_and_backends_name_the_remedy() {
 }
 
 #[test]
+fn bad_rows_are_named_by_line_and_lose_nothing() {
+    let work = tempfile::tempdir().unwrap();
+    let rows = work.path().join("pairs.jsonl");
+    let good = r#"{"prompt": "a", "chosen": " b", "rejected": " c"}"#;
+    let text = format!("{good}\n{{\"prompt\": \"a\", \"chosen\": 3}}\n{good}\nnot json\n");
+    std::fs::write(&rows, text).unwrap();
+    let model = root().join("tests/fixtures/trl_dpo/model");
+    let sets = [
+        format!("model.path={}", model.display()),
+        format!("data.train={}", rows.display()),
+    ];
+    let experiments = root().join("experiments").display().to_string();
+    let arguments = [
+        "run",
+        "dpo",
+        "--experiments",
+        &experiments,
+        "--set",
+        &sets[0],
+        "--set",
+        &sets[1],
+    ];
+    let (code, _, stderr) = run(work.path(), &arguments);
+    assert_eq!(code, 2, "{stderr}");
+    for place in ["pairs.jsonl:2", "pairs.jsonl:4", "chosen"] {
+        assert!(stderr.contains(place), "{place}: {stderr}");
+    }
+    // Mended, the same command goes on; what was finished before is not done again.
+    std::fs::write(&rows, format!("{good}\n{good}\n")).unwrap();
+    let (code, _, stderr) = run(work.path(), &arguments);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(
+        !stderr.contains("model                    done"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn the_other_verbs_answer() {
     let experiments = root().join("experiments").display().to_string();
     let folder = ["--experiments", experiments.as_str()];

@@ -5,8 +5,15 @@ use burn::tensor::backend::Backend;
 use rapport::model::config::{DecoderConfig, Family};
 use rapport::model::{Decoder, weights};
 
+/// The first backend of the build, as the program chooses by default.
 #[cfg(feature = "flex")]
 pub type Inner = burn_flex::Flex;
+#[cfg(all(not(feature = "flex"), feature = "ndarray"))]
+pub type Inner = burn_ndarray::NdArray;
+#[cfg(all(not(any(feature = "flex", feature = "ndarray")), feature = "wgpu"))]
+pub type Inner = burn::backend::Wgpu;
+#[cfg(not(any(feature = "flex", feature = "ndarray", feature = "wgpu")))]
+pub type Inner = burn::backend::Cuda;
 pub type Ad = Autodiff<Inner>;
 
 /// A model small enough to check by hand, of any family.

@@ -13,11 +13,13 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::backend;
+use crate::data::BadLines;
 use crate::recipe::{Problems, Request};
 use crate::stage::KINDS;
 use crate::store::Stopped;
 
-/// Trains dialogue models from preferences. Exit codes: 0 done, 1 failed, 2 bad input.
+/// Trains dialogue models from preferences. Exit codes: 0 done, 1 failed, 2 bad input, 130
+/// stopped by Ctrl-C.
 #[derive(Parser)]
 #[command(name = "rapport", version)]
 struct Cli {
@@ -116,5 +118,6 @@ pub fn main() -> ExitCode {
         return ExitCode::from(130);
     }
     eprintln!("error: {error:#}");
-    ExitCode::from(if error.is::<BadInput>() { 2 } else { 1 })
+    let bad_input = error.is::<BadInput>() || error.is::<BadLines>();
+    ExitCode::from(if bad_input { 2 } else { 1 })
 }

@@ -45,7 +45,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             ("qwen2", Family::Qwen2),
         ],
     );
-    if hidden_size % (2 * heads) != 0 {
+    if !hidden_size.is_multiple_of(2 * heads) {
         keys.problem(
             "hidden_size",
             format!(
@@ -53,7 +53,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             ),
         );
     }
-    if heads % kv_heads != 0 {
+    if !heads.is_multiple_of(kv_heads) {
         keys.problem(
             "num_key_value_heads",
             format!("expected a divisor of num_attention_heads ({heads}), found {kv_heads}"),
