@@ -3,6 +3,7 @@
 mod backends;
 mod cli;
 mod imports;
+mod objective;
 mod packing;
 mod parity;
 mod resume;
