@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::data::encode::encode_pair;
+use crate::data::encode::encode_all;
 use crate::data::template::dialogue_examples;
 use crate::data::{Dialogue, Example, Tokenizer};
 use crate::stage::keys::Keys;
@@ -109,17 +109,11 @@ pub fn dataset(
 ) -> Result<Dataset> {
     let (mut cut_prompts, mut cut_completions, mut dropped_turns) = (0, 0, 0);
     let mut tokenised = Vec::with_capacity(examples.len());
-    for example in examples {
-        let mut sequences = Vec::with_capacity(example.completions.len());
-        for completion in &example.completions {
-            let encoded = encode_pair(
-                tokenizer,
-                &example.prompt,
-                &completion.text,
-                encoding.max_length,
-                true,
-            )
-            .with_context(|| format!("{what}: example {}", example.id))?;
+    let encoded = encode_all(tokenizer, examples, encoding.max_length, true)
+        .with_context(|| what.to_owned())?;
+    for (example, encoded) in examples.iter().zip(encoded) {
+        let mut sequences = Vec::with_capacity(encoded.len());
+        for encoded in encoded {
             cut_prompts += usize::from(encoded.cut_prompt_tokens > 0);
             cut_completions += usize::from(encoded.cut_completion_tokens > 0);
             dropped_turns += encoded.dropped_turns;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// Progress of one piece of work, with its rate and the time left. Threads may share it.
 #[derive(Debug)]
@@ -43,9 +43,13 @@ impl Progress {
             let bar = ProgressBar::new(total)
                 .with_position(start)
                 .with_prefix(label.to_string());
-            let template = "{prefix:20} {bar:24} {pos}/{len} {per_sec:>9} {eta:>4} left  {msg}";
+            let template = "{prefix:20} {bar:24} {pos}/{len} {rate:>9} {eta:>4} left  {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A bar has nowhere to report a failed write to.
+                    let _ = write!(out, "{:.1}/s", state.per_sec());
+                };
+                bar.set_style(style.with_key("rate", rate));
             }
             bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(500));
