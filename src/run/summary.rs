@@ -197,7 +197,7 @@ fn curves(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<Curve>> {
             ("rewards/accuracies", "reward accuracy"),
         ] {
             let points = points(&lines, metric);
-            if points.is_empty() {
+            if points.len() < 2 {
                 continue;
             }
             let title = format!("{}: {what}", task.stage.name);
