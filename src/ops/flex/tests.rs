@@ -39,8 +39,13 @@ fn run(
 
 /// Equal to 1e-5 of the largest value.
 fn close(fused: &[f32], plain: &[f32]) -> Result<(), TestCaseError> {
+    close_above(fused, plain, 1e-3)
+}
+
+/// As [`close`], where no value's error is measured against less than `floor`.
+fn close_above(fused: &[f32], plain: &[f32], floor: f32) -> Result<(), TestCaseError> {
     prop_assert_eq!(fused.len(), plain.len());
-    let largest = plain.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    let largest = plain.iter().fold(floor, |m, v| m.max(v.abs()));
     for (a, b) in fused.iter().zip(plain) {
         prop_assert!(
             (a - b).abs() <= 1e-5 * largest,
@@ -211,8 +216,10 @@ proptest! {
         let values = noise(shape(vary_head).iter().product(), 4);
         let (fused, fused_grad) = run(&values, shape(vary_head), |x| apply(Ad::token_logps, x));
         let (plain, plain_grad) = run(&values, shape(vary_head), |x| apply(logps::token_logps, x));
-        close(&fused, &plain)?;
-        close(&fused_grad, &plain_grad)?;
+        // A log-prob near 0 is the difference of two logits of size 1 and more, and its gradient of two
+        // probabilities near 1: in f32 neither body knows them better than that.
+        close_above(&fused, &plain, 1.0)?;
+        close_above(&fused_grad, &plain_grad, 1.0)?;
         finite_differences(shape(vary_head), |x| apply(Ad::token_logps, x))?;
     }
 }
