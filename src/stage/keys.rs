@@ -286,32 +286,10 @@ impl<'a> Keys<'a> {
             .unwrap_or(low)
     }
 
-    /// A number within `range`, or nothing.
-    pub fn optional_float(&mut self, key: &str, range: impl RangeBounds<f64>) -> Option<f64> {
-        self.number(key, Need::Optional, &range)
-    }
-
     fn number(&mut self, key: &str, need: Need<f64>, range: &impl RangeBounds<f64>) -> Option<f64> {
         self.read(key, need, &within("a number", range), |node| {
             as_float(node, range)
         })
-    }
-
-    /// A whole number within `range`.
-    pub fn int(
-        &mut self,
-        key: &str,
-        default: impl Into<Option<i64>>,
-        range: impl RangeBounds<i64>,
-    ) -> i64 {
-        let low = low(&range, 0);
-        self.whole(key, default.into().into(), &range)
-            .unwrap_or(low)
-    }
-
-    /// A whole number within `range`, or nothing.
-    pub fn optional_int(&mut self, key: &str, range: impl RangeBounds<i64>) -> Option<i64> {
-        self.whole(key, Need::Optional, &range)
     }
 
     /// A count within `range`.
@@ -359,11 +337,6 @@ impl<'a> Keys<'a> {
     pub fn string<'d>(&mut self, key: &str, default: impl Into<Option<&'d str>>) -> String {
         let need = default.into().map(str::to_string).into();
         self.text(key, need).unwrap_or_default()
-    }
-
-    /// A string, or nothing.
-    pub fn optional_string(&mut self, key: &str) -> Option<String> {
-        self.text(key, Need::Optional)
     }
 
     fn text(&mut self, key: &str, need: Need<String>) -> Option<String> {
@@ -427,18 +400,6 @@ impl<'a> Keys<'a> {
         default: Option<&[i64]>,
         range: impl RangeBounds<i64>,
     ) -> Vec<i64> {
-        self.list(key, default, &whole_words(&range), |node| {
-            as_whole(node, &range)
-        })
-    }
-
-    /// A list of counts within `range`; `None` as the default makes it required.
-    pub fn usizes(
-        &mut self,
-        key: &str,
-        default: Option<&[usize]>,
-        range: impl RangeBounds<usize>,
-    ) -> Vec<usize> {
         self.list(key, default, &whole_words(&range), |node| {
             as_whole(node, &range)
         })
