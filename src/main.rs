@@ -1,5 +1,6 @@
 //! Parse, run, exit code.
 
 fn main() -> std::process::ExitCode {
+    rapport::backend::keep_freed_memory();
     rapport::cli::main()
 }

@@ -9,6 +9,8 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::ops::Activation;
+
 /// Whose tensor names and conventions a model follows when it is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,18 +108,6 @@ impl Positions {
         };
         Some((0..head_dim / 2).map(|k| scaled(plain(k)) as f32).collect())
     }
-}
-
-/// The non-linearity between a block's two feed-forward projections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// GELU by its tanh approximation (GPT-2's).
-    GeluTanh,
-    /// GELU by the error function.
-    Gelu,
-    /// `silu(gate) * up`, two projections fused in one (arXiv 2002.05202).
-    SwiGlu,
 }
 
 /// The shape and options of one decoder. Everything that decides its parameters' shapes is here.

@@ -7,11 +7,7 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{
-    Int, Tensor, TensorData,
-    activation::{gelu, gelu_approximate},
-    backend::Backend,
-};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
 use crate::ops::{Angles, Ops, RotaryTable, TreeView, forest_attention, rotate};
@@ -147,12 +143,7 @@ impl<B: Ops> Block<B> {
         let up = self
             .up
             .forward(self.mlp_norm.forward(x.clone(), config.norm_eps));
-        let activated = match config.activation {
-            Activation::SwiGlu => B::swiglu(up),
-            Activation::Gelu => gelu(up),
-            Activation::GeluTanh => gelu_approximate(up),
-        };
-        x + self.down.forward(activated)
+        x + self.down.forward(B::activate(up, config.activation))
     }
 }
 
@@ -288,8 +279,7 @@ impl<B: Ops> Decoder<B> {
     ) -> Tensor<B, 3> {
         let shape = [rows, tokens.len() / rows, self.config.hidden_size];
         let rows_of = |table: &Param<Tensor<B, 2>>, indices: &[u32]| {
-            let indices = int_tensor(indices.iter().map(|&i| i as i32).collect(), device);
-            table.val().select(0, indices).reshape(shape)
+            B::embed(table.val(), indices).reshape(shape)
         };
         let x = rows_of(&self.embed, tokens);
         match &self.positions {

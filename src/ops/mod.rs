@@ -2,7 +2,9 @@
 //! works; a backend with kernels of its own overrides it, forward and backward.
 
 mod activation;
+mod adamw;
 mod attention;
+mod embed;
 #[cfg(feature = "flex")]
 mod flex;
 mod logps;
@@ -16,6 +18,8 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
+pub use activation::Activation;
+pub use adamw::{AdamWStep, Moved};
 pub use attention::{TreeView, forest_attention, visibility_bias};
 pub use logps::branch_sums;
 pub use rotary::{Angles, RotaryTable, rotate};
@@ -93,18 +97,49 @@ pub trait Ops: Backend {
         norm::norm(x, weight, bias, eps)
     }
 
-    /// SwiGLU (Shazeer, arXiv 2002.05202): `silu(gate) * up`.
+    /// The nonlinearity of a feed-forward layer.
     ///
     /// # Shapes
     ///
-    /// - `x`: `[rows, width, 2 * inner]`, gate and up side by side; output: `[rows, width, inner]`
-    fn swiglu(x: Tensor<Self, 3>) -> Tensor<Self, 3> {
-        activation::swiglu(x)
+    /// - `x`: `[rows, width, inner]`, or for SwiGLU `[rows, width, 2 * inner]` with gate and up
+    ///   side by side; output: `[rows, width, inner]`
+    fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {
+        activation::activate(x, kind)
     }
 
-    /// [`swiglu`](Self::swiglu) with a gradient.
-    fn tracked_swiglu<C: CheckpointStrategy>(x: Tracked<Self, C, 3>) -> Tracked<Self, C, 3> {
-        activation::swiglu(x)
+    /// [`activate`](Self::activate) with a gradient.
+    fn tracked_activate<C: CheckpointStrategy>(
+        x: Tracked<Self, C, 3>,
+        kind: Activation,
+    ) -> Tracked<Self, C, 3> {
+        activation::activate(x, kind)
+    }
+
+    /// Rows of `table` by index; an index may repeat.
+    ///
+    /// # Shapes
+    ///
+    /// - `table`: `[rows, size]`, `ids`: `[count]`; output: `[count, size]`
+    fn embed(table: Tensor<Self, 2>, ids: &[u32]) -> Tensor<Self, 2> {
+        embed::embed(table, ids)
+    }
+
+    /// [`embed`](Self::embed) with a gradient.
+    fn tracked_embed<C: CheckpointStrategy>(
+        table: Tracked<Self, C, 2>,
+        ids: &[u32],
+    ) -> Tracked<Self, C, 2> {
+        embed::embed(table, ids)
+    }
+
+    /// One AdamW step of one parameter; never tracked.
+    fn adamw(moved: Moved<Self>, gradient: Tensor<Self, 1>, step: &AdamWStep) -> Moved<Self> {
+        adamw::adamw(moved, gradient, step)
+    }
+
+    /// Sum of squares, `[1]`; never tracked.
+    fn square_sum(values: Tensor<Self, 1>) -> Tensor<Self, 1> {
+        values.square().sum()
     }
 }
 
@@ -130,8 +165,12 @@ impl<B: Ops, C: CheckpointStrategy> Ops for Autodiff<B, C> {
         B::tracked_norm(x, weight, bias, eps)
     }
 
-    fn swiglu(x: Tensor<Self, 3>) -> Tensor<Self, 3> {
-        B::tracked_swiglu(x)
+    fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {
+        B::tracked_activate(x, kind)
+    }
+
+    fn embed(table: Tensor<Self, 2>, ids: &[u32]) -> Tensor<Self, 2> {
+        B::tracked_embed(table, ids)
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{Tensor, TensorData};
 
 use crate::model::Decoder;
 use crate::model::weights::Array;
+use crate::ops::{AdamWStep, Moved, Ops, TrainBackend};
 
 /// AdamW's constants (Loshchilov and Hutter, arXiv 1711.05101), by TRL's names.
 #[derive(Clone, Copy, Debug)]
@@ -22,19 +23,19 @@ pub struct AdamWConfig {
 }
 
 /// The optimizer and its moments.
-pub struct AdamW<B: AutodiffBackend> {
+pub struct AdamW<B: TrainBackend> {
     config: AdamWConfig,
     steps: i32,
     moments: HashMap<ParamId, Moments<B>>,
 }
 
 /// First and second moments of one parameter, flattened.
-struct Moments<B: AutodiffBackend> {
+struct Moments<B: TrainBackend> {
     first: Tensor<B::InnerBackend, 1>,
     second: Tensor<B::InnerBackend, 1>,
 }
 
-impl<B: AutodiffBackend> AdamW<B> {
+impl<B: TrainBackend> AdamW<B> {
     /// An optimizer that has seen no step yet.
     pub fn new(config: AdamWConfig) -> Self {
         Self {
@@ -108,14 +109,14 @@ impl<B: AutodiffBackend> AdamW<B> {
     }
 }
 
-struct Update<'a, B: AutodiffBackend> {
+struct Update<'a, B: TrainBackend> {
     optimizer: &'a mut AdamW<B>,
     gradients: GradientsParams,
     learning_rate: f64,
     clip: f64,
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
+impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper) = param.consume();
         let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {
@@ -123,47 +124,55 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
         };
         let config = self.optimizer.config;
         let steps = self.optimizer.steps;
-        let size = gradient.shape().num_elements();
-        let gradient = gradient.reshape([size]).mul_scalar(self.clip);
-        let (beta1, beta2) = (config.adam_beta1, config.adam_beta2);
-        let (first, second) = match self.optimizer.moments.remove(&id) {
-            Some(Moments { first, second }) => (first.mul_scalar(beta1), second.mul_scalar(beta2)),
-            None => (gradient.zeros_like(), gradient.zeros_like()),
-        };
-        let second = second + gradient.clone().square().mul_scalar(1.0 - beta2);
-        let first = first + gradient.mul_scalar(1.0 - beta1);
-        let scale = (1.0 - beta2.powi(steps)).sqrt();
-        let denominator = second
-            .clone()
-            .sqrt()
-            .div_scalar(scale)
-            .add_scalar(config.adam_epsilon);
-        let step = first
-            .clone()
-            .div(denominator)
-            .mul_scalar(self.learning_rate / (1.0 - beta1.powi(steps)));
-        self.optimizer.moments.insert(id, Moments { first, second });
-
         let shape = tensor.dims();
-        let mut value = tensor.inner();
-        if D > 1 && config.weight_decay > 0.0 {
-            value = value.mul_scalar(1.0 - self.learning_rate * config.weight_decay);
-        }
-        let value = value - step.reshape(shape);
-        Param::from_mapped_value(id, Tensor::from_inner(value).require_grad(), mapper)
+        let size = tensor.shape().num_elements();
+        let gradient = gradient.reshape([size]);
+        let Moments { first, second } =
+            self.optimizer
+                .moments
+                .remove(&id)
+                .unwrap_or_else(|| Moments {
+                    first: gradient.zeros_like(),
+                    second: gradient.zeros_like(),
+                });
+        let decay = if D > 1 { config.weight_decay } else { 0.0 };
+        let step = AdamWStep {
+            beta1: config.adam_beta1,
+            beta2: config.adam_beta2,
+            epsilon: config.adam_epsilon,
+            clip: self.clip,
+            keep: 1.0 - self.learning_rate * decay,
+            rate: self.learning_rate / (1.0 - config.adam_beta1.powi(steps)),
+            second_scale: (1.0 - config.adam_beta2.powi(steps)).sqrt(),
+        };
+        let moved = Moved {
+            value: tensor.inner().reshape([size]),
+            first,
+            second,
+        };
+        let Moved {
+            value,
+            first,
+            second,
+        } = B::InnerBackend::adamw(moved, gradient, &step);
+        self.optimizer.moments.insert(id, Moments { first, second });
+        let value = Tensor::from_inner(value.reshape(shape)).require_grad();
+        Param::from_mapped_value(id, value, mapper)
     }
 }
 
 /// The L2 norm over all gradients together.
-fn global_norm<B: AutodiffBackend>(model: &Decoder<B>, gradients: &GradientsParams) -> f64 {
-    struct SquareSum<'a, B: AutodiffBackend> {
+fn global_norm<B: TrainBackend>(model: &Decoder<B>, gradients: &GradientsParams) -> f64 {
+    struct SquareSum<'a, B: TrainBackend> {
         gradients: &'a GradientsParams,
         sums: Vec<Tensor<B::InnerBackend, 1>>,
     }
-    impl<B: AutodiffBackend> ModuleVisitor<B> for SquareSum<'_, B> {
+    impl<B: TrainBackend> ModuleVisitor<B> for SquareSum<'_, B> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
             if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-                self.sums.push(gradient.square().sum());
+                let size = gradient.shape().num_elements();
+                self.sums
+                    .push(B::InnerBackend::square_sum(gradient.reshape([size])));
             }
         }
     }
@@ -180,13 +189,13 @@ fn global_norm<B: AutodiffBackend>(model: &Decoder<B>, gradients: &GradientsPara
 }
 
 /// Every parameter's name and identity.
-fn parameter_ids<B: AutodiffBackend>(model: &Decoder<B>) -> Vec<(String, ParamId)> {
+fn parameter_ids<B: TrainBackend>(model: &Decoder<B>) -> Vec<(String, ParamId)> {
     #[derive(Default)]
     struct Names {
         path: Vec<String>,
         found: Vec<(String, ParamId)>,
     }
-    impl<B: AutodiffBackend> ModuleVisitor<B> for Names {
+    impl<B: TrainBackend> ModuleVisitor<B> for Names {
         fn enter_module(&mut self, name: &str, _container: &str) {
             self.path.push(name.to_owned());
         }

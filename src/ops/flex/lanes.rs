@@ -27,6 +27,7 @@ pub(super) trait Lanes: Copy {
     /// `self * factor + term`, in one rounding where the CPU has it.
     unsafe fn fma(self, factor: Self, term: Self) -> Self;
     unsafe fn max(self, other: Self) -> Self;
+    unsafe fn sqrt(self) -> Self;
     /// `yes` where `self > other`, else `no`.
     unsafe fn where_gt(self, other: Self, yes: Self, no: Self) -> Self;
     /// `2^n` from `n + 1.5 * 2^23`.
@@ -123,6 +124,10 @@ impl<const N: usize> Lanes for Plain<N> {
         self.zip(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    unsafe fn sqrt(self) -> Self {
+        Self(self.0.map(f32::sqrt))
+    }
+    #[inline(always)]
     unsafe fn where_gt(self, other: Self, yes: Self, no: Self) -> Self {
         Self(std::array::from_fn(|i| {
             if self.0[i] > other.0[i] {
@@ -144,7 +149,7 @@ impl<const N: usize> Lanes for Plain<N> {
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_lanes {
     ($name:ident, $register:ty, $lanes:literal, $rows:literal, $load:ident, $store:ident, $splat:ident, $add:ident,
-     $sub:ident, $mul:ident, $div:ident, $fma:ident, $max:ident, $shift:ident, $add_int:ident,
+     $sub:ident, $mul:ident, $div:ident, $fma:ident, $max:ident, $sqrt:ident, $shift:ident, $add_int:ident,
      $splat_int:ident, $to_int:ident, $from_int:ident, $where_gt:expr) => {
         /// A register of that instruction set.
         #[derive(Clone, Copy)]
@@ -190,6 +195,10 @@ macro_rules! x86_lanes {
                 Self(unsafe { $max(self.0, other.0) })
             }
             #[inline(always)]
+            unsafe fn sqrt(self) -> Self {
+                Self(unsafe { $sqrt(self.0) })
+            }
+            #[inline(always)]
             unsafe fn where_gt(self, other: Self, yes: Self, no: Self) -> Self {
                 Self(unsafe { $where_gt(self.0, other.0, yes.0, no.0) })
             }
@@ -231,6 +240,7 @@ x86_lanes!(
     _mm512_div_ps,
     _mm512_fmadd_ps,
     _mm512_max_ps,
+    _mm512_sqrt_ps,
     _mm512_slli_epi32,
     _mm512_add_epi32,
     _mm512_set1_epi32,
@@ -254,6 +264,7 @@ x86_lanes!(
     _mm256_div_ps,
     _mm256_fmadd_ps,
     _mm256_max_ps,
+    _mm256_sqrt_ps,
     _mm256_slli_epi32,
     _mm256_add_epi32,
     _mm256_set1_epi32,

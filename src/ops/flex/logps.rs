@@ -1,29 +1,48 @@
-//! Token log-probs fused with the output head: logits exist only for a chunk of rows at a time, and
-//! are computed again in backward.
+//! Token log-probs fused with the output head: only a chunk of `[tokens, vocabulary]` exists at a
+//! time. Backward computes the chunks again, unless there was only one.
 
-use burn::tensor::Tensor;
-use burn_flex::{Flex, FlexTensor};
+use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::ops::flex::lanes::{Lanes, dispatch};
-use crate::ops::flex::{tensor, values, wrap};
+use crate::ops::flex::product::{Matrix, add_product, product};
+use crate::ops::flex::{tensor, values};
 
-/// Logits held at a time: 64 MiB.
-const LOGITS: usize = 1 << 24;
+/// Weights of the vocabulary held at a time: 32 MiB.
+const CHUNK: usize = 1 << 23;
 
-/// Log-prob of each target under `softmax(hidden @ head^T)`.
-pub(super) fn forward(hidden: &FlexTensor, head: &FlexTensor, targets: &[u32]) -> Vec<f32> {
+/// A chunk's `exp(logit - largest)`, and one over each row's sum.
+#[derive(Debug)]
+pub(super) struct Weights {
+    values: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+/// Log-prob of each target under `softmax(hidden @ head^T)`, and the weights where one chunk holds
+/// them all.
+pub(super) fn forward(
+    hidden: &FlexTensor,
+    head: &FlexTensor,
+    targets: &[u32],
+) -> (Vec<f32>, Option<Weights>) {
+    let [rows, vocabulary] = [rows_at_once(head), head.layout().shape()[0]];
     let mut logps = vec![0.0; targets.len()];
-    for_chunks(hidden, head, targets, |start, mut logits, targets| {
-        let vocabulary = logits.layout().shape()[1];
-        logits
-            .storage_mut::<f32>()
+    let mut kept = None;
+    for (index, (targets, logps)) in targets.chunks(rows).zip(logps.chunks_mut(rows)).enumerate() {
+        let mut values = logits(hidden, head, index * rows, targets.len());
+        let mut scale = vec![0.0; targets.len()];
+        values
             .par_chunks_mut(vocabulary)
             .zip(targets)
-            .zip(&mut logps[start..start + targets.len()])
-            .for_each(|((row, &target), logp)| softmax_row(row, target as usize, None, logp));
-    });
-    logps
+            .zip(logps)
+            .zip(&mut scale)
+            .for_each(|(((row, &target), logp), scale)| {
+                *logp = row[target as usize];
+                weigh_row(row, logp, scale);
+            });
+        kept = (index == 0).then_some(Weights { values, scale });
+    }
+    (logps, kept)
 }
 
 /// Gradients of `hidden` and `head`.
@@ -31,72 +50,93 @@ pub(super) fn backward(
     hidden: &FlexTensor,
     head: &FlexTensor,
     targets: &[u32],
+    kept: Option<&Weights>,
     grad: &[f32],
 ) -> [FlexTensor; 2] {
-    let mut grad_hidden = Vec::new();
-    let mut grad_head: Option<Tensor<Flex, 2>> = None;
-    for_chunks(hidden, head, targets, |start, mut logits, targets| {
-        let vocabulary = logits.layout().shape()[1];
-        logits
-            .storage_mut::<f32>()
-            .par_chunks_mut(vocabulary)
-            .zip(targets)
-            .zip(&grad[start..start + targets.len()])
-            .for_each(|((row, &target), &grad)| {
-                softmax_row(row, target as usize, Some(grad), &mut 0.0)
-            });
-        let logits: Tensor<Flex, 2> = wrap(logits);
-        let rows: Tensor<Flex, 2> = wrap(hidden.clone());
-        let rows = rows.narrow(0, start, targets.len());
-        let part = logits.clone().transpose().matmul(rows);
-        grad_head = Some(match grad_head.take() {
-            Some(sum) => sum + part,
-            None => part,
-        });
-        let part = logits.matmul(wrap(head.clone())).into_primitive().tensor();
-        grad_hidden.extend_from_slice(values(&part));
-    });
-    let size = head.layout().shape()[1];
-    let grad_head = match grad_head {
-        Some(sum) => sum.into_primitive().tensor(),
-        None => FlexTensor::zeros(head.layout().shape().clone(), head.dtype()),
-    };
-    [tensor(grad_hidden, [targets.len(), size]), grad_head]
+    let [vocabulary, size] = [head.layout().shape()[0], head.layout().shape()[1]];
+    let rows = rows_at_once(head);
+    let (states, table) = (values(hidden), values(head));
+    let mut on_hidden = vec![0.0; states.len()];
+    let mut on_head = Vec::new();
+    let chunks = targets.chunks(rows).zip(grad.chunks(rows));
+    for (index, (targets, grad)) in chunks.enumerate() {
+        let again;
+        let weights = match kept {
+            Some(weights) => weights,
+            None => {
+                again = weigh(hidden, head, index * rows, targets.len());
+                &again
+            }
+        };
+        let span = index * rows * size..(index * rows + targets.len()) * size;
+        let (states, on_hidden) = (&states[span.clone()], &mut on_hidden[span]);
+        // A logit's gradient is grad * (is target - weight * scale). The first term touches one row
+        // of the table; the scale goes to the small side of each product.
+        let weighed = Matrix::rows(&weights.values, vocabulary);
+        product(on_hidden, weighed, Matrix::rows(table, size));
+        let mut scaled = vec![0.0; states.len()];
+        let factors = grad.iter().zip(&weights.scale).map(|(g, s)| -g * s);
+        for (((at, factor), &target), &grad) in
+            (0..).step_by(size).zip(factors).zip(targets).zip(grad)
+        {
+            let row = &table[target as usize * size..][..size];
+            for i in 0..size {
+                on_hidden[at + i] = on_hidden[at + i] * factor + row[i] * grad;
+                scaled[at + i] = states[at + i] * factor;
+            }
+        }
+        let scaled = Matrix::rows(&scaled, size);
+        if on_head.is_empty() {
+            on_head = weighed.transposed().times(scaled);
+        } else {
+            add_product(&mut on_head, weighed.transposed(), scaled);
+        }
+    }
+    if on_head.is_empty() {
+        on_head = vec![0.0; table.len()];
+    }
+    for ((&target, &grad), state) in targets.iter().zip(grad).zip(states.chunks_exact(size)) {
+        let row = &mut on_head[target as usize * size..][..size];
+        for (total, state) in row.iter_mut().zip(state) {
+            *total += grad * state;
+        }
+    }
+    [
+        tensor(on_hidden, [targets.len(), size]),
+        tensor(on_head, [vocabulary, size]),
+    ]
 }
 
-/// Calls `f` with the first row, the logits and the targets of each chunk.
-fn for_chunks(
-    hidden: &FlexTensor,
-    head: &FlexTensor,
-    targets: &[u32],
-    mut f: impl FnMut(usize, FlexTensor, &[u32]),
-) {
-    let turned: Tensor<Flex, 2> = wrap::<Flex, 2>(head.clone()).transpose();
-    let rows = (LOGITS / head.layout().shape()[0]).max(1);
-    for (index, targets) in targets.chunks(rows).enumerate() {
-        let start = index * rows;
-        let chunk = wrap::<Flex, 2>(hidden.clone()).narrow(0, start, targets.len());
-        f(
-            start,
-            chunk.matmul(turned.clone()).into_primitive().tensor(),
-            targets,
-        );
-    }
+/// Rows whose weights fit a chunk.
+fn rows_at_once(head: &FlexTensor) -> usize {
+    (CHUNK / head.layout().shape()[0]).max(1)
+}
+
+/// Logits of `count` rows from `start` on.
+fn logits(hidden: &FlexTensor, head: &FlexTensor, start: usize, count: usize) -> Vec<f32> {
+    let size = head.layout().shape()[1];
+    let rows = &values(hidden)[start * size..(start + count) * size];
+    Matrix::rows(rows, size).times(Matrix::rows(values(head), size).transposed())
+}
+
+/// The weights of `count` rows from `start` on.
+fn weigh(hidden: &FlexTensor, head: &FlexTensor, start: usize, count: usize) -> Weights {
+    let mut values = logits(hidden, head, start, count);
+    let mut scale = vec![0.0; count];
+    values
+        .par_chunks_mut(head.layout().shape()[0])
+        .zip(&mut scale)
+        .for_each(|(row, scale)| weigh_row(row, &mut 0.0, scale));
+    Weights { values, scale }
 }
 
 dispatch!(
-    /// Without `grad`, the target's log-prob goes to `logp`; with it, the logits are replaced by
-    /// their gradient.
-    fn softmax_row = softmax_body(
-        row: &mut [f32], target: usize, grad: Option<f32>, logp: &mut f32));
+    /// Replaces logits by `exp(logit - largest)`; `scale` becomes one over their sum, and `logp`,
+    /// a logit, its log-prob.
+    fn weigh_row = weigh_body(row: &mut [f32], logp: &mut f32, scale: &mut f32));
 
 #[inline(always)]
-unsafe fn softmax_body<L: Lanes>(
-    row: &mut [f32],
-    target: usize,
-    grad: Option<f32>,
-    logp: &mut f32,
-) {
+unsafe fn weigh_body<L: Lanes>(row: &mut [f32], logp: &mut f32, scale: &mut f32) {
     let whole = row.len() / L::N * L::N;
     // SAFETY: every access is below `whole`.
     unsafe {
@@ -104,38 +144,21 @@ unsafe fn softmax_body<L: Lanes>(
         for at in (0..whole).step_by(L::N) {
             largest = largest.max(L::load(row.as_ptr().add(at)));
         }
-        let largest = row[whole..]
-            .iter()
-            .copied()
-            .fold(largest.largest(), f32::max);
+        let rest = row[whole..].iter().copied();
+        let largest = rest.fold(largest.largest(), f32::max);
         let mut sum = L::splat(0.0);
         for at in (0..whole).step_by(L::N) {
             let at = row.as_mut_ptr().add(at);
             let weight = L::load(at).sub(L::splat(largest)).exp();
-            if grad.is_some() {
-                weight.store(at);
-            }
+            weight.store(at);
             sum = sum.add(weight);
         }
         let mut sum = sum.sum();
         for value in &mut row[whole..] {
-            let weight = (*value - largest).exp();
-            if grad.is_some() {
-                *value = weight;
-            }
-            sum += weight;
+            *value = (*value - largest).exp();
+            sum += *value;
         }
-        match grad {
-            None => *logp = row[target] - largest - sum.ln(),
-            Some(grad) => {
-                let scale = -grad / sum;
-                for at in (0..whole).step_by(L::N) {
-                    let at = row.as_mut_ptr().add(at);
-                    L::load(at).mul(L::splat(scale)).store(at);
-                }
-                row[whole..].iter_mut().for_each(|value| *value *= scale);
-                row[target] += grad;
-            }
-        }
+        *logp -= largest + sum.ln();
+        *scale = 1.0 / sum;
     }
 }

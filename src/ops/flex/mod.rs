@@ -1,10 +1,13 @@
 //! Kernels for the Flex backend: SIMD, threads, and backward by hand.
 
 mod activation;
+mod adamw;
 mod attention;
+mod embed;
 mod lanes;
 mod logps;
 mod norm;
+mod product;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +24,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
 
-use crate::ops::{Ops, Tracked, TreeView};
+use crate::ops::{Activation, AdamWStep, Moved, Ops, Tracked, TreeView};
 
 impl Ops for Flex {
     fn tree_attention(qkv: Tensor<Self, 3>, view: &Arc<TreeView>) -> Tensor<Self, 3> {
@@ -62,7 +65,7 @@ impl Ops for Flex {
             return super::logps::token_logps(hidden, head, targets);
         };
         wrap(tensor(
-            logps::forward(&hidden, &head, targets),
+            logps::forward(&hidden, &head, targets).0,
             [targets.len()],
         ))
     }
@@ -76,10 +79,12 @@ impl Ops for Flex {
         let Some([hidden, head]) = plain(inputs.clone().map(|x| x.primitive)) else {
             return super::logps::token_logps(hidden, head, targets);
         };
-        let out = tensor(logps::forward(&hidden, &head, targets), [targets.len()]);
-        let state = (hidden, head, Arc::new(targets.to_vec()));
-        record(inputs, state, out, |(hidden, head, targets), grad| {
-            logps::backward(&hidden, &head, &targets, values(&grad))
+        let (logps, kept) = logps::forward(&hidden, &head, targets);
+        let out = tensor(logps, [targets.len()]);
+        let state = (hidden, head, Arc::new((targets.to_vec(), kept)));
+        record(inputs, state, out, |(hidden, head, kept), grad| {
+            let (targets, weights) = &*kept;
+            logps::backward(&hidden, &head, targets, weights.as_ref(), values(&grad))
         })
     }
 
@@ -140,32 +145,98 @@ impl Ops for Flex {
         }
     }
 
-    fn swiglu(x: Tensor<Self, 3>) -> Tensor<Self, 3> {
-        let [rows, width, size] = x.dims();
-        let Some([x]) = plain([raw(x.clone())]) else {
-            return super::activation::swiglu(x);
+    fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {
+        let Some([plain]) = plain([raw(x.clone())]) else {
+            return super::activation::activate(x, kind);
         };
-        let out = activation::swiglu(values(&x), size / 2);
-        wrap(tensor(out, [rows, width, size / 2]))
+        wrap(activated(&plain, x.dims(), kind).0)
     }
 
-    fn tracked_swiglu<C: CheckpointStrategy>(x: Tracked<Self, C, 3>) -> Tracked<Self, C, 3> {
-        let [rows, width, size] = x.dims();
+    fn tracked_activate<C: CheckpointStrategy>(
+        x: Tracked<Self, C, 3>,
+        kind: Activation,
+    ) -> Tracked<Self, C, 3> {
         let inputs = [raw(x.clone())];
-        let Some([x]) = plain(inputs.clone().map(|x| x.primitive)) else {
-            return super::activation::swiglu(x);
+        let Some([plain]) = plain(inputs.clone().map(|x| x.primitive)) else {
+            return super::activation::activate(x, kind);
         };
-        let out = tensor(
-            activation::swiglu(values(&x), size / 2),
-            [rows, width, size / 2],
-        );
-        record(inputs, (x, size / 2), out, |(x, inner), grad| {
-            [like(
-                &x,
-                activation::swiglu_backward(values(&x), values(&grad), inner),
-            )]
+        let (out, inner) = activated(&plain, x.dims(), kind);
+        record(
+            inputs,
+            (plain, inner, kind),
+            out,
+            |(x, inner, kind), grad| {
+                let result = activation::backward(values(&x), values(&grad), inner, kind);
+                [like(&x, result)]
+            },
+        )
+    }
+
+    fn embed(table: Tensor<Self, 2>, ids: &[u32]) -> Tensor<Self, 2> {
+        let Some([table]) = plain([raw(table.clone())]) else {
+            return super::embed::embed(table, ids);
+        };
+        wrap(embed::forward(&table, ids))
+    }
+
+    fn tracked_embed<C: CheckpointStrategy>(
+        table: Tracked<Self, C, 2>,
+        ids: &[u32],
+    ) -> Tracked<Self, C, 2> {
+        let input = raw(table.clone());
+        let Some([plain]) = plain([input.primitive.clone()]) else {
+            return super::embed::embed(table, ids);
+        };
+        let out = embed::forward(&plain, ids);
+        let step = embed::EmbedBackward.prepare::<C>([input.node.clone()]);
+        wrap::<Autodiff<Flex, C>, 2>(match step.compute_bound().stateful() {
+            OpsKind::Tracked(step) => step.finish((input, Arc::from(ids)), out),
+            OpsKind::UnTracked(step) => step.finish(out),
         })
     }
+
+    fn adamw(moved: Moved<Self>, gradient: Tensor<Self, 1>, step: &AdamWStep) -> Moved<Self> {
+        if moved.value.dtype() != DType::F32 || gradient.dtype() != DType::F32 {
+            return super::adamw::adamw(moved, gradient, step);
+        }
+        // Nothing else may hold these buffers, or they would be copied before they are written.
+        let [mut value, mut first, mut second] =
+            [moved.value, moved.first, moved.second].map(|tensor| raw(tensor).to_contiguous());
+        let gradient = raw(gradient).to_contiguous();
+        adamw::step(
+            value.storage_mut(),
+            first.storage_mut(),
+            second.storage_mut(),
+            values(&gradient),
+            step,
+        );
+        Moved {
+            value: wrap(value),
+            first: wrap(first),
+            second: wrap(second),
+        }
+    }
+
+    fn square_sum(input: Tensor<Self, 1>) -> Tensor<Self, 1> {
+        let Some([plain]) = plain([raw(input.clone())]) else {
+            return input.square().sum();
+        };
+        wrap(tensor(vec![adamw::square_sum(values(&plain))], [1]))
+    }
+}
+
+/// The activation of a contiguous tensor, and how wide it comes out.
+fn activated(
+    x: &FlexTensor,
+    [rows, width, size]: [usize; 3],
+    kind: Activation,
+) -> (FlexTensor, usize) {
+    let inner = match kind {
+        Activation::SwiGlu => size / 2,
+        Activation::Gelu | Activation::GeluTanh => size,
+    };
+    let out = activation::forward(values(x), inner, kind);
+    (tensor(out, [rows, width, inner]), inner)
 }
 
 /// A kernel's backward: the gradients of its inputs, from what forward kept and the output's

@@ -7,7 +7,10 @@ use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use proptest::prelude::*;
 
-use crate::ops::{Angles, Ops, TreeView, activation, attention, logps, norm};
+use crate::ops::{
+    Activation, AdamWStep, Angles, Moved, Ops, TreeView, activation, adamw, attention, embed,
+    logps, norm,
+};
 
 type Ad = Autodiff<Flex>;
 
@@ -188,14 +191,56 @@ proptest! {
     }
 
     #[test]
-    fn swiglu_equals_its_default_body(rows in 1usize..40, inner in 1usize..80, scale in 1f32..30.0) {
+    fn activations_equal_their_default_bodies(
+        rows in 1usize..40, inner in 1usize..80, scale in 1f32..30.0, which in 0usize..3,
+    ) {
+        let kind = [Activation::SwiGlu, Activation::Gelu, Activation::GeluTanh][which];
         let shape = [1, rows, 2 * inner];
         let values: Vec<f32> = noise(2 * rows * inner, 3).iter().map(|v| v * scale).collect();
-        let (fused, fused_grad) = run(&values, shape, Ad::swiglu);
-        let (plain, plain_grad) = run(&values, shape, activation::swiglu);
+        let (fused, fused_grad) = run(&values, shape, |x| Ad::activate(x, kind));
+        let (plain, plain_grad) = run(&values, shape, |x| activation::activate(x, kind));
         close(&fused, &plain)?;
         close(&fused_grad, &plain_grad)?;
-        finite_differences(shape, Ad::swiglu)?;
+        finite_differences(shape, |x| Ad::activate(x, kind))?;
+    }
+
+    #[test]
+    fn embed_equals_its_default_body_and_adds_to_a_tied_gradient(
+        ids in prop::collection::vec(0u32..30, 1..50), size in 1usize..20, tied: bool,
+    ) {
+        type Embed = fn(Tensor<Ad, 2>, &[u32]) -> Tensor<Ad, 2>;
+        let apply = |op: Embed, table: Tensor<Ad, 3>| {
+            let table = table.squeeze_dim::<2>(0);
+            let rows = op(table.clone(), &ids);
+            let rows = if tied { rows.matmul(table.transpose()) } else { rows };
+            rows.unsqueeze_dim(0)
+        };
+        let values = noise(30 * size, 6);
+        let (fused, fused_grad) = run(&values, [1, 30, size], |x| apply(Ad::embed, x));
+        let (plain, plain_grad) = run(&values, [1, 30, size], |x| apply(embed::embed, x));
+        close(&fused, &plain)?;
+        close(&fused_grad, &plain_grad)?;
+    }
+
+    #[test]
+    fn adamw_equals_its_default_body(size in 1usize..70_000, clip in 0.1f64..1.0, seed in 0usize..9) {
+        let step = AdamWStep {
+            beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clip, keep: 0.99, rate: 0.02, second_scale: 0.3,
+        };
+        let vector = |seed: usize| -> Tensor<Flex, 1> {
+            Tensor::from_data(TensorData::new(noise(size, seed), [size]), &Default::default())
+        };
+        let moved = || Moved { value: vector(seed), first: vector(seed + 1), second: vector(seed + 2).abs() };
+        let fused = Flex::adamw(moved(), vector(seed + 3), &step);
+        let plain = adamw::adamw(moved(), vector(seed + 3), &step);
+        let pairs = [(fused.value, plain.value), (fused.first, plain.first), (fused.second, plain.second)];
+        for (fused, plain) in pairs {
+            let list = |x: Tensor<Flex, 1>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+            close(&list(fused), &list(plain))?;
+        }
+        let squares = Flex::square_sum(vector(seed)).into_data().iter::<f64>().next().unwrap();
+        let expected: f64 = noise(size, seed).iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+        prop_assert!((squares - expected).abs() <= 1e-6 * expected, "{} {}", squares, expected);
     }
 
     #[test]
