@@ -223,7 +223,7 @@ def train(trainer_class, config_class, model, rows, **more):
     with tempfile.TemporaryDirectory() as folder:
         trainer = InFileOrder(
             model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="eager"),
-            args=config_class(**settings(folder), **more), train_dataset=Dataset.from_list(rows),
+            args=config_class(**settings(folder) | more), train_dataset=Dataset.from_list(rows),
             processing_class=AutoTokenizer.from_pretrained(model), callbacks=[log])
         trainer.train()
     assert len(log.steps) == STEPS
@@ -256,6 +256,8 @@ def make_trl():
     dpo = train(DPOTrainer, DPOConfig, model, pairs, beta=0.5, loss_type="sigmoid")
     assert abs(dpo[0]["loss"] - math.log(2)) < 1e-6
     write_json(FIXTURES / "trl_dpo" / "expected.json", versions | shown | {"beta": 0.5, "steps": dpo})
+    low = train(DPOTrainer, DPOConfig, model, pairs, beta=0.5, loss_type="sigmoid", bf16=True)
+    write_json(FIXTURES / "trl_dpo" / "expected_bf16.json", versions | shown | {"beta": 0.5, "steps": low})
     sft = train(SFTTrainer, SFTConfig, model, rows)
     write_json(FIXTURES / "trl_sft" / "expected.json", versions | shown | {"steps": sft})
     print("DPO", [round(step["loss"], 4) for step in dpo])

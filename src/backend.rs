@@ -44,6 +44,12 @@ pub trait Work {
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output;
 }
 
+/// Whether training computes in bf16 on this backend unless the recipe says otherwise: where matrix
+/// units make it several times faster.
+pub fn prefers_bf16(name: &str) -> bool {
+    name == "cuda"
+}
+
 /// The backend used where none is named: the first that this build has.
 pub fn default_backend() -> &'static str {
     BACKENDS

@@ -50,11 +50,17 @@ fn open(dir: &Path) -> (Decoder<Inner>, Expected) {
 
 fn logits(model: &Decoder<Inner>, ids: &[u32]) -> Vec<Vec<f32>> {
     let length = ids.len();
-    let positions: Vec<u32> = (0..length as u32).collect();
     // One path: every token's subtree ends where the row does.
-    let end = vec![length as u32; length];
+    let forest = Forest {
+        rows: 1,
+        width: length,
+        tokens: ids.to_vec(),
+        position: (0..length as u32).collect(),
+        end: vec![length as u32; length],
+        ..Forest::default()
+    };
     let rows = model
-        .forest_hidden(ids, &positions, &end, 1, &Default::default())
+        .forest_hidden(&forest)
         .reshape([length, model.config.hidden_size])
         .matmul(model.head().transpose())
         .into_data()
@@ -84,7 +90,7 @@ fn logits_and_logps_are_those_of_transformers() {
                 scored_from: 1,
             };
             let forest = Forest::pack(&[vec![branch]], 0);
-            let logps = model.token_logps(&forest, &Default::default()).into_data();
+            let logps = model.token_logps(&forest).into_data();
             let logps = logps.into_vec::<f32>().unwrap();
             assert_eq!(logps.len(), case.logps.len());
             for (ours, theirs) in logps.iter().zip(&case.logps) {

@@ -1,6 +1,9 @@
 //! What several tests share: a backend, and small random models.
 
 use burn::backend::Autodiff;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use rapport::model::config::{DecoderConfig, Family};
 use rapport::model::{Decoder, weights};
@@ -35,4 +38,21 @@ pub fn model<B: Backend>(config: &DecoderConfig, seed: u64, device: &B::Device) 
         Decoder::zeros(config, device),
         weights::random(config, 0.3, seed),
     )
+}
+
+/// Every weight's gradient, one after the other.
+pub fn flatten(model: &Decoder<Ad>, gradients: GradientsParams) -> Vec<f32> {
+    struct Flat(GradientsParams, Vec<f32>);
+    impl ModuleVisitor<Ad> for Flat {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Ad, D>>) {
+            let gradient = self
+                .0
+                .get::<Inner, D>(param.id)
+                .expect("every weight is used");
+            self.1.extend(gradient.into_data().iter::<f32>());
+        }
+    }
+    let mut flat = Flat(gradients, Vec::new());
+    model.visit(&mut flat);
+    flat.1
 }

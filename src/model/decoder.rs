@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
+use crate::model::forest::Forest;
 use crate::ops::{Angles, Ops, RotaryTable, TreeView, forest_attention, rotate};
 
 /// A decoder-only language model.
@@ -28,6 +29,45 @@ pub struct Decoder<B: Backend> {
     /// What this decoder is.
     #[module(skip)]
     pub config: DecoderConfig,
+    /// How it is computed; no part of what is saved.
+    #[module(skip)]
+    pub compute: Compute,
+}
+
+/// How a decoder is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compute {
+    pub precision: Precision,
+    /// Keep only each block's input for backward, and compute the block again there (Chen et al.,
+    /// arXiv 1604.06174).
+    pub recompute: bool,
+}
+
+/// What matrix products, and what lies between them inside a block, are computed in. Parameters,
+/// their gradients, the residual stream, norms and log-probs stay f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    #[default]
+    F32,
+    Bf16,
+}
+
+impl Precision {
+    /// A matrix product's input.
+    fn lower<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
+        match self {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::BF16),
+        }
+    }
+
+    /// What returns to the residual stream.
+    fn raise<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
+        match self {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::F32),
+        }
+    }
 }
 
 /// Attention and feed-forward, each behind a norm and a residual.
@@ -79,13 +119,13 @@ pub struct KeyValues<B: Backend> {
 }
 
 impl<B: Backend> Linear<B> {
-    fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+    fn forward(&self, x: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
         let [rows, width, features] = x.dims();
-        let y = x
-            .reshape([rows * width, features])
-            .matmul(self.weight.val());
+        let y = precision
+            .lower(x.reshape([rows * width, features]))
+            .matmul(precision.lower(self.weight.val()));
         let y = match &self.bias {
-            Some(bias) => y.add(bias.val().unsqueeze()),
+            Some(bias) => y.add(precision.lower(bias.val()).unsqueeze()),
             None => y,
         };
         let features = y.dims()[1];
@@ -107,10 +147,10 @@ impl<B: Ops> Block<B> {
         x: Tensor<B, 3>,
         context: Context<'_, B>,
         config: &DecoderConfig,
+        precision: Precision,
     ) -> Tensor<B, 3> {
-        let qkv = self
-            .qkv
-            .forward(self.attn_norm.forward(x.clone(), config.norm_eps));
+        let normed = self.attn_norm.forward(x.clone(), config.norm_eps);
+        let qkv = self.qkv.forward(normed, precision);
         let attended = match context {
             Context::Trees(view) => B::tree_attention(qkv, view),
             Context::Cache { bias, rotary, past } => {
@@ -139,11 +179,11 @@ impl<B: Ops> Block<B> {
                 forest_attention(query, key, value, bias.clone())
             }
         };
-        let x = x + self.out.forward(attended);
-        let up = self
-            .up
-            .forward(self.mlp_norm.forward(x.clone(), config.norm_eps));
-        x + self.down.forward(B::activate(up, config.activation))
+        let x = x + precision.raise(self.out.forward(attended, precision));
+        let normed = self.mlp_norm.forward(x.clone(), config.norm_eps);
+        let up = self.up.forward(normed, precision);
+        let activated = B::activate(up, config.activation);
+        x + precision.raise(self.down.forward(activated, precision))
     }
 }
 
@@ -195,6 +235,7 @@ impl<B: Backend> Decoder<B> {
             norm: norm(),
             head: (!config.tied).then(|| matrix([config.vocab_size, hidden])),
             config: config.clone(),
+            compute: Compute::default(),
         }
     }
 
@@ -205,37 +246,56 @@ impl<B: Backend> Decoder<B> {
 }
 
 impl<B: Ops> Decoder<B> {
-    /// Final hidden states of every token of a forest.
-    ///
-    /// # Shapes
-    ///
-    /// - `tokens`, `position`, `end`: `[rows * width]`, as in [`TreeView`]
-    /// - output: `[rows, width, hidden]`
-    pub fn forest_hidden(
-        &self,
-        tokens: &[u32],
-        position: &[u32],
-        end: &[u32],
-        rows: usize,
-        device: &B::Device,
-    ) -> Tensor<B, 3> {
+    /// Final hidden states of every token of a forest, `[rows, width, hidden]`.
+    pub fn forest_hidden(&self, forest: &Forest) -> Tensor<B, 3> {
+        let view = self.view(forest);
+        let mut x = self.enter(forest);
+        for block in 0..self.blocks.len() {
+            x = self.block(block, x, &view);
+        }
+        self.leave(x)
+    }
+
+    /// What a forest's attention reads besides queries, keys and values.
+    pub fn view(&self, forest: &Forest) -> Arc<TreeView> {
         let config = &self.config;
-        let view = Arc::new(TreeView {
-            rows,
-            width: tokens.len() / rows,
+        Arc::new(TreeView {
+            rows: forest.rows,
+            width: forest.width,
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
-            position: position.to_vec(),
-            end: end.to_vec(),
+            position: forest.position.clone(),
+            end: forest.end.clone(),
             window: config.sliding_window,
-            angles: self.angles(position),
-        });
-        let mut x = self.embedded(tokens, position, rows, device);
-        for block in &self.blocks {
-            x = block.forward(x, Context::Trees(&view), config);
-        }
-        self.norm.forward(x, config.norm_eps)
+            angles: self.angles(&forest.position),
+        })
+    }
+
+    /// What goes into the first block, `[rows, width, hidden]`.
+    pub fn enter(&self, forest: &Forest) -> Tensor<B, 3> {
+        self.embedded(&forest.tokens, &forest.position, forest.rows)
+    }
+
+    /// One block, `[rows, width, hidden]` to the same.
+    pub fn block(&self, index: usize, x: Tensor<B, 3>, view: &Arc<TreeView>) -> Tensor<B, 3> {
+        let context = Context::Trees(view);
+        self.blocks[index].forward(x, context, &self.config, self.compute.precision)
+    }
+
+    /// The final norm of what left the last block.
+    pub fn leave(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.norm.forward(x, self.config.norm_eps)
+    }
+
+    /// Log-probability of each target from the hidden state before it.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[scored, hidden]`; output: `[scored]`
+    pub fn target_logps(&self, hidden: Tensor<B, 2>, targets: &[u32]) -> Tensor<B, 1> {
+        let [hidden, head] = [hidden, self.head()].map(|x| self.compute.precision.lower(x));
+        B::token_logps(hidden, head, targets)
     }
 
     /// Final hidden states of tokens that go on from a key-value cache.
@@ -257,26 +317,20 @@ impl<B: Ops> Decoder<B> {
         let table = self
             .angles(positions)
             .map(|angles| RotaryTable::new(positions, rows, &angles, &device));
-        let mut x = self.embedded(tokens, positions, rows, &device);
+        let mut x = self.embedded(tokens, positions, rows);
         for (block, past) in self.blocks.iter().zip(cache) {
             let context = Context::Cache {
                 bias,
                 rotary: table.as_ref(),
                 past,
             };
-            x = block.forward(x, context, &self.config);
+            x = block.forward(x, context, &self.config, self.compute.precision);
         }
         self.norm.forward(x, self.config.norm_eps)
     }
 
-    /// What goes into the first block, `[rows, width, hidden]`.
-    fn embedded(
-        &self,
-        tokens: &[u32],
-        positions: &[u32],
-        rows: usize,
-        device: &B::Device,
-    ) -> Tensor<B, 3> {
+    /// Embedded tokens, `[rows, width, hidden]`.
+    fn embedded(&self, tokens: &[u32], positions: &[u32], rows: usize) -> Tensor<B, 3> {
         let shape = [rows, tokens.len() / rows, self.config.hidden_size];
         let rows_of = |table: &Param<Tensor<B, 2>>, indices: &[u32]| {
             B::embed(table.val(), indices).reshape(shape)

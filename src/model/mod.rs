@@ -4,7 +4,7 @@ pub mod config;
 pub mod decoder;
 pub mod forest;
 pub mod hf;
-mod score;
+pub mod score;
 pub mod weights;
 
 pub use config::DecoderConfig;

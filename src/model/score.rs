@@ -8,29 +8,27 @@ use crate::ops::{Ops, branch_sums};
 
 impl<B: Ops> Decoder<B> {
     /// Log-probability of each scored token, in the forest's order: `[scored]`.
-    pub fn token_logps(&self, forest: &Forest, device: &B::Device) -> Tensor<B, 1> {
-        let hidden = self
-            .forest_hidden(
-                &forest.tokens,
-                &forest.position,
-                &forest.end,
-                forest.rows,
-                device,
-            )
-            .reshape([forest.tokens.len(), self.config.hidden_size]);
-        let parents = forest.scored.iter().map(|s| s.parent as i32).collect();
+    pub fn token_logps(&self, forest: &Forest) -> Tensor<B, 1> {
+        self.scored_logps(self.forest_hidden(forest), forest)
+    }
+
+    /// [`token_logps`](Self::token_logps) from the final hidden states, `[rows, width, hidden]`.
+    pub fn scored_logps(&self, hidden: Tensor<B, 3>, forest: &Forest) -> Tensor<B, 1> {
+        let hidden = hidden.reshape([forest.tokens.len(), self.config.hidden_size]);
+        let parents: Vec<u32> = forest.scored.iter().map(|s| s.parent as u32).collect();
         let targets: Vec<u32> = forest.scored.iter().map(|s| s.token).collect();
-        let hidden = hidden.select(0, int_tensor(parents, device));
-        B::token_logps(hidden, self.head(), &targets)
+        self.target_logps(B::embed(hidden, &parents), &targets)
     }
 
     /// Summed log-probability of each branch: `[branches]`.
-    pub fn branch_logps(&self, forest: &Forest, device: &B::Device) -> Tensor<B, 1> {
-        let branch = forest.scored.iter().map(|s| s.branch as i32).collect();
-        branch_sums(
-            self.token_logps(forest, device),
-            int_tensor(branch, device),
-            forest.branches,
-        )
+    pub fn branch_logps(&self, forest: &Forest) -> Tensor<B, 1> {
+        branch_logps(self.token_logps(forest), forest)
     }
+}
+
+/// Sums the log-probs of a forest's scored tokens by branch: `[branches]`.
+pub fn branch_logps<B: Ops>(logps: Tensor<B, 1>, forest: &Forest) -> Tensor<B, 1> {
+    let branch = forest.scored.iter().map(|s| s.branch as i32).collect();
+    let branch = int_tensor(branch, &logps.device());
+    branch_sums(logps, branch, forest.branches)
 }

@@ -1,6 +1,6 @@
 //! Attention over rows of prefix trees.
 
-use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, activation::softmax, backend::Backend};
 
 use crate::ops::rotary::{Angles, RotaryTable, rotate};
 
@@ -34,7 +34,9 @@ pub fn forest_attention<B: Backend>(
         .reshape([rows, kv_heads, stacked, head_dim])
         .matmul(key.swap_dims(2, 3))
         .reshape([rows, heads, queries, keys]);
-    softmax(scores.add(bias), 3)
+    let dtype = FloatDType::from(scores.dtype());
+    softmax(scores.cast(FloatDType::F32).add(bias), 3)
+        .cast(dtype)
         .reshape([rows, kv_heads, stacked, keys])
         .matmul(value)
         .reshape([rows, heads, queries, head_dim])
@@ -101,8 +103,9 @@ pub(super) fn tree_attention<B: Backend>(qkv: Tensor<B, 3>, view: &TreeView) -> 
     let value = take(view.heads + view.kv_heads, view.kv_heads);
     if let Some(angles) = &view.angles {
         let table = RotaryTable::new(&view.position, rows, angles, &device);
-        query = rotate(query, &table);
-        key = rotate(key, &table);
+        let dtype = FloatDType::from(query.dtype());
+        query = rotate(query.cast(FloatDType::F32), &table).cast(dtype);
+        key = rotate(key.cast(FloatDType::F32), &table).cast(dtype);
     }
     forest_attention(query, key, value, tree_bias(view, &device))
 }

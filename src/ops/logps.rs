@@ -1,24 +1,109 @@
 //! Log-probabilities of scored tokens, and their sums by branch.
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
+use std::sync::Arc;
 
-/// The default body of [`Ops::token_logps`](crate::ops::Ops::token_logps).
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
+
+use crate::ops::Tracked;
+use crate::ops::record::{raw, record, wrap};
+
+/// Logits that exist at a time: 256 MiB in f32.
+const CHUNK: usize = 1 << 26;
+
+/// The default body of [`Ops::token_logps`](crate::ops::Ops::token_logps): a chunk of rows at a time.
 pub(super) fn token_logps<B: Backend>(
     hidden: Tensor<B, 2>,
     head: Tensor<B, 2>,
     targets: &[u32],
 ) -> Tensor<B, 1> {
+    let device = hidden.device();
+    let parts: Vec<Tensor<B, 1>> = chunks(&hidden, &head, targets)
+        .map(|(rows, targets)| {
+            let targets = column(targets, &device);
+            log_softmax(logits(rows, &head), 1)
+                .gather(1, targets)
+                .squeeze_dim(1)
+        })
+        .collect();
+    match parts.is_empty() {
+        true => Tensor::zeros([0], (&device, burn::tensor::DType::F32)),
+        false => Tensor::cat(parts, 0),
+    }
+}
+
+/// [`token_logps`] with a gradient: backward computes each chunk's logits again.
+pub(super) fn tracked_token_logps<B: Backend, C: CheckpointStrategy>(
+    hidden: Tracked<B, C, 2>,
+    head: Tracked<B, C, 2>,
+    targets: &[u32],
+) -> Tracked<B, C, 1> {
+    let inputs = [raw(hidden), raw(head)];
+    let [hidden, head] = [&inputs[0], &inputs[1]].map(|x| wrap::<B, 2>(x.primitive.clone()));
+    let out = token_logps(hidden.clone(), head.clone(), targets);
+    let state = (hidden, head, Arc::<[u32]>::from(targets));
+    record::<B, C, _, 2, 1>(inputs, state, raw(out), |(hidden, head, targets), grad| {
+        backward(hidden, head, &targets, wrap(grad)).map(raw)
+    })
+}
+
+/// Gradients of `hidden` and `head` from that of the log-probs, `[scored]`.
+fn backward<B: Backend>(
+    hidden: Tensor<B, 2>,
+    head: Tensor<B, 2>,
+    targets: &[u32],
+    grad: Tensor<B, 1>,
+) -> [Tensor<B, 2>; 2] {
+    let device = hidden.device();
+    let compute = FloatDType::from(hidden.dtype());
+    let mut on_head = head.zeros_like().cast(FloatDType::F32);
+    let mut on_hidden = Vec::new();
+    let mut at = 0;
+    for (rows, targets) in chunks(&hidden, &head, targets) {
+        let count = targets.len();
+        let grad = grad.clone().narrow(0, at, count).reshape([count, 1]);
+        at += count;
+        // A logit's gradient is grad * (is target - probability).
+        let slope = softmax(logits(rows.clone(), &head), 1).mul(grad.clone().neg());
+        let slope = slope
+            .scatter(1, column(targets, &device), grad, IndexingUpdateOp::Add)
+            .cast(compute);
+        on_hidden.push(slope.clone().matmul(head.clone()));
+        on_head = on_head + slope.transpose().matmul(rows).cast(FloatDType::F32);
+    }
+    let on_hidden = match on_hidden.is_empty() {
+        true => hidden.zeros_like(),
+        false => Tensor::cat(on_hidden, 0),
+    };
+    [on_hidden, on_head.cast(FloatDType::from(head.dtype()))]
+}
+
+/// Rows of `hidden` whose logits fit a chunk, with their targets.
+fn chunks<'a, B: Backend>(
+    hidden: &Tensor<B, 2>,
+    head: &Tensor<B, 2>,
+    targets: &'a [u32],
+) -> impl Iterator<Item = (Tensor<B, 2>, &'a [u32])> {
+    let rows = (CHUNK / head.dims()[0]).max(1);
+    targets
+        .chunks(rows)
+        .enumerate()
+        .map(move |(index, targets)| {
+            let chunk = hidden.clone().narrow(0, index * rows, targets.len());
+            (chunk, targets)
+        })
+}
+
+/// Logits in f32, whatever they are multiplied in.
+fn logits<B: Backend>(rows: Tensor<B, 2>, head: &Tensor<B, 2>) -> Tensor<B, 2> {
+    rows.matmul(head.clone().transpose()).cast(FloatDType::F32)
+}
+
+/// Token ids as a column, `[targets, 1]`.
+fn column<B: Backend>(targets: &[u32], device: &B::Device) -> Tensor<B, 2, Int> {
     let ids: Vec<i32> = targets.iter().map(|&t| t as i32).collect();
-    let targets: Tensor<B, 2, Int> =
-        Tensor::from_data(TensorData::new(ids, [targets.len(), 1]), &hidden.device());
-    let logits = hidden.matmul(head.transpose());
-    // Subtracting the largest logit changes neither value nor gradient; it only keeps exp finite.
-    let largest = logits.clone().detach().max_dim(1);
-    let shifted = logits.sub(largest);
-    let picked = shifted.clone().gather(1, targets);
-    picked
-        .sub(shifted.exp().sum_dim(1).log())
-        .squeeze_dim::<1>(1)
+    Tensor::from_data(TensorData::new(ids, [targets.len(), 1]), device)
 }
 
 /// Sums `logps` by branch.

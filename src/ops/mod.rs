@@ -9,6 +9,7 @@ mod embed;
 mod flex;
 mod logps;
 mod norm;
+mod record;
 mod rotary;
 
 use std::sync::Arc;
@@ -70,7 +71,7 @@ pub trait Ops: Backend {
         head: Tracked<Self, C, 2>,
         targets: &[u32],
     ) -> Tracked<Self, C, 1> {
-        logps::token_logps(hidden, head, targets)
+        logps::tracked_token_logps(hidden, head, targets)
     }
 
     /// LayerNorm where there is a bias, else RMSNorm, over the last axis.

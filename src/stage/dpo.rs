@@ -63,7 +63,6 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 
 impl Stage for DpoStage {
     fn run(&self, context: &Context) -> Result<()> {
-        self.fit.check_supported()?;
         let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
         let mut measures = Measures::default();
         let mut scored = |split| -> Result<Option<Dataset>> {
@@ -134,6 +133,7 @@ impl DpoStage {
             "group": set.units,
             "batch": self.fit.settings.per_device_train_batch_size,
             "backend": context.backend,
+            "bf16": self.fit.bf16(&context.backend),
         });
         let hash = hash_json(&settings);
         let dir = match context.store.begin(KIND, &hash, &context.stop)? {
@@ -183,7 +183,12 @@ impl Work for Reference<'_> {
     type Output = Result<Vec<Vec<f32>>>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let (model, _) = folder::open::<B>(self.model, device)?;
+        let (mut model, _) = folder::open::<B>(self.model, device)?;
+        // In the policy's precision: the first step's margins are exactly zero.
+        model.compute = self
+            .stage
+            .fit
+            .compute::<B::InnerBackend>(self.context, device)?;
         let label = format!("{} reference ({})", self.context.label, self.split.name());
         let progress = Progress::new(&label, self.set.units.len());
         let logps = branch_logps(

@@ -2,9 +2,12 @@
 
 use crate::ops::TrainBackend;
 use anyhow::{Result, bail};
+use burn::tensor::DType;
+use burn::tensor::backend::{Backend, DTypeUsage};
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
+use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::folder;
@@ -21,7 +24,7 @@ pub struct Fit {
     pub model: StageRef,
     pub settings: TrainSettings,
     pub max_length: usize,
-    bf16: bool,
+    bf16: Option<bool>,
     gradient_checkpointing: bool,
 }
 
@@ -72,25 +75,45 @@ impl Fit {
                 keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
             },
             max_length: keys.usize("max_length", 1024, 2..),
-            bf16: keys.bool("bf16", false),
-            gradient_checkpointing: keys.bool("gradient_checkpointing", false),
+            bf16: keys
+                .doc("compute in bf16 with f32 weights and moments; where left out, on cuda only")
+                .optional_bool("bf16"),
+            gradient_checkpointing: keys
+                .doc("keep each block's input alone for backward and compute the block again")
+                .bool("gradient_checkpointing", false),
         }
     }
 
-    /// Fails for what is declared but cannot be done, before any work is.
-    pub fn check_supported(&self) -> Result<()> {
-        for (key, on) in [
-            ("bf16", self.bf16),
-            ("gradient_checkpointing", self.gradient_checkpointing),
-        ] {
-            if on {
-                bail!(
-                    "{key} = true is declared, but this version computes in f32 and keeps all \
-                     activations; set {key}=false with --set to run without it"
-                );
-            }
+    /// Whether the model is computed in bf16 on the backend of that name.
+    pub fn bf16(&self, backend: &str) -> bool {
+        self.bf16.unwrap_or(backend::prefers_bf16(backend))
+    }
+
+    /// How the model is computed on a device.
+    ///
+    /// # Errors
+    ///
+    /// bf16 asked for where the backend has none.
+    pub fn compute<B: Backend>(&self, context: &Context, device: &B::Device) -> Result<Compute> {
+        let backend = &context.backend;
+        let bf16 = self.bf16(backend);
+        let usage = B::dtype_usage(device, DType::BF16);
+        if bf16 && !usage.contains(DTypeUsage::Arithmetic) {
+            bail!(
+                "{}: bf16 = true, but the {backend} backend cannot compute in bf16; set bf16=false \
+                 with --set to compute in f32, or use --backend cuda",
+                context.label
+            );
         }
-        Ok(())
+        let precision = if bf16 {
+            Precision::Bf16
+        } else {
+            Precision::F32
+        };
+        Ok(Compute {
+            precision,
+            recompute: self.gradient_checkpointing,
+        })
     }
 
     /// Trains the input model, unless it has been already, and writes the kept weights as a model
@@ -131,7 +154,9 @@ impl Work for Train<'_> {
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Result<()> {
         let source = self.context.input(&self.fit.model);
-        let (model, _) = folder::open::<B>(source, device)?;
+        let compute = self.fit.compute::<B::InnerBackend>(self.context, device)?;
+        let (mut model, _) = folder::open::<B>(source, device)?;
+        model.compute = compute;
         let (train, valid) = self.sets;
         let sequences = train
             .examples
@@ -161,6 +186,10 @@ impl Work for Train<'_> {
         let outcome = train::train(model, &job, device)?;
         let numbers = &mut self.measures.numbers;
         numbers.insert("parameters".into(), outcome.parameters as f64);
+        numbers.insert(
+            "bf16".into(),
+            f64::from(compute.precision == Precision::Bf16),
+        );
         numbers.insert("steps".into(), outcome.steps as f64);
         numbers.insert("kept_step".into(), outcome.kept_step as f64);
         numbers.insert("computed_tokens".into(), outcome.computed_tokens as f64);

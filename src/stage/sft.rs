@@ -49,7 +49,6 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 
 impl Stage for Sft {
     fn run(&self, context: &Context) -> Result<()> {
-        self.fit.check_supported()?;
         let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;

@@ -17,7 +17,7 @@ pub fn evaluate<B: Ops>(
     let (mut loss, mut accurate, mut weight) = (0.0, 0.0, 0);
     for units in units.chunks(batch) {
         let batch = set.batch(units, objective);
-        let policy = model.branch_logps(&batch.forest, device);
+        let policy = model.branch_logps(&batch.forest);
         // Undivided, so that batches of unequal weight add up to the exact mean.
         let found = objective.loss(policy, batch.reference(device), 1);
         loss += scalar(found.value);
@@ -50,7 +50,7 @@ pub fn branch_logps<B: Ops>(
     let units: Vec<usize> = (0..set.units.len()).collect();
     for (index, units) in units.chunks(batch).enumerate() {
         let laid = set.batch(units, objective);
-        let values = model.branch_logps(&laid.forest, device).into_data();
+        let values = model.branch_logps(&laid.forest).into_data();
         let mut values = values.iter::<f32>();
         for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
             let branches = set.examples[example].sequences.len();

@@ -4,6 +4,7 @@ pub mod batches;
 pub mod checkpoint;
 mod evaluate;
 pub mod optimizer;
+mod recompute;
 pub mod schedule;
 
 use std::path::Path;
@@ -239,8 +240,9 @@ pub fn gradients<B: TrainBackend>(
     let mut accumulator = GradientsAccumulator::new();
     let mut totals: Map<String, Value> = Map::new();
     for batch in batches {
-        let policy = model.branch_logps(&batch.forest, device);
-        let loss = objective.loss(policy, batch.reference(device), normaliser);
+        let (loss, gradients) = recompute::backward(model, &batch.forest, |policy| {
+            objective.loss(policy, batch.reference(device), normaliser)
+        });
         let mut add = |name: &str, value: f64| {
             let sum = totals.get(name).and_then(Value::as_f64).unwrap_or(0.0);
             totals.insert(name.into(), json!(sum + value));
@@ -249,7 +251,6 @@ pub fn gradients<B: TrainBackend>(
         for (name, sum) in loss.sums {
             add(name, scalar(sum) / normaliser.max(1) as f64);
         }
-        let gradients = GradientsParams::from_grads(loss.value.backward(), model);
         accumulator.accumulate(model, gradients);
     }
     (accumulator.grads(), totals)

@@ -11,25 +11,23 @@ mod product;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use burn::backend::Autodiff;
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops as Step, OpsKind};
-use burn::tensor::backend::Backend;
-use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::ops::{Backward, OpsKind};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
 
+use crate::ops::record::{raw, record, wrap};
 use crate::ops::{Activation, AdamWStep, Moved, Ops, Tracked, TreeView};
 
 impl Ops for Flex {
     fn tree_attention(qkv: Tensor<Self, 3>, view: &Arc<TreeView>) -> Tensor<Self, 3> {
         let Some([qkv]) = plain([raw(qkv.clone())]) else {
-            return super::attention::tree_attention(qkv, view);
+            let dtype = FloatDType::from(qkv.dtype());
+            return Self::tree_attention(qkv.cast(FloatDType::F32), view).cast(dtype);
         };
         let (out, _) = attention::forward(values(&qkv), view);
         wrap(tensor(
@@ -44,14 +42,20 @@ impl Ops for Flex {
     ) -> Tracked<Self, C, 3> {
         let inputs = [raw(qkv.clone())];
         let Some([qkv]) = plain(inputs.clone().map(|x| x.primitive)) else {
-            return super::attention::tree_attention(qkv, view);
+            let dtype = FloatDType::from(qkv.dtype());
+            return Self::tracked_tree_attention(qkv.cast(FloatDType::F32), view).cast(dtype);
         };
         let (out, lse) = attention::forward(values(&qkv), view);
         let out = tensor(out, [view.rows, view.width, view.heads * view.head_dim]);
         let state = (qkv, out.clone(), Arc::new(lse), view.clone());
         record(inputs, state, out, |(qkv, out, lse, view), grad| {
-            let result =
-                attention::backward(values(&qkv), values(&out), &lse, values(&grad), &view);
+            let result = attention::backward(
+                values(&qkv),
+                values(&out),
+                &lse,
+                values(&grad.to_contiguous()),
+                &view,
+            );
             [like(&qkv, result)]
         })
     }
@@ -62,7 +66,8 @@ impl Ops for Flex {
         targets: &[u32],
     ) -> Tensor<Self, 1> {
         let Some([hidden, head]) = plain([raw(hidden.clone()), raw(head.clone())]) else {
-            return super::logps::token_logps(hidden, head, targets);
+            let [hidden, head] = [hidden, head].map(|x| x.cast(FloatDType::F32));
+            return Self::token_logps(hidden, head, targets);
         };
         wrap(tensor(
             logps::forward(&hidden, &head, targets).0,
@@ -77,14 +82,21 @@ impl Ops for Flex {
     ) -> Tracked<Self, C, 1> {
         let inputs = [raw(hidden.clone()), raw(head.clone())];
         let Some([hidden, head]) = plain(inputs.clone().map(|x| x.primitive)) else {
-            return super::logps::token_logps(hidden, head, targets);
+            let [hidden, head] = [hidden, head].map(|x| x.cast(FloatDType::F32));
+            return Self::tracked_token_logps(hidden, head, targets);
         };
         let (logps, kept) = logps::forward(&hidden, &head, targets);
         let out = tensor(logps, [targets.len()]);
         let state = (hidden, head, Arc::new((targets.to_vec(), kept)));
         record(inputs, state, out, |(hidden, head, kept), grad| {
             let (targets, weights) = &*kept;
-            logps::backward(&hidden, &head, targets, weights.as_ref(), values(&grad))
+            logps::backward(
+                &hidden,
+                &head,
+                targets,
+                weights.as_ref(),
+                values(&grad.to_contiguous()),
+            )
         })
     }
 
@@ -125,8 +137,13 @@ impl Ops for Flex {
         let state = (x, weight, bias.is_some(), eps);
         let gradients = |(x, weight, centred, eps): (FlexTensor, FlexTensor, bool, f32),
                          grad: FlexTensor| {
-            let [on_x, on_weight, on_bias] =
-                norm::backward(values(&x), values(&weight), values(&grad), centred, eps);
+            let [on_x, on_weight, on_bias] = norm::backward(
+                values(&x),
+                values(&weight),
+                values(&grad.to_contiguous()),
+                centred,
+                eps,
+            );
             [
                 like(&x, on_x),
                 like(&weight, on_weight),
@@ -138,8 +155,13 @@ impl Ops for Flex {
             Some(_) => record([first, second, biases], state, out, gradients),
             None => record([first, second], state, out, |state, grad| {
                 let (x, weight, centred, eps) = state;
-                let [on_x, on_weight, _] =
-                    norm::backward(values(&x), values(&weight), values(&grad), centred, eps);
+                let [on_x, on_weight, _] = norm::backward(
+                    values(&x),
+                    values(&weight),
+                    values(&grad.to_contiguous()),
+                    centred,
+                    eps,
+                );
                 [like(&x, on_x), like(&weight, on_weight)]
             }),
         }
@@ -147,7 +169,8 @@ impl Ops for Flex {
 
     fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {
         let Some([plain]) = plain([raw(x.clone())]) else {
-            return super::activation::activate(x, kind);
+            let dtype = FloatDType::from(x.dtype());
+            return Self::activate(x.cast(FloatDType::F32), kind).cast(dtype);
         };
         wrap(activated(&plain, x.dims(), kind).0)
     }
@@ -158,7 +181,8 @@ impl Ops for Flex {
     ) -> Tracked<Self, C, 3> {
         let inputs = [raw(x.clone())];
         let Some([plain]) = plain(inputs.clone().map(|x| x.primitive)) else {
-            return super::activation::activate(x, kind);
+            let dtype = FloatDType::from(x.dtype());
+            return Self::tracked_activate(x.cast(FloatDType::F32), kind).cast(dtype);
         };
         let (out, inner) = activated(&plain, x.dims(), kind);
         record(
@@ -166,7 +190,8 @@ impl Ops for Flex {
             (plain, inner, kind),
             out,
             |(x, inner, kind), grad| {
-                let result = activation::backward(values(&x), values(&grad), inner, kind);
+                let result =
+                    activation::backward(values(&x), values(&grad.to_contiguous()), inner, kind);
                 [like(&x, result)]
             },
         )
@@ -239,62 +264,15 @@ fn activated(
     (tensor(out, [rows, width, inner]), inner)
 }
 
-/// A kernel's backward: the gradients of its inputs, from what forward kept and the output's
-/// gradient.
-#[derive(Debug)]
-struct Recorded<S, const N: usize>(fn(S, FlexTensor) -> [FlexTensor; N]);
-
-impl<S: Clone + Send + Debug + 'static, const N: usize> Backward<Flex, N> for Recorded<S, N> {
-    type State = S;
-
-    fn backward(self, step: Step<S, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let grad = gradients.consume::<Flex>(&step.node).to_contiguous();
-        for (parent, grad) in step.parents.into_iter().zip(self.0(step.state, grad)) {
-            if let Some(parent) = parent {
-                gradients.register::<Flex>(parent.id, grad);
-            }
-        }
-    }
-}
-
-/// Records an operation that gave `out` from `inputs`.
-fn record<
-    C: CheckpointStrategy,
-    S: Clone + Send + Debug + 'static,
-    const N: usize,
-    const D: usize,
->(
-    inputs: [FloatTensor<Autodiff<Flex, C>>; N],
-    state: S,
-    out: FlexTensor,
-    backward: fn(S, FlexTensor) -> [FlexTensor; N],
-) -> Tracked<Flex, C, D> {
-    let step = Recorded(backward).prepare::<C>(inputs.map(|input| input.node));
-    wrap::<Autodiff<Flex, C>, D>(match step.compute_bound().stateful() {
-        OpsKind::Tracked(step) => step.finish(state, out),
-        OpsKind::UnTracked(step) => step.finish(out),
-    })
-}
-
 /// The inputs made contiguous, if all are f32: what the kernels read.
 fn plain<const N: usize>(inputs: [FlexTensor; N]) -> Option<[FlexTensor; N]> {
     let f32s = inputs.iter().all(|input| input.dtype() == DType::F32);
     f32s.then(|| inputs.map(|input| input.to_contiguous()))
 }
 
-/// A tensor's primitive.
-fn raw<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
-}
-
 /// Row-major values in the shape of `tensor`.
 fn like(tensor: &FlexTensor, values: Vec<f32>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, tensor.layout().shape().clone()))
-}
-
-/// A tensor from its primitive.
-fn wrap<B: Backend, const D: usize>(primitive: B::FloatTensorPrimitive) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
 }
 
 /// A primitive from row-major values.

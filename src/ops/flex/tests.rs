@@ -265,6 +265,11 @@ proptest! {
         // probabilities near 1: in f32 neither body knows them better than that.
         close_above(&fused, &plain, 1.0)?;
         close_above(&fused_grad, &plain_grad, 1.0)?;
+        let (by_hand, by_hand_grad) = run(&values, shape(vary_head), |x| {
+            apply(logps::tracked_token_logps, x)
+        });
+        close_above(&by_hand, &plain, 1.0)?;
+        close_above(&by_hand_grad, &plain_grad, 1.0)?;
         finite_differences(shape(vary_head), |x| apply(Ad::token_logps, x))?;
     }
 }
