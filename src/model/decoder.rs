@@ -141,20 +141,20 @@ impl<B: Ops> Norm<B> {
 }
 
 impl<B: Ops> Block<B> {
-    /// `x`: `[rows, width, hidden]`.
-    fn forward(
+    /// What the tokens of `x`, `[rows, width, hidden]`, attend to: `[rows, width, heads * head_dim]`.
+    fn attend(
         &self,
         x: Tensor<B, 3>,
         context: Context<'_, B>,
         config: &DecoderConfig,
         precision: Precision,
     ) -> Tensor<B, 3> {
-        let normed = self.attn_norm.forward(x.clone(), config.norm_eps);
+        let [rows, width, _] = x.dims();
+        let normed = self.attn_norm.forward(x, config.norm_eps);
         let qkv = self.qkv.forward(normed, precision);
-        let attended = match context {
+        match context {
             Context::Trees(view) => B::tree_attention(qkv, view),
             Context::Cache { bias, rotary, past } => {
-                let [rows, width, _] = x.dims();
                 let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
                 let take = |start: usize, heads: usize| {
                     qkv.clone()
@@ -178,7 +178,17 @@ impl<B: Ops> Block<B> {
                 });
                 forest_attention(query, key, value, bias.clone())
             }
-        };
+        }
+    }
+
+    /// The block's output from its input and what that attended to; token by token.
+    fn finish(
+        &self,
+        x: Tensor<B, 3>,
+        attended: Tensor<B, 3>,
+        config: &DecoderConfig,
+        precision: Precision,
+    ) -> Tensor<B, 3> {
         let x = x + precision.raise(self.out.forward(attended, precision));
         let normed = self.mlp_norm.forward(x.clone(), config.norm_eps);
         let up = self.up.forward(normed, precision);
@@ -253,7 +263,17 @@ impl<B: Ops> Decoder<B> {
         for block in 0..self.blocks.len() {
             x = self.block(block, x, &view);
         }
-        self.leave(x)
+        self.norm.forward(x, self.config.norm_eps)
+    }
+
+    /// Final hidden states of the parents of a forest's scored tokens, `[scored, hidden]`.
+    pub fn scored_hidden(&self, forest: &Forest) -> Tensor<B, 2> {
+        let view = self.view(forest);
+        let mut x = self.enter(forest);
+        for block in 0..self.blocks.len() - 1 {
+            x = self.block(block, x, &view);
+        }
+        self.read(x, forest, &view)
     }
 
     /// What a forest's attention reads besides queries, keys and values.
@@ -279,13 +299,24 @@ impl<B: Ops> Decoder<B> {
 
     /// One block, `[rows, width, hidden]` to the same.
     pub fn block(&self, index: usize, x: Tensor<B, 3>, view: &Arc<TreeView>) -> Tensor<B, 3> {
-        let context = Context::Trees(view);
-        self.blocks[index].forward(x, context, &self.config, self.compute.precision)
+        let (block, precision) = (&self.blocks[index], self.compute.precision);
+        let attended = block.attend(x.clone(), Context::Trees(view), &self.config, precision);
+        block.finish(x, attended, &self.config, precision)
     }
 
-    /// The final norm of what left the last block.
-    pub fn leave(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.norm.forward(x, self.config.norm_eps)
+    /// The last block and the final norm, after attention for the tokens that are read alone:
+    /// `[rows, width, hidden]` to `[scored, hidden]`.
+    pub fn read(&self, x: Tensor<B, 3>, forest: &Forest, view: &Arc<TreeView>) -> Tensor<B, 2> {
+        let (config, precision) = (&self.config, self.compute.precision);
+        let block = self.blocks.last().expect("a model has blocks");
+        let attended = block.attend(x.clone(), Context::Trees(view), config, precision);
+        let parents: Vec<u32> = forest.scored.iter().map(|s| s.parent as u32).collect();
+        let [x, attended] = [x, attended].map(|x| {
+            let size = x.dims()[2];
+            B::embed(x.reshape([forest.tokens.len(), size]), &parents).unsqueeze()
+        });
+        let x = block.finish(x, attended, config, precision);
+        self.norm.forward(x, config.norm_eps).squeeze_dim(0)
     }
 
     /// Log-probability of each target from the hidden state before it.
@@ -324,7 +355,9 @@ impl<B: Ops> Decoder<B> {
                 rotary: table.as_ref(),
                 past,
             };
-            x = block.forward(x, context, &self.config, self.compute.precision);
+            let (config, precision) = (&self.config, self.compute.precision);
+            let attended = block.attend(x.clone(), context, config, precision);
+            x = block.finish(x, attended, config, precision);
         }
         self.norm.forward(x, self.config.norm_eps)
     }

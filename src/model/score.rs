@@ -9,15 +9,13 @@ use crate::ops::{Ops, branch_sums};
 impl<B: Ops> Decoder<B> {
     /// Log-probability of each scored token, in the forest's order: `[scored]`.
     pub fn token_logps(&self, forest: &Forest) -> Tensor<B, 1> {
-        self.scored_logps(self.forest_hidden(forest), forest)
+        self.scored_logps(self.scored_hidden(forest), forest)
     }
 
-    /// [`token_logps`](Self::token_logps) from the final hidden states, `[rows, width, hidden]`.
-    pub fn scored_logps(&self, hidden: Tensor<B, 3>, forest: &Forest) -> Tensor<B, 1> {
-        let hidden = hidden.reshape([forest.tokens.len(), self.config.hidden_size]);
-        let parents: Vec<u32> = forest.scored.iter().map(|s| s.parent as u32).collect();
+    /// [`token_logps`](Self::token_logps) from the final hidden states, `[scored, hidden]`.
+    pub fn scored_logps(&self, hidden: Tensor<B, 2>, forest: &Forest) -> Tensor<B, 1> {
         let targets: Vec<u32> = forest.scored.iter().map(|s| s.token).collect();
-        self.target_logps(B::embed(hidden, &parents), &targets)
+        self.target_logps(hidden, &targets)
     }
 
     /// Summed log-probability of each branch: `[branches]`.

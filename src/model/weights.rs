@@ -24,6 +24,41 @@ pub fn export<B: Backend>(model: &Decoder<B>) -> BTreeMap<String, Array> {
     reader.arrays
 }
 
+/// Reads one parameter's values to the host; nothing where there is none of that name.
+pub fn read<B: Backend>(model: &Decoder<B>, name: &str) -> Option<Vec<f32>> {
+    struct One<'a> {
+        path: Vec<String>,
+        name: &'a str,
+        values: Option<Vec<f32>>,
+    }
+    impl<B: Backend> ModuleVisitor<B> for One<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            if self.path.join(".") == self.name {
+                self.values = Some(host(param.val()));
+            }
+        }
+    }
+    let mut one = One {
+        path: Vec::new(),
+        name,
+        values: None,
+    };
+    model.visit(&mut one);
+    one.values
+}
+
+/// A tensor's values on the host, row-major.
+pub fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    let values = tensor.into_data().convert::<f32>();
+    values.into_vec().expect("converted to f32 just before")
+}
+
 /// A decoder with the values that `value` gives for each slot of its configuration.
 ///
 /// # Errors
@@ -105,10 +140,9 @@ impl<B: Backend> ModuleVisitor<B> for Reader {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let values = param.val().into_data().convert::<f32>();
-        let shape = values.shape.to_vec();
-        let values = values.into_vec().expect("converted to f32 just before");
-        self.arrays.insert(self.path.join("."), (shape, values));
+        let shape = param.dims().to_vec();
+        self.arrays
+            .insert(self.path.join("."), (shape, host(param.val())));
     }
 }
 

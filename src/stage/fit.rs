@@ -218,7 +218,7 @@ impl Work for Train<'_> {
         folder::write(
             &self.context.dir,
             &model.config,
-            weights::export(&model),
+            |name| weights::read(&model, name),
             self.tokenizer,
             Some(&like),
             &card,

@@ -1,6 +1,5 @@
 //! Model folders in Hugging Face's form: opened for work, and written when work is done.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use burn::tensor::backend::Backend;
 
 use crate::data::Tokenizer;
 use crate::model::hf::{self, DEFAULT_SHARD_LIMIT, Precision};
-use crate::model::weights::{self, Array};
+use crate::model::weights;
 use crate::model::{Decoder, DecoderConfig};
 use crate::store::write_atomic;
 
@@ -28,11 +27,12 @@ pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<
     Ok((model, Tokenizer::open(&dir)?))
 }
 
-/// Writes weights with the tokenizer and chat template of the folder `like`.
+/// Writes weights with the tokenizer and chat template of the folder `like`. `values` is asked for
+/// one parameter at a time, by name.
 pub fn write(
     artifact: &Path,
     config: &DecoderConfig,
-    mut arrays: BTreeMap<String, Array>,
+    mut values: impl FnMut(&str) -> Option<Vec<f32>>,
     tokenizer: &Tokenizer,
     like: Option<&Path>,
     card: &str,
@@ -53,9 +53,6 @@ pub fn write(
     }
     write_atomic(&dir.join("README.md"), card.as_bytes())?;
     hf::save(&dir, config, Precision::F32, DEFAULT_SHARD_LIMIT, |slot| {
-        let (_, values) = arrays
-            .remove(&slot.name)
-            .with_context(|| format!("no weights for {}", slot.name))?;
-        Ok(values)
+        values(&slot.name).with_context(|| format!("no weights for {}", slot.name))
     })
 }

@@ -98,7 +98,7 @@ impl Stage for Scratch {
                 self.heads,
             )
         };
-        let arrays = weights::random(&config, self.initializer_range, context.seed);
+        let mut arrays = weights::random(&config, self.initializer_range, context.seed);
         let card = format!(
             "# An untrained {} of {} parameters\n\nRandom weights (seed {}), written by Rapport as the \
              start of a training run.\n",
@@ -106,6 +106,7 @@ impl Stage for Scratch {
             config.parameters(),
             context.seed
         );
-        folder::write(&context.dir, &config, arrays, &tokenizer, None, &card)
+        let values = |name: &str| arrays.remove(name).map(|(_, values)| values);
+        folder::write(&context.dir, &config, values, &tokenizer, None, &card)
     }
 }

@@ -1,14 +1,18 @@
 //! Saved steps: what a killed run needs to go on as if it had never stopped.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::model::hf::tensors;
+use crate::model::hf::{slots, tensors};
+use crate::model::{Decoder, weights};
+use crate::ops::TrainBackend;
 use crate::store;
 use crate::train::Evaluation;
+use crate::train::optimizer::AdamW;
 
 /// The counters of a run; the order of data is a function of seed and epoch, so it is not stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,27 +31,45 @@ pub struct State {
 /// Named arrays on the host.
 pub type Arrays = std::collections::BTreeMap<String, crate::model::weights::Array>;
 
-/// Everything a checkpoint holds.
+/// Everything a checkpoint holds. The best weights so far have a file of their own.
 pub struct Checkpoint {
     pub state: State,
     pub model: Arrays,
     pub optimizer: Arrays,
-    pub best: Option<Arrays>,
 }
 
 /// The checkpoints of one run, of which only the newest is kept.
 pub struct Checkpoints {
     dir: PathBuf,
+    /// The best step that the newest checkpoint knows.
+    known: Cell<Option<usize>>,
 }
 
-/// Removes a run's checkpoint once what it led to is safely written.
+/// Removes a run's checkpoint and best weights once what they led to is safely written.
 ///
 /// # Errors
-/// When the folder cannot be removed.
+/// When they cannot be removed.
 pub fn discard(dir: &Path) -> Result<()> {
-    let dir = dir.join(FOLDER);
-    if dir.exists() {
-        fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+    let folder = dir.join(FOLDER);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    remove_best(dir, &[])
+}
+
+/// The file of the weights after `step`, kept as the best.
+fn best_file(step: usize) -> String {
+    format!("best-{step}.safetensors")
+}
+
+/// Removes best weights but for those of the steps in `keep`.
+fn remove_best(dir: &Path, keep: &[usize]) -> Result<()> {
+    let kept: Vec<String> = keep.iter().map(|&step| best_file(step)).collect();
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("best-") && !kept.contains(&name) {
+            fs::remove_file(dir.join(&name)).with_context(|| format!("removing {name}"))?;
+        }
     }
     Ok(())
 }
@@ -59,6 +81,7 @@ impl Checkpoints {
     pub fn open(dir: &Path) -> Result<Self> {
         let checkpoints = Self {
             dir: dir.to_owned(),
+            known: Cell::new(None),
         };
         for leftover in ["writing", "old"] {
             let path = checkpoints.path(leftover);
@@ -72,20 +95,20 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
-    /// Writes a checkpoint under a temporary name, then puts it in the last one's place.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
+    /// Writes the run's state under a temporary name, then puts it in the last one's place. One
+    /// tensor at a time is copied.
+    pub fn save<B: TrainBackend>(
+        &self,
+        state: &State,
+        model: &Decoder<B>,
+        optimizer: &AdamW<B>,
+    ) -> Result<()> {
         let writing = self.path("writing");
         let save = || -> Result<()> {
             fs::create_dir_all(&writing)?;
-            tensors::write(&writing.join("model.safetensors"), &checkpoint.model)?;
-            tensors::write(
-                &writing.join("optimizer.safetensors"),
-                &checkpoint.optimizer,
-            )?;
-            if let Some(best) = &checkpoint.best {
-                tensors::write(&writing.join("best.safetensors"), best)?;
-            }
-            store::write_json(&writing.join("state.json"), &checkpoint.state)?;
+            write_model(&writing.join("model.safetensors"), model)?;
+            optimizer.write(model, &writing.join("optimizer.safetensors"))?;
+            store::write_json(&writing.join("state.json"), state)?;
             let (current, old) = (self.path(""), self.path("old"));
             if current.exists() {
                 fs::rename(&current, &old)?;
@@ -94,30 +117,40 @@ impl Checkpoints {
             if old.exists() {
                 fs::remove_dir_all(&old)?;
             }
-            Ok(())
+            self.known.set(state.best);
+            remove_best(&self.dir, state.best.as_slice())
         };
-        save().with_context(|| {
-            format!(
-                "saving step {} under {}",
-                checkpoint.state.step,
-                self.dir.display()
-            )
-        })
+        save().with_context(|| format!("saving step {} under {}", state.step, self.dir.display()))
     }
 
-    /// The newest checkpoint, if there is one.
+    /// The newest checkpoint, if there is one. Best weights that it does not know are removed.
     pub fn load(&self) -> Result<Option<Checkpoint>> {
         let dir = self.path("");
         if !dir.join("state.json").exists() {
+            remove_best(&self.dir, &[])?;
             return Ok(None);
         }
-        let best = dir.join("best.safetensors");
+        let state: State = store::read_json(&dir.join("state.json"))?;
+        self.known.set(state.best);
+        remove_best(&self.dir, state.best.as_slice())?;
         Ok(Some(Checkpoint {
-            state: store::read_json(&dir.join("state.json"))?,
+            state,
             model: tensors::read(&dir.join("model.safetensors"))?,
             optimizer: tensors::read(&dir.join("optimizer.safetensors"))?,
-            best: best.exists().then(|| tensors::read(&best)).transpose()?,
         }))
+    }
+
+    /// Writes the weights after `step` as the best so far. Those that the newest checkpoint knows stay
+    /// too: a killed run goes back to them.
+    pub fn keep<B: TrainBackend>(&self, step: usize, model: &Decoder<B>) -> Result<()> {
+        write_model(&self.dir.join(best_file(step)), model)?;
+        let known = self.known.get().unwrap_or(step);
+        remove_best(&self.dir, &[step, known])
+    }
+
+    /// The weights that [`keep`](Self::keep) wrote after `step`.
+    pub fn best(&self, step: usize) -> Result<Arrays> {
+        tensors::read(&self.dir.join(best_file(step)))
     }
 
     fn path(&self, suffix: &str) -> PathBuf {
@@ -127,4 +160,13 @@ impl Checkpoints {
             self.dir.join(format!("{FOLDER}.{suffix}"))
         }
     }
+}
+
+/// Writes a model's parameters, one copied at a time.
+fn write_model<B: TrainBackend>(path: &Path, model: &Decoder<B>) -> Result<()> {
+    let slots = slots(&model.config);
+    let heads: Vec<_> = slots.into_iter().map(|s| (s.name, s.shape)).collect();
+    tensors::write_each(path, &heads, |name| {
+        weights::read(model, name).with_context(|| format!("no parameter {name}"))
+    })
 }

@@ -22,7 +22,7 @@ use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
 pub use batches::{Batch, Dataset, Sequence, TrainExample};
-use checkpoint::{Checkpoint, Checkpoints, State};
+use checkpoint::{Checkpoints, State};
 pub use evaluate::{branch_logps, evaluate};
 use optimizer::{AdamW, AdamWConfig};
 use schedule::Schedule;
@@ -115,23 +115,13 @@ pub fn train<B: TrainBackend>(
     let mut adamw = AdamW::<B>::new(settings.optimizer);
     let checkpoints = Checkpoints::open(job.dir)?;
     let mut state = State::default();
-    let mut best = None;
     if let Some(saved) = checkpoints.load()? {
         adamw.restore(&model, saved.optimizer, saved.state.step, device);
         model = weights::assign(model, saved.model);
-        best = saved.best;
         state = saved.state;
     }
     let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
     let progress = Progress::resume(job.label, total, state.step);
-    let save = |model: &Decoder<B>, adamw: &AdamW<B>, state: &State, best: &Option<_>| {
-        checkpoints.save(&Checkpoint {
-            state: state.clone(),
-            model: weights::export(model),
-            optimizer: adamw.export(model),
-            best: best.clone(),
-        })
-    };
 
     while state.step < total {
         let (epoch, within) = (state.step / per_epoch, state.step % per_epoch);
@@ -187,7 +177,7 @@ pub fn train<B: TrainBackend>(
                 };
                 if keeps(settings.keep, &state, &found) {
                     state.best = Some(state.step);
-                    best = Some(weights::export(&model));
+                    checkpoints.keep(state.step, &model)?;
                 }
                 line.insert("eval_loss".into(), json!(found.loss));
                 if let Objective::Dpo(_) = job.objective {
@@ -200,7 +190,7 @@ pub fn train<B: TrainBackend>(
             let periodic =
                 settings.save_steps > 0 && state.step.is_multiple_of(settings.save_steps);
             if stopping || periodic {
-                save(&model, &adamw, &state, &best)?;
+                checkpoints.save(&state, &model, &adamw)?;
             }
             if stopping {
                 job.stop.check()?;
@@ -212,8 +202,9 @@ pub fn train<B: TrainBackend>(
     }
     progress.finish();
     let model = model.valid();
-    let model = match best {
-        Some(arrays) => weights::assign(model, arrays),
+    drop(adamw);
+    let model = match state.best {
+        Some(step) => weights::assign(model, checkpoints.best(step)?),
         None => model,
     };
     Ok(Outcome {

@@ -1,13 +1,16 @@
 //! AdamW with decoupled decay, after one clip of the global gradient norm.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
+use anyhow::Result;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::model::Decoder;
+use crate::model::hf::tensors;
 use crate::model::weights::Array;
+use crate::model::{Decoder, weights};
 use crate::ops::{AdamWStep, Moved, Ops, TrainBackend};
 
 /// AdamW's constants (Loshchilov and Hutter, arXiv 1711.05101), by TRL's names.
@@ -69,23 +72,27 @@ impl<B: TrainBackend> AdamW<B> {
         (model, norm)
     }
 
-    /// The moments by parameter name, for a checkpoint; `model` supplies the names.
-    pub fn export(&self, model: &Decoder<B>) -> BTreeMap<String, Array> {
-        let mut arrays = BTreeMap::new();
+    /// Writes the moments by parameter name, for a checkpoint; `model` supplies the names.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`tensors::write_each`].
+    pub fn write(&self, model: &Decoder<B>, path: &Path) -> Result<()> {
+        let mut names = BTreeMap::new();
         for (name, id) in parameter_ids(model) {
             if let Some(moments) = self.moments.get(&id) {
-                for (suffix, tensor) in [("first", &moments.first), ("second", &moments.second)] {
-                    let data = tensor.to_data().convert::<f32>();
-                    let shape = data.shape.to_vec();
-                    let values = data.into_vec().expect("converted to f32 just before");
-                    arrays.insert(format!("{name}.{suffix}"), (shape, values));
-                }
+                names.insert(format!("{name}.first"), &moments.first);
+                names.insert(format!("{name}.second"), &moments.second);
             }
         }
-        arrays
+        let heads: Vec<_> = names
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
+            .collect();
+        tensors::write_each(path, &heads, |name| Ok(weights::host(names[name].clone())))
     }
 
-    /// Takes up where [`export`](Self::export) left off, `steps` steps in.
+    /// Takes up where [`write`](Self::write) left off, `steps` steps in.
     pub fn restore(
         &mut self,
         model: &Decoder<B>,

@@ -32,20 +32,19 @@ fn by_blocks<B: TrainBackend>(
 ) -> (Loss<B>, GradientsParams) {
     let view = model.view(forest);
     let untracked = model.valid();
+    let last = model.blocks.len() - 1;
     let mut inputs = vec![untracked.enter(forest)];
-    for block in 0..model.blocks.len() {
+    for block in 0..last {
         let x = inputs[block].clone();
         inputs.push(untracked.block(block, x, &view));
     }
     let tracked = |inputs: &mut Vec<Tensor<B::InnerBackend, 3>>| {
-        let x = inputs
-            .pop()
-            .expect("one input a block, and the last output");
+        let x = inputs.pop().expect("one input a block");
         Tensor::<B, 3>::from_inner(x).require_grad()
     };
 
     let top = tracked(&mut inputs);
-    let logps = model.scored_logps(model.leave(top.clone()), forest);
+    let logps = model.scored_logps(model.read(top.clone(), forest, &view), forest);
     let loss = loss(score::branch_logps(logps, forest));
     let mut gradients = loss.value.clone().backward();
     let mut slope = top.grad_remove(&mut gradients);
@@ -57,7 +56,7 @@ fn by_blocks<B: TrainBackend>(
         let slope = slope.expect("the loss depends on every block");
         y.mul(Tensor::from_inner(slope)).sum().backward()
     };
-    for block in (0..model.blocks.len()).rev() {
+    for block in (0..last).rev() {
         let x = tracked(&mut inputs);
         let mut gradients = follow(model.block(block, x.clone(), &view), slope);
         slope = x.grad_remove(&mut gradients);

@@ -56,9 +56,23 @@ pub fn write(path: &Path, tensors: &Tensors) -> Result<()> {
         .iter()
         .map(|(name, (shape, _))| (name.clone(), shape.clone()))
         .collect();
-    write_streamed(path, &heads, Precision::F32, |sink| {
-        for (name, (_, values)) in tensors {
-            sink.put(values).with_context(|| format!("tensor {name}"))?;
+    write_each(path, &heads, |name| Ok(tensors[name].1.clone()))
+}
+
+/// As [`write()`], but asks for the values of one tensor at a time, by name.
+///
+/// # Errors
+/// Those of [`write()`], and whatever `values` fails with.
+pub fn write_each(
+    path: &Path,
+    heads: &[(String, Vec<usize>)],
+    values: impl Fn(&str) -> Result<Vec<f32>>,
+) -> Result<()> {
+    write_streamed(path, heads, Precision::F32, |sink| {
+        for (name, _) in heads {
+            values(name)
+                .and_then(|values| sink.put(&values))
+                .with_context(|| format!("tensor {name}"))?;
         }
         Ok(())
     })
