@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::model::forest::{Branch, Forest};
 use crate::objective::Objective;
@@ -27,6 +28,38 @@ pub struct TrainExample {
     pub sequences: Vec<Sequence>,
     /// The reference model's summed log-probs, one a sequence; empty where none is needed.
     pub reference: Vec<f32>,
+}
+
+/// Columns that a row of trees may have. Wide rows are full rows; backends without a fused kernel
+/// keep scores of its square a row, which is what this bounds.
+const ROW_WIDTH: usize = 4096;
+
+/// What batches cost, counted in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Tokens computed, each once, filling left out.
+    pub computed_tokens: usize,
+    /// Cells of the rows that hold them, filling included.
+    pub cells: usize,
+    /// Tokens of the sequences one by one.
+    pub unshared_tokens: usize,
+    /// Tokens of the sequences, each padded to the longest of its micro-batch.
+    pub padded_tokens: usize,
+}
+
+impl Cost {
+    /// Share of the rows' cells that are tokens.
+    pub fn rows_filled(&self) -> f64 {
+        self.computed_tokens as f64 / self.cells.max(1) as f64
+    }
+
+    /// Adds what a batch costs.
+    pub fn add(&mut self, forest: &Forest) {
+        self.computed_tokens += forest.computed;
+        self.cells += forest.rows * forest.width;
+        self.unshared_tokens += forest.unshared;
+        self.padded_tokens += forest.padded;
+    }
 }
 
 /// Examples and how they are drawn.
@@ -73,7 +106,7 @@ impl Dataset {
             })
             .collect();
         Batch {
-            forest: Forest::pack(&trees, 0),
+            forest: Forest::pack(&trees, ROW_WIDTH),
             reference,
             normaliser,
         }

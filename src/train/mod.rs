@@ -20,7 +20,7 @@ use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
-pub use batches::{Batch, Dataset, Sequence, TrainExample};
+pub use batches::{Batch, Cost, Dataset, Sequence, TrainExample};
 use checkpoint::{Checkpoint, Checkpoints, State};
 pub use evaluate::{branch_logps, evaluate};
 use optimizer::{AdamW, AdamWConfig};
@@ -83,9 +83,8 @@ pub struct Outcome<B: Backend> {
     /// The step whose weights `model` holds.
     pub kept_step: usize,
     pub evaluations: Vec<Evaluation>,
-    /// Tokens computed, and what one sequence a branch would have computed.
-    pub computed_tokens: usize,
-    pub unshared_tokens: usize,
+    /// What all steps cost, validation left out.
+    pub cost: Cost,
     pub parameters: usize,
 }
 
@@ -157,8 +156,9 @@ pub fn train<B: TrainBackend>(
                 );
             }
             let tokens: usize = batches.iter().map(|b| b.forest.computed).sum();
-            state.computed_tokens += tokens;
-            state.unshared_tokens += batches.iter().map(|b| b.forest.unshared).sum::<usize>();
+            for batch in &batches {
+                state.cost.add(&batch.forest);
+            }
             let seconds = started.elapsed().as_secs_f64();
             line.insert("step".into(), json!(state.step));
             line.insert("epoch".into(), json!(state.step as f64 / per_epoch as f64));
@@ -221,8 +221,7 @@ pub fn train<B: TrainBackend>(
         steps: total,
         kept_step: state.best.unwrap_or(total),
         evaluations: state.evaluations,
-        computed_tokens: state.computed_tokens,
-        unshared_tokens: state.unshared_tokens,
+        cost: state.cost,
     })
 }
 
