@@ -22,7 +22,7 @@ use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
 pub use batches::{Batch, Cost, Dataset, Sequence, TrainExample};
 use checkpoint::{Checkpoint, Checkpoints, State};
-pub use evaluate::{branch_logps, evaluate};
+pub use evaluate::{branch_logps, evaluate, unit_logps};
 use optimizer::{AdamW, AdamWConfig};
 use schedule::Schedule;
 
@@ -44,6 +44,24 @@ pub struct TrainSettings {
     pub eval_steps: usize,
     /// Which evaluation's weights are kept.
     pub keep: Keep,
+}
+
+impl TrainSettings {
+    /// Optimizer steps of one epoch over `units` units.
+    pub fn steps_per_epoch(&self, units: usize) -> usize {
+        units
+            .div_ceil(self.per_device_train_batch_size)
+            .div_ceil(self.gradient_accumulation_steps)
+    }
+
+    /// Optimizer steps of the whole run; none where there is nothing to draw.
+    pub fn steps(&self, units: usize) -> usize {
+        match (self.steps_per_epoch(units), self.max_steps) {
+            (0, _) => 0,
+            (per_epoch, 0) => per_epoch * self.num_train_epochs,
+            (_, steps) => steps,
+        }
+    }
 }
 
 /// Which weights a run ends with.
@@ -101,14 +119,11 @@ pub fn train<B: TrainBackend>(
     let settings = job.settings;
     let micro = settings.per_device_train_batch_size;
     let accumulation = settings.gradient_accumulation_steps;
-    let per_epoch = job.train.units.len().div_ceil(micro).div_ceil(accumulation);
-    if per_epoch == 0 {
+    let per_epoch = settings.steps_per_epoch(job.train.units.len());
+    let total = settings.steps(job.train.units.len());
+    if total == 0 {
         bail!("{}: there is nothing to train on", job.label);
     }
-    let total = match settings.max_steps {
-        0 => per_epoch * settings.num_train_epochs,
-        steps => steps,
-    };
     let warmup = (settings.warmup_ratio * total as f64).ceil() as usize;
     let mut adamw = AdamW::<B>::new(settings.optimizer);
     let checkpoints = Checkpoints::open(job.dir)?;
