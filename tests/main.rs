@@ -2,6 +2,7 @@
 
 mod backends;
 mod cli;
+mod compute;
 mod imports;
 mod objective;
 mod packing;

@@ -1,7 +1,13 @@
 //! A forest's log-probs and gradients equal those of each sequence run alone.
 
-use rapport::model::config::Family;
+use std::fmt::Write as _;
+
+use rapport::data::rows::{preference_rows, sft_rows};
+use rapport::data::{Example, Tokenizer};
+use rapport::model::config::{DecoderConfig, Family};
 use rapport::objective::{Objective, dpo::Dpo};
+use rapport::stage::Measures;
+use rapport::stage::corpus::{self, Encoding, Group};
 use rapport::train::{Dataset, Sequence, TrainExample, branch_logps, gradients};
 
 use crate::support::{Ad, Inner, config, flatten, model};
@@ -125,81 +131,90 @@ fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
     }
 }
 
+/// Rows as a user brings them: four dialogues of three turns, the turns of all dialogues mixed, and two
+/// rows of no dialogue.
+fn user_rows() -> String {
+    let mut rows = String::new();
+    let mut prompts: Vec<String> = (0..4)
+        .map(|d| format!("I like {d}{d}, and my name is {d}.\nUser:"))
+        .collect();
+    for turn in 0..3 {
+        for (dialogue, prompt) in prompts.iter_mut().enumerate() {
+            write!(prompt, " what {turn}{dialogue}?\nBot:").unwrap();
+            let (chosen, rejected) = (format!(" {dialogue} and {turn}."), format!(" not {turn}!"));
+            let row = serde_json::json!({
+                "prompt": prompt, "chosen": chosen, "rejected": rejected, "completion": chosen});
+            writeln!(rows, "{row}").unwrap();
+            write!(prompt, "{chosen}\nUser:").unwrap();
+        }
+        if turn > 0 {
+            let row = serde_json::json!({
+                "prompt": format!("No {turn}"), "chosen": " a", "rejected": " b", "completion": " a"});
+            writeln!(rows, "{row}").unwrap();
+        }
+    }
+    rows
+}
+
 #[test]
-fn recomputed_blocks_give_the_same_gradient() {
+fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_tokens() {
     let device = Default::default();
-    for family in FAMILIES {
-        let mut model = model::<Ad>(&config(family), 2, &device);
-        for objective in objectives() {
-            let set = dataset(dialogues(objective.branches()), true);
-            let batches = [set.batch(&[0, 2], &objective), set.batch(&[1], &objective)];
-            let mut gradient = |recompute: bool| {
-                model.compute.recompute = recompute;
-                let (gradients, line) = gradients(&model, &objective, &batches, &device);
-                (flatten(&model, gradients), line["loss"].as_f64().unwrap())
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.jsonl");
+    std::fs::write(&path, user_rows()).unwrap();
+    let tokenizer = Tokenizer::train_bpe(vec![user_rows()], 300).unwrap();
+    let config = DecoderConfig {
+        vocab_size: 300,
+        max_positions: 256,
+        ..config(Family::Llama)
+    };
+    let model = model::<Ad>(&config, 5, &device);
+    for objective in objectives() {
+        let rows = match objective {
+            Objective::Sft => sft_rows(&path, None),
+            Objective::Dpo(_) => preference_rows(&path, None),
+        };
+        let examples: Vec<Example> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let run = |group: Group, size: usize| {
+            let encoding = Encoding {
+                max_length: 256,
+                group,
+                shuffle: true,
             };
-            let (kept, loss_kept) = gradient(false);
-            let (again, loss_again) = gradient(true);
-            assert!((loss_kept - loss_again).abs() <= 1e-6 * loss_kept.abs().max(1.0));
-            let norm = kept.iter().map(|g| g * g).sum::<f32>().sqrt();
-            for (a, b) in again.iter().zip(&kept) {
-                assert!((a - b).abs() <= 1e-6 * norm.max(1.0), "{family:?}: {a} {b}");
+            let mut measures = Measures::default();
+            let mut set =
+                corpus::dataset(&examples, &tokenizer, encoding, "rows", &mut measures).unwrap();
+            if let Objective::Dpo(_) = objective {
+                for example in &mut set.examples {
+                    let length = |s: &Sequence| -(s.scored() as f32);
+                    example.reference = example.sequences.iter().map(length).collect();
+                }
+            }
+            let batches: Vec<_> = set
+                .micro_batches(0, 7, size)
+                .iter()
+                .map(|units| set.batch(units, &objective))
+                .collect();
+            let computed: usize = batches.iter().map(|batch| batch.forest.computed).sum();
+            let (gradients, line) = gradients(&model, &objective, &batches, &device);
+            let loss = line["loss"].as_f64().unwrap();
+            (set.units.len(), computed, loss, flatten(&model, gradients))
+        };
+        let (units, computed, loss, gradient) = run(Group::None, 1);
+        let norm = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+        assert!(units == 14 && norm > 1e-2, "{units} rows, gradient {norm}");
+        for size in [1, 4, 6] {
+            let (grouped_units, grouped_computed, grouped_loss, grouped) =
+                run(Group::Dialogue, size);
+            assert_eq!(grouped_units, 6, "four dialogues and two rows of none");
+            assert!(
+                2 * grouped_computed < computed,
+                "{grouped_computed} {computed}"
+            );
+            assert!((grouped_loss - loss).abs() < 1e-5 * loss.abs().max(1.0));
+            for (a, b) in grouped.iter().zip(&gradient) {
+                assert!((a - b).abs() <= 1e-5 * norm.max(1.0), "{a} {b}");
             }
         }
     }
-}
-
-/// Flex and CUDA compute in bf16; the others refuse.
-#[cfg(any(feature = "flex", feature = "cuda"))]
-#[test]
-fn bf16_moves_weights_by_less_than_bf16_can_hold() {
-    use half::bf16;
-    use rapport::model::decoder::Precision;
-    use rapport::train::optimizer::{AdamW, AdamWConfig};
-
-    let device = Default::default();
-    let mut model = model::<Ad>(&config(Family::Llama), 2, &device);
-    let objective = Objective::Sft;
-    let set = dataset(dialogues(1), true);
-    let batches = [set.batch(&[0, 1, 2], &objective)];
-    let (exact, _) = gradients(&model, &objective, &batches, &device);
-    let exact = flatten(&model, exact);
-    model.compute.precision = Precision::Bf16;
-    let (rounded, _) = gradients(&model, &objective, &batches, &device);
-    let before = model.embed.val().into_data().to_vec::<f32>().unwrap();
-    let mut adamw = AdamW::<Ad>::new(AdamWConfig {
-        adam_beta1: 0.9,
-        adam_beta2: 0.999,
-        adam_epsilon: 1e-8,
-        weight_decay: 0.0,
-        max_grad_norm: 1.0,
-    });
-    let (moved, _) = adamw.step(model.clone(), rounded, 1e-6);
-    let after = moved.embed.val().into_data().to_vec::<f32>().unwrap();
-    let small = |(a, b): (&f32, &f32)| a != b && bf16::from_f32(*a) == bf16::from_f32(*b);
-    assert!(
-        before
-            .iter()
-            .zip(&after)
-            .filter(|&pair| small(pair))
-            .count()
-            > before.len() / 2
-    );
-
-    let (rounded, _) = gradients(&model, &objective, &batches, &device);
-    let rounded = flatten(&model, rounded);
-    let difference = |a: &[f32], b: &[f32]| -> f32 {
-        a.iter()
-            .zip(b)
-            .map(|(a, b)| (a - b) * (a - b))
-            .sum::<f32>()
-            .sqrt()
-    };
-    let (apart, norm) = (
-        difference(&rounded, &exact),
-        difference(&exact, &vec![0.0; exact.len()]),
-    );
-    assert!(apart > 1e-5 * norm, "computed in f32 after all");
-    // torch's autocast is 4 to 5% off on models like this one.
-    assert!(apart < 6e-2 * norm, "{apart} of {norm}");
 }

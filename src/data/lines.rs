@@ -1,6 +1,7 @@
 //! Text files read line by line, with every bad line reported at once.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -56,6 +57,9 @@ impl BadLines {
     }
 }
 
+/// What a line that is not UTF-8 is reported with.
+const NOT_UTF8: &str = "not valid UTF-8; save the file as UTF-8";
+
 /// Reads a UTF-8 file, without the byte order mark that some editors put in front.
 ///
 /// # Errors
@@ -67,7 +71,7 @@ pub(super) fn read_utf8(path: &Path) -> Result<String> {
         let mut bad = BadLines::new(path);
         bad.add(
             1 + good.iter().filter(|&&byte| byte == b'\n').count(),
-            "not valid UTF-8; save the file as UTF-8",
+            NOT_UTF8,
         );
         bad
     })?;
@@ -83,6 +87,30 @@ pub(super) fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines
         .map(|(index, line)| (index + 1, line))
         .filter(|(_, line)| !line.trim().is_empty())
+}
+
+/// A line's number, counted from 1, and its text or what is wrong with it.
+pub(super) type Line = (usize, Result<String, String>);
+
+/// Reads the lines that hold anything one after the other, as [`read_utf8`] and [`numbered`] would
+/// together, without holding the file.
+///
+/// # Errors
+/// A file that cannot be read, by name, at once or from the line on where that begins.
+pub(super) fn stream(path: &Path) -> Result<impl Iterator<Item = Result<Line>> + use<>> {
+    let name = path.to_owned();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = BufReader::with_capacity(1 << 16, file).split(b'\n');
+    let lines = lines.enumerate().map(move |(index, bytes)| {
+        let mut bytes = bytes.with_context(|| format!("cannot read {}", name.display()))?;
+        if index == 0 && bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.drain(..3);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned());
+        Ok((index + 1, text))
+    });
+    let blank = |line: &Result<Line>| matches!(line, Ok((_, Ok(text))) if text.trim().is_empty());
+    Ok(lines.filter(move |line| !blank(line)))
 }
 
 /// A file's name without its ending, which starts the ids of what it holds.
@@ -105,9 +133,17 @@ mod tests {
             numbered(&text).collect::<Vec<_>>(),
             [(1, "one"), (3, "three")]
         );
+        let streamed: Vec<Line> = stream(&path).unwrap().map(Result::unwrap).collect();
+        let texts: Vec<_> = streamed
+            .iter()
+            .map(|(line, text)| (*line, text.as_deref().unwrap().trim()))
+            .collect();
+        assert_eq!(texts, [(1, "one"), (3, "three")]);
         fs::write(&path, b"one\ntwo\xff\n").unwrap();
         let error = read_utf8(&path).unwrap_err().to_string();
         assert!(error.contains("a.txt:2: not valid UTF-8"), "{error}");
+        let (line, text) = stream(&path).unwrap().last().unwrap().unwrap();
+        assert_eq!((line, text), (2, Err(NOT_UTF8.to_owned())));
     }
 
     #[test]

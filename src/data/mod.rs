@@ -3,10 +3,12 @@
 pub mod chat;
 pub mod convai2;
 pub mod dialogue_nli;
+mod dialogues;
 pub mod encode;
 pub mod leak;
 mod lines;
 mod records;
+mod row_stream;
 pub mod rows;
 pub mod synthetic_persona_chat;
 pub mod template;
@@ -14,4 +16,5 @@ mod tokenizer;
 
 pub use lines::BadLines;
 pub use records::{Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn};
+pub use row_stream::Examples;
 pub use tokenizer::{Encoding, Tokenizer};

@@ -5,89 +5,39 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
-use serde_json::{Map, Value};
+use anyhow::Result;
+use serde_json::Value;
 
 use crate::data::chat::{ChatTemplate, Message};
-use crate::data::lines::{BadLines, numbered, read_utf8};
+use crate::data::row_stream::{Examples, NO_TEMPLATE, Read, Row, read};
 use crate::data::{Completion, Example, Prompt, Role};
-
-type Row = Map<String, Value>;
-
-/// Would hold of every row of a file, so that it is reported once.
-const NO_TEMPLATE: &str = "the row is conversational and there is no chat template to render it with: set \
-     `model` to a model whose folder holds chat_template.jinja, or tokenizer_config.json with \
-     `chat_template`; or write the rows as plain text";
-
-/// A row's examples, or what is wrong with it.
-type Read = Result<Vec<Example>, String>;
 
 /// Reads preference pairs: `prompt`, `chosen` and `rejected`. Without `prompt`, it is what `chosen`
 /// and `rejected` begin with in common, messages or text, as in TRL. Other columns are left alone.
 /// The example of the row on line 3 is called "row 3"; its chosen completion comes first.
 ///
+/// Rows are of one group if they have the same scalar in the column `dialogue`, or, without it, if
+/// their prompts go on from one another: one begins with the other, or both with a third.
+///
 /// # Errors
-/// An unreadable file; or every bad row, with its line, the key, what was expected and found.
-pub fn preference_rows(path: &Path, template: Option<&ChatTemplate>) -> Result<Vec<Example>> {
-    read(path, |line, row| preference(line, row, template))
+/// An unreadable file; or every bad row, with its line, the key, what was expected and found. Bad
+/// rows are all found before the first example is handed out.
+pub fn preference_rows<'a>(
+    path: &Path,
+    template: Option<&'a ChatTemplate>,
+) -> Result<Examples<'a>> {
+    read(path, move |line, row| preference(line, row, template))
 }
 
 /// Reads rows to imitate: `messages`, or `prompt` and `completion`, or `text`, the first of these that
 /// a row has. Each assistant message of `messages` is an example of its own, completed from the
-/// messages before it; `text` is a completion without a prompt.
+/// messages before it, and these are a group; `text` is a completion without a prompt. Rows of prompt
+/// and completion are grouped as in [`preference_rows`].
 ///
 /// # Errors
 /// As [`preference_rows`].
-pub fn sft_rows(path: &Path, template: Option<&ChatTemplate>) -> Result<Vec<Example>> {
-    read(path, |line, row| imitation(line, row, template))
-}
-
-fn read(path: &Path, examples: impl Fn(usize, &Row) -> Read) -> Result<Vec<Example>> {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("parquet") => bail!(
-            "{}: Parquet is not read yet; convert it to JSON Lines with: python -c \"import pandas; \
-             pandas.read_parquet('IN.parquet').to_json('OUT.jsonl', orient='records', lines=True)\"",
-            path.display()
-        ),
-        _ => json_lines(path, examples),
-    }
-}
-
-fn json_lines(path: &Path, examples: impl Fn(usize, &Row) -> Read) -> Result<Vec<Example>> {
-    let text = read_utf8(path)?;
-    let mut bad = BadLines::new(path);
-    if text.trim_start().starts_with('[') {
-        bad.add(
-            1,
-            "expected one JSON object a line, found an array; convert it with: jq -c '.[]'",
-        );
-        return bad.or(Vec::new());
-    }
-    let mut all = Vec::new();
-    for (line, text) in numbered(&text) {
-        let read = serde_json::from_str::<Row>(text)
-            .map_err(|error| {
-                // The parser counts lines within this one.
-                let error = error.to_string().replace(" at line 1 column", " at column");
-                format!("expected one JSON object a line: {error}")
-            })
-            .and_then(|mut row| {
-                // What writes tables writes null for a column that the row does not have.
-                row.retain(|_, value| !value.is_null());
-                examples(line, &row)
-            });
-        match read {
-            Ok(examples) => all.extend(examples),
-            Err(message) if message == NO_TEMPLATE => {
-                bail!("{}:{line}: {message}", path.display())
-            }
-            Err(message) => bad.add(line, message),
-        }
-    }
-    if text.trim().is_empty() {
-        bad.add(1, "expected rows, found none");
-    }
-    bad.or(all)
+pub fn sft_rows<'a>(path: &Path, template: Option<&'a ChatTemplate>) -> Result<Examples<'a>> {
+    read(path, move |line, row| imitation(line, row, template))
 }
 
 /// A column's value.
@@ -184,7 +134,7 @@ fn preference(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
         completion(chosen, Role::Chosen, "chosen")?,
         completion(rejected, Role::Rejected, "rejected")?,
     ];
-    Ok(vec![example(line, None, prompt, completions)])
+    Ok(vec![by_prompt(line, prompt, completions)])
 }
 
 fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
@@ -194,7 +144,7 @@ fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
         };
         return turns(line, &messages, template);
     }
-    let (prompt, text, key) = if row.contains_key("completion") {
+    if row.contains_key("completion") {
         expect(row, &["prompt", "completion"])?;
         let (prompt, text) = match (column(row, "prompt")?, column(row, "completion")?) {
             (Column::Text(prompt), Column::Text(text)) => (Prompt::Text(prompt), text),
@@ -209,20 +159,24 @@ fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
                 );
             }
         };
-        (prompt, text, "completion")
-    } else if row.contains_key("text") {
+        let completions = vec![completion(text, Role::Reply, "completion")?];
+        return Ok(vec![by_prompt(line, prompt, completions)]);
+    }
+    if row.contains_key("text") {
         let Column::Text(text) = column(row, "text")? else {
             return Err("text: expected text, found a list".into());
         };
-        (Prompt::Text(String::new()), text, "text")
-    } else {
-        return Err(format!(
-            "expected the keys messages, or prompt and completion, or text; found {}",
-            keys(row)
-        ));
-    };
-    let completions = vec![completion(text, Role::Reply, key)?];
-    Ok(vec![example(line, None, prompt, completions)])
+        let completions = vec![completion(text, Role::Reply, "text")?];
+        return Ok(vec![by_prompt(
+            line,
+            Prompt::Text(String::new()),
+            completions,
+        )]);
+    }
+    Err(format!(
+        "expected the keys messages, or prompt and completion, or text; found {}",
+        keys(row)
+    ))
 }
 
 /// One example for each of the assistant's messages.
@@ -236,7 +190,12 @@ fn turns(line: usize, messages: &[Message], template: Option<&ChatTemplate>) -> 
         let (history, reply) = (&messages[..index], &messages[index..=index]);
         let (prompt, [text]) = conversation(history, [(&key, reply)], template)?;
         let completions = vec![completion(text, Role::Reply, &key)?];
-        examples.push(example(line, Some(index), prompt, completions));
+        examples.push(Example {
+            id: format!("row {line}:{index}"),
+            group: format!("row {line}"),
+            prompt,
+            completions,
+        });
     }
     if examples.is_empty() {
         return Err("messages: expected a message whose role is \"assistant\"".into());
@@ -318,18 +277,11 @@ fn completion(text: String, role: Role, key: &str) -> Result<Completion, String>
     Ok(Completion { text, role })
 }
 
-fn example(
-    line: usize,
-    turn: Option<usize>,
-    prompt: Prompt,
-    completions: Vec<Completion>,
-) -> Example {
+/// A row's only example, whose group follows from its prompt.
+fn by_prompt(line: usize, prompt: Prompt, completions: Vec<Completion>) -> Example {
     Example {
-        id: turn.map_or_else(
-            || format!("row {line}"),
-            |turn| format!("row {line}:{turn}"),
-        ),
-        group: format!("row {line}"),
+        id: format!("row {line}"),
+        group: String::new(),
         prompt,
         completions,
     }

@@ -1,8 +1,9 @@
 use std::fs;
 
 use super::*;
+use crate::data::row_stream::CHUNK;
 
-type Reader = fn(&Path, Option<&ChatTemplate>) -> Result<Vec<Example>>;
+type Reader = for<'a> fn(&Path, Option<&'a ChatTemplate>) -> Result<Examples<'a>>;
 
 fn template() -> ChatTemplate {
     let source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
@@ -14,7 +15,7 @@ fn read(reader: Reader, bytes: impl AsRef<[u8]>) -> Result<Vec<Example>> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rows.jsonl");
     fs::write(&path, bytes).unwrap();
-    reader(&path, Some(&template()))
+    reader(&path, Some(&template()))?.collect()
 }
 
 /// Prompt and completions of each example.
@@ -182,15 +183,75 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
 #[test]
 fn what_cannot_be_read_names_its_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    let error = sft_rows(&dir.path().join("rows.parquet"), None).unwrap_err();
+    let error = sft_rows(&dir.path().join("rows.parquet"), None)
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("JSON Lines"), "{error}");
     let path = dir.path().join("rows.jsonl");
     let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
     fs::write(&path, [row; 3].join("\n")).unwrap();
-    let error = sft_rows(&path, None).unwrap_err().to_string();
+    let error = sft_rows(&path, None).err().unwrap().to_string();
     assert!(!error.contains("rows.jsonl:2"), "{error}");
     assert!(
         error.contains("rows.jsonl:1: ") && error.contains("chat_template.jinja"),
+        "{error}"
+    );
+}
+
+/// Each example's group, numbered by first appearance.
+fn groups(examples: &[Example]) -> Vec<usize> {
+    let mut known: Vec<&str> = Vec::new();
+    let mut numbers = Vec::new();
+    for example in examples {
+        let number = known.iter().position(|name| *name == example.group);
+        numbers.push(number.unwrap_or(known.len()));
+        if number.is_none() {
+            known.push(&example.group);
+        }
+    }
+    numbers
+}
+
+#[test]
+fn rows_of_one_dialogue_are_a_group_wherever_they_stand() {
+    let rows = r#"{"prompt": "A: hi B:", "chosen": " ho", "rejected": " no"}
+{"prompt": "A: he B:", "chosen": " ho", "rejected": " no"}
+{"prompt": "A: hi B: ho A: so B:", "chosen": " go", "rejected": " no"}
+{"prompt": "A: hi B: hm A: so B:", "chosen": " go", "rejected": " no"}
+{"prompt": "", "chosen": "a", "rejected": "b"}
+{"prompt": "", "chosen": "a", "rejected": "c"}
+{"prompt": "A: he B:", "chosen": " ho", "rejected": " no", "dialogue": 7}
+{"prompt": "A: or B:", "chosen": " ho", "rejected": " no", "dialogue": 7}
+{"prompt": "A: he B:", "chosen": " ho", "rejected": " no", "dialogue": "7"}
+{"prompt": "A: he B:", "chosen": " ho", "rejected": " no", "dialogue": null}
+{"prompt": "A: he B:", "chosen": " ho", "rejected": " no", "dialogue": ["A: he"]}"#;
+    let examples = read(preference_rows, rows).unwrap();
+    assert_eq!(groups(&examples), [0, 1, 0, 0, 2, 3, 4, 4, 5, 1, 1]);
+
+    let rows = r#"{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}], "completion": [{"role": "assistant", "content": "d"}]}
+{"text": "user: a"}"#;
+    let examples = read(sft_rows, rows).unwrap();
+    assert_eq!(groups(&examples), [0, 1, 1, 0, 2]);
+}
+
+#[test]
+fn a_long_file_keeps_its_order_and_names_bad_rows_of_every_part() {
+    let row = |i: usize| format!("{{\"prompt\": \"{i}\", \"completion\": \"{}\"}}\n", i % 7);
+    let rows: String = (1..=3 * CHUNK).map(row).collect();
+    let examples = read(sft_rows, &rows).unwrap();
+    let ids: Vec<_> = examples.iter().map(|e| e.id.clone()).collect();
+    let expected: Vec<_> = (1..=3 * CHUNK).map(|i| format!("row {i}")).collect();
+    assert_eq!(ids, expected);
+    let error = read(
+        sft_rows,
+        rows.replace("\"completion\": \"6\"", "\"completion\": 6"),
+    );
+    let error = error.unwrap_err().to_string();
+    let more = 3 * CHUNK / 7 - 20;
+    assert!(
+        error.contains("rows.jsonl:6: ") && error.contains(&format!("and {more} more")),
         "{error}"
     );
 }

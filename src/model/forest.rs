@@ -48,61 +48,50 @@ pub struct Forest {
     pub computed: usize,
     /// Tokens of all branches one by one, as a layout without sharing would compute them.
     pub unshared: usize,
+    /// Tokens of all branches, each padded to the longest, as one padded batch would compute them.
+    pub padded: usize,
 }
 
+/// Share of a forest's cells that should be tokens rather than filling.
+const FULL: f64 = 0.97;
+
 impl Forest {
-    /// Lays out `trees`, each a set of branches that may share prefixes, into rows of at least
-    /// `min_width` columns (more where a tree is larger). Trees are placed first-fit, the largest
-    /// first, ties by order, so that the layout depends on nothing but its input.
+    /// Lays out `trees`, each a set of branches that may share prefixes, into rows of about equal
+    /// load and at most `max_width` columns (as many as the largest tree where that has more).
+    ///
+    /// As many rows as stay 97% full: few wide rows are easily full, and cost fused attention
+    /// nothing, since its work follows the keys that are visible; but a backend without it holds
+    /// scores of `width * width` a row. The layout depends on nothing but its input.
     ///
     /// # Panics
     ///
     /// If a branch is scored from its first token, or shorter than what it scores.
-    pub fn pack(trees: &[Vec<Branch<'_>>], min_width: usize) -> Self {
+    pub fn pack(trees: &[Vec<Branch<'_>>], max_width: usize) -> Self {
         let mut forest = Forest::default();
+        let mut longest = 0;
         let laid: Vec<Tree> = trees
             .iter()
             .map(|branches| {
                 let first = forest.branches;
                 forest.branches += branches.len();
-                forest.unshared += branches.iter().map(|b| b.tokens.len()).sum::<usize>();
+                for branch in branches {
+                    forest.unshared += branch.tokens.len();
+                    longest = longest.max(branch.tokens.len());
+                }
                 Tree::build(branches, first)
             })
             .collect();
-        forest.computed = laid.iter().map(|tree| tree.tokens.len()).sum();
-        forest.width = laid
-            .iter()
-            .map(|tree| tree.tokens.len())
-            .max()
-            .unwrap_or(0)
-            .max(min_width)
-            .max(1);
-
-        let mut order: Vec<usize> = (0..laid.len()).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(laid[i].tokens.len()));
-        let mut used: Vec<usize> = Vec::new();
-        let mut place = vec![(0, 0); laid.len()];
-        for i in order {
-            let size = laid[i].tokens.len();
-            let row = match used.iter().position(|&u| u + size <= forest.width) {
-                Some(row) => row,
-                None => {
-                    used.push(0);
-                    used.len() - 1
-                }
-            };
-            place[i] = (row, used[row]);
-            used[row] += size;
-        }
-        // A row is only as wide as the fullest one needs.
-        forest.width = used.iter().copied().max().unwrap_or(1).max(1);
-        forest.rows = used.len().max(1);
+        forest.padded = forest.branches * longest;
+        let sizes: Vec<usize> = laid.iter().map(|tree| tree.tokens.len()).collect();
+        forest.computed = sizes.iter().sum();
+        let Rows { rows, width, place } = Rows::choose(&sizes, max_width);
+        (forest.rows, forest.width) = (rows, width);
 
         let cells = forest.rows * forest.width;
         forest.tokens = vec![0; cells];
         forest.position = vec![0; cells];
         forest.end = (0..cells).map(|i| (i % forest.width) as u32 + 1).collect();
-        for (tree, &(row, column)) in laid.iter().zip(&place) {
+        for (tree, (row, column)) in laid.iter().zip(place) {
             let base = row * forest.width + column;
             for (i, &token) in tree.tokens.iter().enumerate() {
                 forest.tokens[base + i] = token;
@@ -115,6 +104,60 @@ impl Forest {
             }));
         }
         forest
+    }
+}
+
+/// Where each tree goes.
+struct Rows {
+    rows: usize,
+    width: usize,
+    /// Row and first column of each tree.
+    place: Vec<(usize, usize)>,
+}
+
+impl Rows {
+    /// The most rows that are full enough; where none are, the fullest that are not too wide.
+    fn choose(sizes: &[usize], max_width: usize) -> Self {
+        let total: usize = sizes.iter().sum();
+        let largest = sizes.iter().copied().max().unwrap_or(0).max(1);
+        let max_width = max_width.max(largest);
+        let fewest = total.div_ceil(max_width).max(1);
+        // No row is narrower than the largest tree, so that more rows than this cannot be full.
+        let most = (total as f64 / (FULL * largest as f64)) as usize;
+        (fewest..=most.min(sizes.len()))
+            .rev()
+            .map(|rows| Self::balance(sizes, rows))
+            .find(|it| it.width <= max_width && total as f64 >= FULL * it.cells() as f64)
+            .or_else(|| {
+                (fewest..=sizes.len())
+                    .map(|rows| Self::balance(sizes, rows))
+                    .filter(|it| it.width <= max_width)
+                    .min_by_key(Self::cells)
+            })
+            .unwrap_or_else(|| Self::balance(sizes, 1))
+    }
+
+    /// The largest trees first, each to the row with the least load, ties by order (Graham, 1969:
+    /// no row is then wider than 4/3 of the best possible).
+    fn balance(sizes: &[usize], rows: usize) -> Self {
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&tree| std::cmp::Reverse(sizes[tree]));
+        let mut loads = vec![0; rows];
+        let mut place = vec![(0, 0); sizes.len()];
+        for tree in order {
+            let least = (0..rows).min_by_key(|&row| loads[row]).unwrap_or(0);
+            place[tree] = (least, loads[least]);
+            loads[least] += sizes[tree];
+        }
+        Self {
+            rows,
+            width: loads.into_iter().max().unwrap_or(0).max(1),
+            place,
+        }
+    }
+
+    fn cells(&self) -> usize {
+        self.rows * self.width
     }
 }
 
@@ -230,7 +273,10 @@ mod tests {
         assert_eq!(forest.end, [6, 6, 6, 4, 6, 6]);
         let parents: Vec<_> = forest.scored.iter().map(|s| (s.parent, s.token)).collect();
         assert_eq!(parents, [(2, 4), (3, 5), (2, 6), (4, 7), (5, 8)]);
-        assert_eq!((forest.computed, forest.unshared), (6, 11));
+        assert_eq!(
+            (forest.computed, forest.unshared, forest.padded),
+            (6, 11, 12)
+        );
     }
 
     #[test]
@@ -241,6 +287,23 @@ mod tests {
         let visible = visible(&forest);
         assert!(!visible[2 * 3], "the second tree sees the first");
         assert!(visible[2 * 3 + 2]);
+    }
+
+    /// Sizes of trees as PersonaChat's pairs have them, in batches of 4, 8 and 32, and rows bounded as in
+    /// training.
+    fn pair_sizes() -> impl Strategy<Value = Vec<usize>> {
+        prop::sample::select(vec![4, 8, 32])
+            .prop_flat_map(|batch| prop::collection::vec(120usize..300, batch))
+    }
+
+    #[test]
+    fn rows_that_cannot_be_full_are_at_least_narrow() {
+        // No two of them fit beside each other.
+        let rows = Rows::choose(&[9, 7, 6], 10);
+        assert_eq!((rows.rows, rows.width), (3, 9));
+        // A row of everything is allowed only up to the bound.
+        let rows = Rows::choose(&[9, 7, 6], 22);
+        assert_eq!((rows.rows, rows.width), (1, 22));
     }
 
     /// Which keys each query sees, `[rows * width * width]`: the rule itself, written out.
@@ -254,16 +317,34 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn rows_of_pairs_are_full(sizes in pair_sizes()) {
+            let rows = Rows::choose(&sizes, 4096);
+            let total: usize = sizes.iter().sum();
+            prop_assert!(rows.width <= 4096);
+            prop_assert!(total as f64 >= 0.95 * rows.cells() as f64, "{} rows of {}", rows.rows, rows.width);
+            let mut cells: Vec<_> = rows.place.iter().zip(&sizes).collect();
+            cells.sort();
+            for pair in cells.windows(2) {
+                let ((row, column), size) = pair[0];
+                let ((next_row, next_column), _) = pair[1];
+                prop_assert!(next_row > row || *next_column == column + size, "trees overlap");
+            }
+        }
+
         /// Walking each scored token's visible keys backwards spells exactly its branch's prefix.
         #[test]
         fn every_scored_token_sees_exactly_its_own_prefix(
             trees in prop::collection::vec(
                 prop::collection::vec((prop::collection::vec(0u32..4, 2..12), 1usize..6), 1..5), 1..6),
-            min_width in 0usize..40,
+            max_width in 0usize..40,
         ) {
             let trees: Vec<Vec<Branch>> = trees.iter().map(|tree| tree.iter().map(|(tokens, from)| Branch {
                 tokens, scored_from: (*from).min(tokens.len() - 1) }).collect()).collect();
-            let forest = Forest::pack(&trees, min_width);
+            let forest = Forest::pack(&trees, max_width);
+            let largest = trees.iter().map(|tree| Forest::pack(std::slice::from_ref(tree), 0).width);
+            prop_assert!(forest.width <= largest.max().unwrap().max(max_width));
+            prop_assert!(forest.computed <= forest.rows * forest.width);
             let visible = visible(&forest);
             let flat: Vec<&Branch> = trees.iter().flatten().collect();
             let mut at: Vec<usize> = flat.iter().map(|b| b.scored_from).collect();

@@ -288,13 +288,16 @@ fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
                 .filter_map(|run| run.numbers.get(name))
                 .sum::<f64>()
         };
-        let (computed, unshared) = (total("computed_tokens"), total("unshared_tokens"));
-        (computed > 0.0).then(|| {
+        let computed = total("computed_tokens");
+        let (padded, unshared) = (total("padded_tokens"), total("unshared_tokens"));
+        let filled = total("rows_filled") / runs.len().max(1) as f64;
+        (padded > 0.0).then(|| {
             format!(
-                "{}: {computed:.0} tokens computed where sequences one by one have {unshared:.0} \
-                 ({:.1} times as many)",
+                "{}: {computed:.0} tokens computed where a padded batch has {padded:.0} ({:.1} times \
+                 as many) and sequences one by one {unshared:.0}; rows {:.1}% full",
                 stage.name,
-                unshared / computed
+                padded / computed,
+                100.0 * filled
             )
         })
     });

@@ -19,7 +19,10 @@ use crate::stage::measures::Measures;
 use crate::stage::preview;
 use crate::stage::rows::{RowsSettings, read_examples};
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, read_json, write_json};
-use crate::train::{Dataset, Keep, branch_logps};
+use crate::train::{Dataset, Keep, unit_logps};
+
+/// Tokens of which the reference scores a batch: enough to keep a backend busy.
+const REFERENCE_TOKENS: usize = 4096;
 
 pub const KIND: Kind = Kind {
     name: "dpo",
@@ -119,19 +122,27 @@ impl DpoStage {
         corpus::dataset(&examples, tokenizer, encoding, &what, measures).map(Some)
     }
 
-    /// Fills in the reference's log-probs, computed once for each content of model and pairs,
-    /// whatever objective or learning rate then uses them.
+    /// Fills in the reference's log-probs of the pairs that are ever read, computed once for each content
+    /// of model and pairs, whatever objective or learning rate then uses them.
     fn reference(&self, context: &Context, split: Split, set: &mut Dataset) -> Result<()> {
         let model = context.input(&self.fit.model);
         let data = context.input(&self.data);
         const KIND: &str = "reference-logps";
+        let units = match split {
+            Split::Train => set.drawn(&self.fit.settings, context.seed),
+            _ => (0..set.units.len()).collect(),
+        };
+        let covers = match units.len() == set.units.len() {
+            true => json!("all"),
+            false => json!(units),
+        };
         let settings = json!({
-            "version": 1,
+            "version": 2,
+            "covers": covers,
             "model": Manifest::read(model)?.hash,
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
             "max_length": self.fit.max_length,
             "group": set.units,
-            "batch": self.fit.settings.per_device_train_batch_size,
             "backend": context.backend,
             "bf16": self.fit.bf16(&context.backend),
         });
@@ -148,6 +159,7 @@ impl DpoStage {
                         model,
                         split,
                         set,
+                        units,
                     },
                 )??;
                 write_json(&work.dir().join("logps.json"), &logps)?;
@@ -177,6 +189,7 @@ struct Reference<'a> {
     model: &'a Path,
     split: Split,
     set: &'a Dataset,
+    units: Vec<usize>,
 }
 
 impl Work for Reference<'_> {
@@ -190,15 +203,15 @@ impl Work for Reference<'_> {
             .fit
             .compute::<B::InnerBackend>(self.context, device)?;
         let label = format!("{} reference ({})", self.context.label, self.split.name());
-        let progress = Progress::new(&label, self.set.units.len());
-        let logps = branch_logps(
+        let progress = Progress::new(&label, self.units.len());
+        let logps = unit_logps(
             &model.valid(),
             self.set,
             &self.stage.objective,
-            self.stage.fit.settings.per_device_train_batch_size,
+            self.set.by_tokens(&self.units, REFERENCE_TOKENS),
             device,
             |done| {
-                progress.at(done.min(self.set.units.len()));
+                progress.at(done);
                 !self.context.stop.requested()
             },
         );

@@ -192,8 +192,11 @@ impl Work for Train<'_> {
         );
         numbers.insert("steps".into(), outcome.steps as f64);
         numbers.insert("kept_step".into(), outcome.kept_step as f64);
-        numbers.insert("computed_tokens".into(), outcome.computed_tokens as f64);
-        numbers.insert("unshared_tokens".into(), outcome.unshared_tokens as f64);
+        let cost = outcome.cost;
+        numbers.insert("computed_tokens".into(), cost.computed_tokens as f64);
+        numbers.insert("unshared_tokens".into(), cost.unshared_tokens as f64);
+        numbers.insert("padded_tokens".into(), cost.padded_tokens as f64);
+        numbers.insert("rows_filled".into(), cost.rows_filled());
         if let Some(kept) = outcome
             .evaluations
             .iter()

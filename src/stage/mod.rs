@@ -1,6 +1,6 @@
 //! Stages: the only place where files become values and values become files. One file a kind.
 
-mod corpus;
+pub mod corpus;
 mod dpo;
 mod fit;
 mod folder;

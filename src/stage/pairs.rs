@@ -70,7 +70,7 @@ impl Stage for Pairs {
         for (split, limit, wanted) in splits {
             if wanted {
                 let pairs = self.split(context, split, limit, &mut measures)?;
-                write_examples(&context.dir, split, &pairs)?;
+                write_examples(&context.dir, split, pairs.into_iter().map(Ok))?;
             }
         }
         write_settings(&context.dir, self.rows)?;

@@ -58,11 +58,11 @@ pub fn training(
 fn describe(batch: &Batch) -> String {
     let forest = &batch.forest;
     format!(
-        "{} rows of {} tokens, {} computed where one by one there are {}, {} scored",
+        "{} rows of {} tokens, {} computed where a padded batch has {}, {} scored",
         forest.rows,
         forest.width,
         forest.computed,
-        forest.unshared,
+        forest.padded,
         forest.scored.len()
     )
 }

@@ -12,13 +12,14 @@ use crate::stage::corpus::{Group, Split};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
-use crate::store::{read_json, read_jsonl, write_json, write_jsonl};
+use crate::store::{read_json, read_jsonl, write_json, write_with};
 
 pub const PREFERENCES: Kind = Kind {
     name: "preferences",
     about: "rows of prompt/chosen/rejected, plain or conversational",
     produces: Produces::Pairs,
-    version: 1,
+    // 2: rows know their dialogue.
+    version: 2,
     uses_backend: false,
     read: |keys| read(keys, true),
 };
@@ -27,7 +28,8 @@ pub const COMPLETIONS: Kind = Kind {
     name: "completions",
     about: "rows of messages, prompt/completion or text",
     produces: Produces::Rows,
-    version: 1,
+    // 2: rows know their dialogue.
+    version: 2,
     uses_backend: false,
     read: |keys| read(keys, false),
 };
@@ -64,8 +66,19 @@ impl RowsSettings {
 }
 
 /// Writes examples as an artifact's split.
-pub fn write_examples(dir: &Path, split: Split, examples: &[Example]) -> Result<()> {
-    write_jsonl(&dir.join(format!("{}.jsonl", split.name())), examples)
+pub fn write_examples(
+    dir: &Path,
+    split: Split,
+    examples: impl IntoIterator<Item = Result<Example>>,
+) -> Result<()> {
+    let path = dir.join(format!("{}.jsonl", split.name()));
+    write_with(&path, |out| {
+        for example in examples {
+            serde_json::to_writer(&mut *out, &example?)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    })
 }
 
 /// Writes how the artifact's examples are drawn.
@@ -125,7 +138,7 @@ impl Stage for Rows {
             } else {
                 sft_rows(path, template.as_ref())?
             };
-            write_examples(&context.dir, split, &examples)?;
+            write_examples(&context.dir, split, examples)?;
         }
         write_settings(&context.dir, self.settings)
     }

@@ -3,9 +3,11 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::model::forest::{Branch, Forest};
 use crate::objective::Objective;
+use crate::train::TrainSettings;
 
 /// One token sequence, scored from `scored_from` on.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,38 @@ pub struct TrainExample {
     pub reference: Vec<f32>,
 }
 
+/// Columns that a row of trees may have. Wide rows are full rows; backends without a fused kernel
+/// keep scores of its square a row, which is what this bounds.
+const ROW_WIDTH: usize = 4096;
+
+/// What batches cost, counted in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Tokens computed, each once, filling left out.
+    pub computed_tokens: usize,
+    /// Cells of the rows that hold them, filling included.
+    pub cells: usize,
+    /// Tokens of the sequences one by one.
+    pub unshared_tokens: usize,
+    /// Tokens of the sequences, each padded to the longest of its micro-batch.
+    pub padded_tokens: usize,
+}
+
+impl Cost {
+    /// Share of the rows' cells that are tokens.
+    pub fn rows_filled(&self) -> f64 {
+        self.computed_tokens as f64 / self.cells.max(1) as f64
+    }
+
+    /// Adds what a batch costs.
+    pub fn add(&mut self, forest: &Forest) {
+        self.computed_tokens += forest.computed;
+        self.cells += forest.rows * forest.width;
+        self.unshared_tokens += forest.unshared;
+        self.padded_tokens += forest.padded;
+    }
+}
+
 /// Examples and how they are drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
@@ -42,13 +76,86 @@ pub struct Dataset {
 impl Dataset {
     /// The units of one epoch cut into micro-batches of `size` units.
     pub fn micro_batches(&self, epoch: usize, seed: u64, size: usize) -> Vec<Vec<usize>> {
+        let order = self.order(epoch, seed);
+        order.chunks(size).map(<[usize]>::to_vec).collect()
+    }
+
+    /// The micro-batches of each optimizer step, from step `first` (counted from 0) to the last.
+    pub fn steps(
+        &self,
+        settings: &TrainSettings,
+        seed: u64,
+        first: usize,
+    ) -> impl Iterator<Item = Vec<Vec<usize>>> {
+        let units = self.units.len();
+        let (per_epoch, total) = (settings.steps_per_epoch(units), settings.steps(units));
+        let micro = settings.per_device_train_batch_size;
+        let size = micro * settings.gradient_accumulation_steps;
+        let mut order = (usize::MAX, Vec::new());
+        (first..total).map(move |step| {
+            let (epoch, start) = (step / per_epoch, step % per_epoch * size);
+            if order.0 != epoch {
+                order = (epoch, self.order(epoch, seed));
+            }
+            let drawn = &order.1[start..units.min(start + size)];
+            drawn.chunks(micro).map(<[usize]>::to_vec).collect()
+        })
+    }
+
+    /// The units that training draws at all, in order: fewer than there are where `max_steps` ends it
+    /// within the first epoch.
+    pub fn drawn(&self, settings: &TrainSettings, seed: u64) -> Vec<usize> {
+        let mut drawn = vec![false; self.units.len()];
+        let epoch = settings.steps_per_epoch(self.units.len());
+        for unit in self
+            .steps(settings, seed, 0)
+            .take(epoch)
+            .flatten()
+            .flatten()
+        {
+            drawn[unit] = true;
+        }
+        (0..drawn.len()).filter(|&unit| drawn[unit]).collect()
+    }
+
+    /// Cuts `units` into batches of about `tokens` computed tokens.
+    pub fn by_tokens(&self, units: &[usize], tokens: usize) -> Vec<Vec<usize>> {
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut room = 0;
+        for &unit in units {
+            let needed = self.unit_tokens(unit);
+            match batches.last_mut() {
+                Some(batch) if needed <= room => batch.push(unit),
+                _ => {
+                    batches.push(vec![unit]);
+                    room = tokens;
+                }
+            }
+            room = room.saturating_sub(needed);
+        }
+        batches
+    }
+
+    /// About the tokens of a unit's tree: its longest prompt, of which the others are a part where a unit
+    /// is a dialogue, and every completion.
+    fn unit_tokens(&self, unit: usize) -> usize {
+        let members = self.units[unit].iter();
+        let sequences = members.flat_map(|&example| &self.examples[example].sequences);
+        let (prompt, scored) = sequences.fold((0, 0), |(prompt, scored), sequence| {
+            (sequence.scored_from.max(prompt), scored + sequence.scored())
+        });
+        prompt + scored
+    }
+
+    /// The order in which an epoch draws the units.
+    fn order(&self, epoch: usize, seed: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.units.len()).collect();
         if self.shuffle {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(epoch as u64 + 1);
             order.shuffle(&mut rng);
         }
-        order.chunks(size).map(<[usize]>::to_vec).collect()
+        order
     }
 
     /// Lays out some units as a batch.
@@ -73,7 +180,7 @@ impl Dataset {
             })
             .collect();
         Batch {
-            forest: Forest::pack(&trees, 0),
+            forest: Forest::pack(&trees, ROW_WIDTH),
             reference,
             normaliser,
         }
@@ -95,5 +202,98 @@ impl Batch {
             let size = self.reference.len();
             Tensor::from_data(TensorData::new(self.reference.clone(), [size]), device)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::optimizer::AdamWConfig;
+    use crate::train::{Keep, schedule::Schedule};
+
+    fn settings(max_steps: usize) -> TrainSettings {
+        TrainSettings {
+            learning_rate: 1e-3,
+            lr_scheduler_type: Schedule::Linear,
+            warmup_ratio: 0.0,
+            per_device_train_batch_size: 3,
+            gradient_accumulation_steps: 2,
+            num_train_epochs: 2,
+            max_steps,
+            optimizer: AdamWConfig {
+                adam_beta1: 0.9,
+                adam_beta2: 0.999,
+                adam_epsilon: 1e-8,
+                weight_decay: 0.0,
+                max_grad_norm: 1.0,
+            },
+            save_steps: 0,
+            eval_steps: 0,
+            keep: Keep::Last,
+        }
+    }
+
+    /// Fourteen single examples, whose prompts have 5 tokens and completions 2, 3, 4, 2, ...
+    fn set() -> Dataset {
+        let example = |i: usize| TrainExample {
+            sequences: vec![Sequence {
+                tokens: vec![1; 7 + i % 3],
+                scored_from: 5,
+            }],
+            reference: Vec::new(),
+        };
+        Dataset {
+            examples: (0..14).map(example).collect(),
+            units: (0..14).map(|i| vec![i]).collect(),
+            shuffle: true,
+        }
+    }
+
+    #[test]
+    fn steps_are_the_epochs_micro_batches_wherever_they_begin() {
+        let (set, settings) = (set(), settings(0));
+        let mut expected = Vec::new();
+        for epoch in 0..2 {
+            let micro = set.micro_batches(epoch, 9, 3);
+            assert_eq!(
+                micro.iter().map(Vec::len).collect::<Vec<_>>(),
+                [3, 3, 3, 3, 2]
+            );
+            expected.extend(micro.chunks(2).map(<[Vec<usize>]>::to_vec));
+        }
+        assert_ne!(expected[0], expected[3], "epochs differ");
+        for first in 0..=expected.len() {
+            let steps: Vec<_> = set.steps(&settings, 9, first).collect();
+            assert_eq!(steps, expected[first..]);
+        }
+    }
+
+    #[test]
+    fn units_that_no_step_draws_are_told_apart() {
+        let set = set();
+        assert_eq!(set.drawn(&settings(0), 9).len(), 14);
+        assert_eq!(set.drawn(&settings(7), 9).len(), 14);
+        let mut first: Vec<usize> = set.steps(&settings(2), 9, 0).flatten().flatten().collect();
+        first.sort();
+        assert_eq!(first.len(), 12);
+        assert_eq!(set.drawn(&settings(2), 9), first);
+        assert!(Dataset::default().drawn(&settings(2), 9).is_empty());
+    }
+
+    #[test]
+    fn batches_by_tokens_hold_as_many_units_as_there_is_room_for() {
+        let set = set();
+        let units: Vec<usize> = (0..7).collect();
+        // 7, 8, 9, 7, 8, 9 and 7 tokens.
+        assert_eq!(
+            set.by_tokens(&units, 24),
+            [vec![0, 1, 2], vec![3, 4, 5], vec![6]]
+        );
+        assert_eq!(
+            set.by_tokens(&units, 23),
+            [vec![0, 1], vec![2, 3], vec![4, 5], vec![6]]
+        );
+        // A unit that is too large is alone.
+        assert_eq!(set.by_tokens(&units[..2], 1), [[0], [1]]);
     }
 }

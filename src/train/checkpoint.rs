@@ -11,17 +11,16 @@ use crate::model::hf::{slots, tensors};
 use crate::model::{Decoder, weights};
 use crate::ops::TrainBackend;
 use crate::store;
-use crate::train::Evaluation;
 use crate::train::optimizer::AdamW;
+use crate::train::{Cost, Evaluation};
 
 /// The counters of a run; the order of data is a function of seed and epoch, so it is not stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     /// Optimizer steps taken.
     pub step: usize,
-    /// Tokens computed so far, and what one sequence a branch would have computed.
-    pub computed_tokens: usize,
-    pub unshared_tokens: usize,
+    /// What the steps have cost.
+    pub cost: Cost,
     /// Evaluations so far, oldest first.
     pub evaluations: Vec<Evaluation>,
     /// The step whose weights are kept as the best.

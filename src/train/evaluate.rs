@@ -44,19 +44,34 @@ pub fn branch_logps<B: Ops>(
     objective: &Objective,
     batch: usize,
     device: &B::Device,
+    done: impl FnMut(usize) -> bool,
+) -> Option<Vec<Vec<f32>>> {
+    let units: Vec<usize> = (0..set.units.len()).collect();
+    let batches = units.chunks(batch).map(<[usize]>::to_vec).collect();
+    unit_logps(model, set, objective, batches, device, done)
+}
+
+/// [`branch_logps`] of the units of `batches`; the other examples get none.
+pub fn unit_logps<B: Ops>(
+    model: &Decoder<B>,
+    set: &Dataset,
+    objective: &Objective,
+    batches: Vec<Vec<usize>>,
+    device: &B::Device,
     mut done: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Vec<f32>>> {
     let mut found = vec![Vec::new(); set.examples.len()];
-    let units: Vec<usize> = (0..set.units.len()).collect();
-    for (index, units) in units.chunks(batch).enumerate() {
-        let laid = set.batch(units, objective);
+    let mut complete = 0;
+    for units in batches {
+        let laid = set.batch(&units, objective);
         let values = model.branch_logps(&laid.forest).into_data();
         let mut values = values.iter::<f32>();
         for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
             let branches = set.examples[example].sequences.len();
             found[example] = values.by_ref().take(branches).collect();
         }
-        if !done((index + 1) * batch) {
+        complete += units.len();
+        if !done(complete) {
             return None;
         }
     }

@@ -21,9 +21,9 @@ use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
-pub use batches::{Batch, Dataset, Sequence, TrainExample};
+pub use batches::{Batch, Cost, Dataset, Sequence, TrainExample};
 use checkpoint::{Checkpoints, State};
-pub use evaluate::{branch_logps, evaluate};
+pub use evaluate::{branch_logps, evaluate, unit_logps};
 use optimizer::{AdamW, AdamWConfig};
 use schedule::Schedule;
 
@@ -45,6 +45,24 @@ pub struct TrainSettings {
     pub eval_steps: usize,
     /// Which evaluation's weights are kept.
     pub keep: Keep,
+}
+
+impl TrainSettings {
+    /// Optimizer steps of one epoch over `units` units.
+    pub fn steps_per_epoch(&self, units: usize) -> usize {
+        units
+            .div_ceil(self.per_device_train_batch_size)
+            .div_ceil(self.gradient_accumulation_steps)
+    }
+
+    /// Optimizer steps of the whole run; none where there is nothing to draw.
+    pub fn steps(&self, units: usize) -> usize {
+        match (self.steps_per_epoch(units), self.max_steps) {
+            (0, _) => 0,
+            (per_epoch, 0) => per_epoch * self.num_train_epochs,
+            (_, steps) => steps,
+        }
+    }
 }
 
 /// Which weights a run ends with.
@@ -84,9 +102,8 @@ pub struct Outcome<B: Backend> {
     /// The step whose weights `model` holds.
     pub kept_step: usize,
     pub evaluations: Vec<Evaluation>,
-    /// Tokens computed, and what one sequence a branch would have computed.
-    pub computed_tokens: usize,
-    pub unshared_tokens: usize,
+    /// What all steps cost, validation left out.
+    pub cost: Cost,
     pub parameters: usize,
 }
 
@@ -103,14 +120,11 @@ pub fn train<B: TrainBackend>(
     let settings = job.settings;
     let micro = settings.per_device_train_batch_size;
     let accumulation = settings.gradient_accumulation_steps;
-    let per_epoch = job.train.units.len().div_ceil(micro).div_ceil(accumulation);
-    if per_epoch == 0 {
+    let per_epoch = settings.steps_per_epoch(job.train.units.len());
+    let total = settings.steps(job.train.units.len());
+    if total == 0 {
         bail!("{}: there is nothing to train on", job.label);
     }
-    let total = match settings.max_steps {
-        0 => per_epoch * settings.num_train_epochs,
-        steps => steps,
-    };
     let warmup = (settings.warmup_ratio * total as f64).ceil() as usize;
     let mut adamw = AdamW::<B>::new(settings.optimizer);
     let checkpoints = Checkpoints::open(job.dir)?;
@@ -148,8 +162,9 @@ pub fn train<B: TrainBackend>(
                 );
             }
             let tokens: usize = batches.iter().map(|b| b.forest.computed).sum();
-            state.computed_tokens += tokens;
-            state.unshared_tokens += batches.iter().map(|b| b.forest.unshared).sum::<usize>();
+            for batch in &batches {
+                state.cost.add(&batch.forest);
+            }
             let seconds = started.elapsed().as_secs_f64();
             line.insert("step".into(), json!(state.step));
             line.insert("epoch".into(), json!(state.step as f64 / per_epoch as f64));
@@ -213,8 +228,7 @@ pub fn train<B: TrainBackend>(
         steps: total,
         kept_step: state.best.unwrap_or(total),
         evaluations: state.evaluations,
-        computed_tokens: state.computed_tokens,
-        unshared_tokens: state.unshared_tokens,
+        cost: state.cost,
     })
 }
 

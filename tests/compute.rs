@@ -1,0 +1,86 @@
+//! Recomputation and bf16: the same gradients, or nearly, from less memory.
+
+use rapport::objective::Objective;
+use rapport::train::gradients;
+
+use crate::packing::{FAMILIES, dataset, dialogues, objectives};
+use crate::support::{Ad, config, flatten, model};
+
+#[test]
+fn recomputed_blocks_give_the_same_gradient() {
+    let device = Default::default();
+    for family in FAMILIES {
+        let mut model = model::<Ad>(&config(family), 2, &device);
+        for objective in objectives() {
+            let set = dataset(dialogues(objective.branches()), true);
+            let batches = [set.batch(&[0, 2], &objective), set.batch(&[1], &objective)];
+            let mut gradient = |recompute: bool| {
+                model.compute.recompute = recompute;
+                let (gradients, line) = gradients(&model, &objective, &batches, &device);
+                (flatten(&model, gradients), line["loss"].as_f64().unwrap())
+            };
+            let (kept, loss_kept) = gradient(false);
+            let (again, loss_again) = gradient(true);
+            assert!((loss_kept - loss_again).abs() <= 1e-6 * loss_kept.abs().max(1.0));
+            let norm = kept.iter().map(|g| g * g).sum::<f32>().sqrt();
+            for (a, b) in again.iter().zip(&kept) {
+                assert!((a - b).abs() <= 1e-6 * norm.max(1.0), "{family:?}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// Flex and CUDA compute in bf16; the others refuse.
+#[cfg(any(feature = "flex", feature = "cuda"))]
+#[test]
+fn bf16_moves_weights_by_less_than_bf16_can_hold() {
+    use half::bf16;
+    use rapport::model::decoder::Precision;
+    use rapport::train::optimizer::{AdamW, AdamWConfig};
+
+    let device = Default::default();
+    let mut model = model::<Ad>(&config(FAMILIES[1]), 2, &device);
+    let objective = Objective::Sft;
+    let set = dataset(dialogues(1), true);
+    let batches = [set.batch(&[0, 1, 2], &objective)];
+    let (exact, _) = gradients(&model, &objective, &batches, &device);
+    let exact = flatten(&model, exact);
+    model.compute.precision = Precision::Bf16;
+    let (rounded, _) = gradients(&model, &objective, &batches, &device);
+    let before = model.embed.val().into_data().to_vec::<f32>().unwrap();
+    let mut adamw = AdamW::<Ad>::new(AdamWConfig {
+        adam_beta1: 0.9,
+        adam_beta2: 0.999,
+        adam_epsilon: 1e-8,
+        weight_decay: 0.0,
+        max_grad_norm: 1.0,
+    });
+    let (moved, _) = adamw.step(model.clone(), rounded, 1e-6);
+    let after = moved.embed.val().into_data().to_vec::<f32>().unwrap();
+    let small = |(a, b): (&f32, &f32)| a != b && bf16::from_f32(*a) == bf16::from_f32(*b);
+    assert!(
+        before
+            .iter()
+            .zip(&after)
+            .filter(|&pair| small(pair))
+            .count()
+            > before.len() / 2
+    );
+
+    let (rounded, _) = gradients(&model, &objective, &batches, &device);
+    let rounded = flatten(&model, rounded);
+    let difference = |a: &[f32], b: &[f32]| -> f32 {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b) * (a - b))
+            .sum::<f32>()
+            .sqrt()
+    };
+    let (apart, norm) = (
+        difference(&rounded, &exact),
+        difference(&exact, &vec![0.0; exact.len()]),
+    );
+    assert!(apart > 1e-5 * norm, "computed in f32 after all");
+    // torch's autocast is 4 to 5% off on models like this one.
+    assert!(apart < 6e-2 * norm, "{apart} of {norm}");
+}
