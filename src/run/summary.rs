@@ -291,10 +291,13 @@ fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
         let computed = total("computed_tokens");
         let (padded, unshared) = (total("padded_tokens"), total("unshared_tokens"));
         let filled = total("rows_filled") / runs.len().max(1) as f64;
+        let peaks = runs.iter().filter_map(|run| run.numbers.get("peak_memory_gb"));
+        let peak = peaks.copied().reduce(f64::max);
+        let peak = peak.map_or(String::new(), |gb| format!("; {gb:.2} GB at the peak of the process"));
         (padded > 0.0).then(|| {
             format!(
                 "{}: {computed:.0} tokens computed where a padded batch has {padded:.0} ({:.1} times \
-                 as many) and sequences one by one {unshared:.0}; rows {:.1}% full",
+                 as many) and sequences one by one {unshared:.0}; rows {:.1}% full{peak}",
                 stage.name,
                 padded / computed,
                 100.0 * filled

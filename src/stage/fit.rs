@@ -14,6 +14,7 @@ use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
+use crate::stage::memory;
 use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
@@ -89,31 +90,36 @@ impl Fit {
         self.bf16.unwrap_or(backend::prefers_bf16(backend))
     }
 
-    /// How the model is computed on a device.
+    /// How the model is to be computed.
+    pub fn planned(&self, context: &Context) -> Compute {
+        let bf16 = self.bf16(&context.backend);
+        Compute {
+            precision: if bf16 {
+                Precision::Bf16
+            } else {
+                Precision::F32
+            },
+            recompute: self.gradient_checkpointing,
+        }
+    }
+
+    /// As [`planned`](Self::planned), if the device can.
     ///
     /// # Errors
     ///
     /// bf16 asked for where the backend has none.
     pub fn compute<B: Backend>(&self, context: &Context, device: &B::Device) -> Result<Compute> {
-        let backend = &context.backend;
-        let bf16 = self.bf16(backend);
+        let compute = self.planned(context);
         let usage = B::dtype_usage(device, DType::BF16);
-        if bf16 && !usage.contains(DTypeUsage::Arithmetic) {
+        if compute.precision == Precision::Bf16 && !usage.contains(DTypeUsage::Arithmetic) {
             bail!(
-                "{}: bf16 = true, but the {backend} backend cannot compute in bf16; set bf16=false \
-                 with --set to compute in f32, or use --backend cuda",
-                context.label
+                "{}: bf16 = true, but the {} backend cannot compute in bf16; set bf16=false with \
+                 --set to compute in f32, or use --backend cuda",
+                context.label,
+                context.backend
             );
         }
-        let precision = if bf16 {
-            Precision::Bf16
-        } else {
-            Precision::F32
-        };
-        Ok(Compute {
-            precision,
-            recompute: self.gradient_checkpointing,
-        })
+        Ok(compute)
     }
 
     /// Trains the input model, unless it has been already, and writes the kept weights as a model
@@ -186,6 +192,9 @@ impl Work for Train<'_> {
         let outcome = train::train(model, &job, device)?;
         let numbers = &mut self.measures.numbers;
         numbers.insert("parameters".into(), outcome.parameters as f64);
+        if let Some(bytes) = memory::peak() {
+            numbers.insert("peak_memory_gb".into(), bytes / 1e9);
+        }
         numbers.insert(
             "bf16".into(),
             f64::from(compute.precision == Precision::Bf16),

@@ -7,6 +7,7 @@ mod folder;
 pub mod keys;
 pub mod kind;
 mod measures;
+mod memory;
 mod pairs;
 mod perplexity;
 mod persona_files;

@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 
+use crate::backend;
 use crate::data::Tokenizer;
-use crate::model::DecoderConfig;
 use crate::model::hf::config_json;
 use crate::objective::Objective;
 use crate::stage::fit::Fit;
 use crate::stage::folder::model_dir;
 use crate::stage::kind::Context;
+use crate::stage::memory::Estimate;
 use crate::train::{Batch, Dataset};
+
+/// Micro-batches of which the largest sets the estimate of memory.
+const LOOKED_AT: usize = 64;
 
 /// Describes the stage by its model's configuration and its first micro-batch.
 pub fn training(
@@ -21,21 +25,33 @@ pub fn training(
 ) -> Result<String> {
     let config = config_json::read(&model_dir(context.input(&fit.model)))?;
     let micro = fit.settings.per_device_train_batch_size;
-    let first = train.micro_batches(0, context.seed, micro);
-    let batch = first.first().map(|units| train.batch(units, &objective));
-    let tokens = batch.as_ref().map_or(0, |batch| batch.forest.tokens.len());
+    let micro_batches = train.micro_batches(0, context.seed, micro);
+    let compute = fit.planned(context);
+    let widened = !backend::prefers_bf16(&context.backend);
+    let looked_at = micro_batches.iter().take(LOOKED_AT);
+    let batches: Vec<Batch> = looked_at
+        .map(|units| train.batch(units, &objective))
+        .collect();
+    let estimates = batches
+        .iter()
+        .map(|batch| Estimate::new(&config, &batch.forest, compute, widened));
+    let largest = estimates.max_by(|a, b| a.total().total_cmp(&b.total()));
     let mut text = format!(
-        "  {} parameters ({}), {} examples in {} units\n  first micro-batch: {}\n  memory: about {:.2} GB \
-         (weights, gradient and moments {:.2}, activations {:.2})\n",
+        "  {} parameters ({}), {} examples in {} units\n  first micro-batch: {}\n",
         config.parameters(),
         config.family.name(),
         train.examples.len(),
         train.units.len(),
-        batch.as_ref().map_or("none".into(), describe),
-        (state_bytes(&config) + activation_bytes(&config, tokens)) / 1e9,
-        state_bytes(&config) / 1e9,
-        activation_bytes(&config, tokens) / 1e9,
+        batches.first().map_or("none".into(), describe),
     );
+    if let Some(largest) = largest {
+        text.push_str(&format!(
+            "  memory: about {:.2} GB (weights, gradient and moments {:.2}, activations {:.2})\n",
+            largest.total() / 1e9,
+            largest.state / 1e9,
+            largest.activations / 1e9,
+        ));
+    }
     if let Some(example) = train.examples.first() {
         text.push_str("  first example, scored tokens in brackets:\n");
         for sequence in &example.sequences {
@@ -65,17 +81,4 @@ fn describe(batch: &Batch) -> String {
         forest.padded,
         forest.scored.len()
     )
-}
-
-/// Weights, gradient and two moments, all f32.
-fn state_bytes(config: &DecoderConfig) -> f64 {
-    16.0 * config.parameters() as f64
-}
-
-/// What backward keeps of each token: in a block the residual twice, two norms, queries, keys and values,
-/// the attended values, and the feed-forward's input, activation and output; f32.
-fn activation_bytes(config: &DecoderConfig, tokens: usize) -> f64 {
-    let block =
-        6 * config.hidden_size + config.qkv_size() + config.up_size() + config.intermediate_size;
-    4.0 * (tokens * config.layers * block) as f64
 }
