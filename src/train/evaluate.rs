@@ -3,6 +3,7 @@
 use crate::model::Decoder;
 use crate::objective::Objective;
 use crate::ops::Ops;
+use crate::train::prefetch::ahead;
 use crate::train::{Dataset, Evaluation, scalar};
 
 /// Loss and accuracy over a whole set, `batch` units at a time. `step` is left 0.
@@ -15,19 +16,21 @@ pub fn evaluate<B: Ops>(
 ) -> Evaluation {
     let units: Vec<usize> = (0..set.units.len()).collect();
     let (mut loss, mut accurate, mut weight) = (0.0, 0.0, 0);
-    for units in units.chunks(batch) {
-        let batch = set.batch(units, objective);
-        let policy = model.branch_logps(&batch.forest, device);
-        // Undivided, so that batches of unequal weight add up to the exact mean.
-        let found = objective.loss(policy, batch.reference(device), 1);
-        loss += scalar(found.value);
-        weight += batch.normaliser;
-        for (name, sum) in found.sums {
-            if name == "rewards/accuracies" {
-                accurate += scalar(sum);
+    let batches = units.chunks(batch).map(|units| set.batch(units, objective));
+    ahead(batches, |batches| {
+        for batch in batches {
+            let policy = model.branch_logps(&batch.forest, device);
+            // Undivided, so that batches of unequal weight add up to the exact mean.
+            let found = objective.loss(policy, batch.reference(device), 1);
+            loss += scalar(found.value);
+            weight += batch.normaliser;
+            for (name, sum) in found.sums {
+                if name == "rewards/accuracies" {
+                    accurate += scalar(sum);
+                }
             }
         }
-    }
+    });
     let weight = weight.max(1) as f64;
     Evaluation {
         step: 0,
@@ -62,18 +65,23 @@ pub fn unit_logps<B: Ops>(
 ) -> Option<Vec<Vec<f32>>> {
     let mut found = vec![Vec::new(); set.examples.len()];
     let mut complete = 0;
-    for units in batches {
-        let laid = set.batch(&units, objective);
-        let values = model.branch_logps(&laid.forest, device).into_data();
-        let mut values = values.iter::<f32>();
-        for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
-            let branches = set.examples[example].sequences.len();
-            found[example] = values.by_ref().take(branches).collect();
+    let laid = batches.into_iter().map(|units| {
+        let batch = set.batch(&units, objective);
+        (units, batch)
+    });
+    ahead(laid, |laid| {
+        for (units, batch) in laid {
+            let values = model.branch_logps(&batch.forest, device).into_data();
+            let mut values = values.iter::<f32>();
+            for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
+                let branches = set.examples[example].sequences.len();
+                found[example] = values.by_ref().take(branches).collect();
+            }
+            complete += units.len();
+            if !done(complete) {
+                return None;
+            }
         }
-        complete += units.len();
-        if !done(complete) {
-            return None;
-        }
-    }
-    Some(found)
+        Some(found)
+    })
 }

@@ -4,6 +4,7 @@ pub mod batches;
 pub mod checkpoint;
 mod evaluate;
 pub mod optimizer;
+mod prefetch;
 pub mod schedule;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use batches::{Batch, Cost, Dataset, Sequence, TrainExample};
 use checkpoint::{Checkpoint, Checkpoints, State};
 pub use evaluate::{branch_logps, evaluate, unit_logps};
 use optimizer::{AdamW, AdamWConfig};
+use prefetch::ahead;
 use schedule::Schedule;
 
 /// How to train, by TRL's names.
@@ -118,7 +120,6 @@ pub fn train<B: TrainBackend>(
 ) -> Result<Outcome<B::InnerBackend>> {
     let settings = job.settings;
     let micro = settings.per_device_train_batch_size;
-    let accumulation = settings.gradient_accumulation_steps;
     let per_epoch = settings.steps_per_epoch(job.train.units.len());
     let total = settings.steps(job.train.units.len());
     if total == 0 {
@@ -146,17 +147,17 @@ pub fn train<B: TrainBackend>(
         })
     };
 
-    while state.step < total {
-        let (epoch, within) = (state.step / per_epoch, state.step % per_epoch);
-        let micro_batches = job.train.micro_batches(epoch, job.seed, micro);
-        for units in micro_batches.chunks(accumulation).skip(within) {
-            let started = Instant::now();
+    let first = state.step;
+    let steps = job.train.steps(settings, job.seed, first).map(|step| {
+        let lay_out = |units: &Vec<usize>| job.train.batch(units, &job.objective);
+        step.iter().map(lay_out).collect::<Vec<Batch>>()
+    });
+    let (model, state, best) = ahead(steps, move |steps| -> Result<_> {
+        // A step's time includes what it waits for its batches.
+        let mut started = Instant::now();
+        for batches in steps {
             let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
             let learning_rate = settings.learning_rate * factor;
-            let batches: Vec<Batch> = units
-                .iter()
-                .map(|units| job.train.batch(units, &job.objective))
-                .collect();
             let (gradients, mut line) = gradients(&model, &job.objective, &batches, device);
             let loss = line.get("loss").and_then(Value::as_f64);
             let norm;
@@ -219,13 +220,11 @@ pub fn train<B: TrainBackend>(
             if stopping {
                 job.stop.check()?;
             }
-            if state.step == total {
-                break;
-            }
+            started = Instant::now();
         }
-    }
-    progress.finish();
-    let model = model.valid();
+        progress.finish();
+        Ok((model.valid(), state, best))
+    })?;
     let model = match best {
         Some(arrays) => weights::assign(model, arrays),
         None => model,
