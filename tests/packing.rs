@@ -66,7 +66,7 @@ fn dataset(dialogues: Vec<Vec<TrainExample>>, grouped: bool) -> Dataset {
     }
     Dataset {
         examples: dialogues.into_iter().flatten().collect(),
-        units,
+        units: units.into_iter().collect(),
         shuffle: false,
     }
 }
@@ -183,13 +183,13 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
                 shuffle: true,
             };
             let mut measures = Measures::default();
-            let mut set =
-                corpus::dataset(&examples, &tokenizer, encoding, "rows", &mut measures).unwrap();
+            let rows = examples.iter().cloned().map(Ok);
+            let set = corpus::dataset(rows, &tokenizer, encoding, "", dir.path(), &mut measures);
+            let mut set = set.unwrap();
             if let Objective::Dpo(_) = objective {
-                for example in &mut set.examples {
-                    let length = |s: &Sequence| -(s.scored() as f32);
-                    example.reference = example.sequences.iter().map(length).collect();
-                }
+                let logps = (0..set.examples.len()).flat_map(|i| set.examples.branches(i));
+                let logps = logps.map(|branch| -(branch.scored() as f32)).collect();
+                set.examples.set_reference(logps);
             }
             let batches: Vec<_> = set
                 .micro_batches(0, 7, size)

@@ -14,9 +14,8 @@ pub fn evaluate<B: Ops>(
     batch: usize,
     device: &B::Device,
 ) -> Evaluation {
-    let units: Vec<usize> = (0..set.units.len()).collect();
     let (mut loss, mut accurate, mut weight) = (0.0, 0.0, 0);
-    let batches = units.chunks(batch).map(|units| set.batch(units, objective));
+    let batches = chunks(set, batch).map(|units| set.batch(&units, objective));
     ahead(batches, |batches| {
         for batch in batches {
             let policy = model.branch_logps(&batch.forest, device);
@@ -49,23 +48,24 @@ pub fn branch_logps<B: Ops>(
     device: &B::Device,
     done: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Vec<f32>>> {
-    let units: Vec<usize> = (0..set.units.len()).collect();
-    let batches = units.chunks(batch).map(<[usize]>::to_vec).collect();
-    unit_logps(model, set, objective, batches, device, done)
+    let logps = unit_logps(model, set, objective, chunks(set, batch), device, done)?;
+    let of = |example| logps[set.examples.range(example)].to_vec();
+    Some((0..set.examples.len()).map(of).collect())
 }
 
-/// [`branch_logps`] of the units of `batches`; the other examples get none.
+/// Summed log-probs of the units of `batches` as in [`branch_logps`], by sequence; NaN for those of
+/// other units.
 pub fn unit_logps<B: Ops>(
     model: &Decoder<B>,
     set: &Dataset,
     objective: &Objective,
-    batches: Vec<Vec<usize>>,
+    batches: impl Iterator<Item = Vec<usize>> + Send,
     device: &B::Device,
     mut done: impl FnMut(usize) -> bool,
-) -> Option<Vec<Vec<f32>>> {
-    let mut found = vec![Vec::new(); set.examples.len()];
+) -> Option<Vec<f32>> {
+    let mut found = vec![f32::NAN; set.examples.sequences()];
     let mut complete = 0;
-    let laid = batches.into_iter().map(|units| {
+    let laid = batches.map(|units| {
         let batch = set.batch(&units, objective);
         (units, batch)
     });
@@ -73,9 +73,12 @@ pub fn unit_logps<B: Ops>(
         for (units, batch) in laid {
             let values = model.branch_logps(&batch.forest, device).into_data();
             let mut values = values.iter::<f32>();
-            for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
-                let branches = set.examples[example].sequences.len();
-                found[example] = values.by_ref().take(branches).collect();
+            for example in units.iter().flat_map(|&unit| set.units.members(unit)) {
+                let places = &mut found[set.examples.range(example)];
+                places
+                    .iter_mut()
+                    .zip(&mut values)
+                    .for_each(|(place, value)| *place = value);
             }
             complete += units.len();
             if !done(complete) {
@@ -84,4 +87,11 @@ pub fn unit_logps<B: Ops>(
         }
         Some(found)
     })
+}
+
+/// All units, `size` at a time.
+fn chunks(set: &Dataset, size: usize) -> impl Iterator<Item = Vec<usize>> {
+    let units = set.units.len();
+    let starts = (0..units).step_by(size);
+    starts.map(move |start| (start..units.min(start + size)).collect())
 }

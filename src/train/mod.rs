@@ -2,10 +2,13 @@
 
 pub mod batches;
 pub mod checkpoint;
+mod column;
 mod evaluate;
+mod examples;
 pub mod optimizer;
 mod prefetch;
 pub mod schedule;
+mod units;
 
 use std::path::Path;
 use std::time::Instant;
@@ -21,12 +24,14 @@ use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
-pub use batches::{Batch, Cost, Dataset, Sequence, TrainExample};
+pub use batches::{Batch, Cost, Dataset};
 use checkpoint::{Checkpoint, Checkpoints, State};
 pub use evaluate::{branch_logps, evaluate, unit_logps};
+pub use examples::{Examples, ExamplesWriter, Sequence, TrainExample};
 use optimizer::{AdamW, AdamWConfig};
 use prefetch::ahead;
 use schedule::Schedule;
+pub use units::Units;
 
 /// How to train, by TRL's names.
 #[derive(Clone, Debug)]
