@@ -65,7 +65,7 @@ pub fn dataset(dialogues: Vec<Vec<TrainExample>>, grouped: bool) -> Dataset {
     }
     Dataset {
         examples: dialogues.into_iter().flatten().collect(),
-        units,
+        units: units.into_iter().collect(),
         shuffle: false,
     }
 }
@@ -86,8 +86,8 @@ fn a_forest_of_dialogues_scores_like_each_sequence_alone() {
         for objective in objectives() {
             let [grouped, single] =
                 [true, false].map(|grouped| dataset(dialogues(objective.branches()), grouped));
-            let all = branch_logps(&model, &grouped, &objective, 3, &device, |_| true).unwrap();
-            let alone = branch_logps(&model, &single, &objective, 1, &device, |_| true).unwrap();
+            let all = branch_logps(&model, &grouped, &objective, 3, |_| true).unwrap();
+            let alone = branch_logps(&model, &single, &objective, 1, |_| true).unwrap();
             let all: Vec<f32> = all.into_iter().flatten().collect();
             let alone: Vec<f32> = alone.into_iter().flatten().collect();
             assert_eq!(all.len(), 9 * objective.branches());
@@ -182,13 +182,13 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
                 shuffle: true,
             };
             let mut measures = Measures::default();
-            let mut set =
-                corpus::dataset(&examples, &tokenizer, encoding, "rows", &mut measures).unwrap();
+            let rows = examples.iter().cloned().map(Ok);
+            let set = corpus::dataset(rows, &tokenizer, encoding, "", dir.path(), &mut measures);
+            let mut set = set.unwrap();
             if let Objective::Dpo(_) = objective {
-                for example in &mut set.examples {
-                    let length = |s: &Sequence| -(s.scored() as f32);
-                    example.reference = example.sequences.iter().map(length).collect();
-                }
+                let logps = (0..set.examples.len()).flat_map(|i| set.examples.branches(i));
+                let logps = logps.map(|branch| -(branch.scored() as f32)).collect();
+                set.examples.set_reference(logps);
             }
             let batches: Vec<_> = set
                 .micro_batches(0, 7, size)

@@ -16,6 +16,13 @@ pub struct Branch<'a> {
     pub scored_from: usize,
 }
 
+impl Branch<'_> {
+    /// Number of scored tokens.
+    pub fn scored(&self) -> usize {
+        self.tokens.len() - self.scored_from
+    }
+}
+
 /// A token whose log-probability is wanted: read at `parent`, looked up at `token`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scored {

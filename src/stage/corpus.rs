@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::data::encode::encode_all;
+use crate::data::encode::{Encoded, encode_all};
 use crate::data::template::dialogue_examples;
 use crate::data::{Dialogue, Example, Tokenizer};
+use crate::model::forest::Branch;
 use crate::stage::keys::Keys;
 use crate::stage::measures::Measures;
-use crate::store::read_jsonl;
-use crate::train::{Dataset, Sequence, TrainExample};
+use crate::store::{read_jsonl, stream_jsonl};
+use crate::train::{Dataset, ExamplesWriter, Units};
 
 /// Which file of a dialogues artifact is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,20 @@ impl Split {
         Ok(dialogues)
     }
 
-    /// One example for each reply of the split.
-    pub fn examples(self, artifact: &Path) -> Result<Vec<Example>> {
-        let dialogues = self.dialogues(artifact)?;
-        Ok(dialogues.iter().flat_map(dialogue_examples).collect())
+    /// One example for each reply of the split, read as they are asked for.
+    pub fn examples(
+        self,
+        artifact: &Path,
+    ) -> Result<impl Iterator<Item = Result<Example>> + use<>> {
+        let path = artifact.join(format!("{}.jsonl", self.name()));
+        let mut dialogues = stream_jsonl::<Dialogue>(&path)?.peekable();
+        if dialogues.peek().is_none() {
+            bail!("{}: no dialogues", path.display());
+        }
+        Ok(dialogues.flat_map(|dialogue| match dialogue {
+            Ok(dialogue) => dialogue_examples(&dialogue).into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        }))
     }
 
     /// The split as plain text, one string a dialogue, for training a tokenizer.
@@ -99,70 +110,113 @@ pub struct Encoding {
     pub shuffle: bool,
 }
 
-/// Tokenises examples with an EOS after each completion, counting what `max_length` cuts off.
+/// Examples tokenised at once, on all cores.
+const CHUNK: usize = 512;
+
+/// Tokenises examples with an EOS after each completion, counting what `max_length` cuts off. Tokens
+/// go to nameless files in `dir`, so that a data set need not fit in memory.
+///
+/// # Errors
+/// An example that cannot be read, tokenised or scored, by its id; or a failure to write.
 pub fn dataset(
-    examples: &[Example],
+    examples: impl IntoIterator<Item = Result<Example>>,
     tokenizer: &Tokenizer,
     encoding: Encoding,
     what: &str,
+    dir: &Path,
     measures: &mut Measures,
 ) -> Result<Dataset> {
-    let (mut cut_prompts, mut cut_completions, mut dropped_turns) = (0, 0, 0);
-    let mut tokenised = Vec::with_capacity(examples.len());
-    let encoded = encode_all(tokenizer, examples, encoding.max_length, true)
-        .with_context(|| what.to_owned())?;
-    for (example, encoded) in examples.iter().zip(encoded) {
-        let mut sequences = Vec::with_capacity(encoded.len());
-        for encoded in encoded {
-            cut_prompts += usize::from(encoded.cut_prompt_tokens > 0);
-            cut_completions += usize::from(encoded.cut_completion_tokens > 0);
-            dropped_turns += encoded.dropped_turns;
-            // The very first token of a sequence has nothing before it to be predicted from.
-            let scored_from = encoded.prompt_len.max(1);
-            if scored_from >= encoded.tokens.len() {
+    let mut cut = Cut::default();
+    let mut writer = ExamplesWriter::files(dir)?;
+    let mut groups = Groups::default();
+    let mut examples = examples.into_iter();
+    let mut count = 0;
+    loop {
+        let chunk: Vec<Example> = examples.by_ref().take(CHUNK).collect::<Result<_>>()?;
+        if chunk.is_empty() {
+            break;
+        }
+        let encoded = encode_all(tokenizer, &chunk, encoding.max_length, true)
+            .with_context(|| what.to_owned())?;
+        for (example, encoded) in chunk.iter().zip(&encoded) {
+            encoded.iter().for_each(|encoded| cut.add(encoded));
+            let branches: Option<Vec<Branch>> = encoded.iter().map(branch).collect();
+            let Some(branches) = branches else {
                 bail!(
                     "{what}: example {}: a single token without a prompt cannot be scored; give it \
                      a prompt",
                     example.id
                 );
+            };
+            writer.push(branches)?;
+            if encoding.group == Group::Dialogue {
+                groups.add(&example.group);
             }
-            sequences.push(Sequence {
-                tokens: encoded.tokens,
-                scored_from,
-            });
         }
-        tokenised.push(TrainExample {
-            sequences,
-            reference: Vec::new(),
-        });
+        count += chunk.len();
     }
-    if cut_prompts + cut_completions > 0 {
-        measures.note(format!(
-            "{what}: max_length {} cut {cut_prompts} prompts ({dropped_turns} whole turns, oldest \
-             first) and {cut_completions} completions of {}",
-            encoding.max_length,
-            examples.len()
-        ));
-    }
+    cut.note(what, encoding.max_length, count, measures);
     Ok(Dataset {
-        units: units(examples, encoding.group),
-        examples: tokenised,
+        units: match encoding.group {
+            Group::None => Units::Single(count),
+            Group::Dialogue => Units::of(&groups.of),
+        },
+        examples: writer.finish()?,
         shuffle: encoding.shuffle,
     })
 }
 
-fn units(examples: &[Example], group: Group) -> Vec<Vec<usize>> {
-    if group == Group::None {
-        return (0..examples.len()).map(|i| vec![i]).collect();
+/// What is scored of a sequence; nothing where it has one token, which nothing predicts.
+fn branch(encoded: &Encoded) -> Option<Branch<'_>> {
+    let scored_from = encoded.prompt_len.max(1);
+    (scored_from < encoded.tokens.len()).then_some(Branch {
+        tokens: &encoded.tokens,
+        scored_from,
+    })
+}
+
+/// What `max_length` cut off.
+#[derive(Default)]
+struct Cut {
+    prompts: usize,
+    completions: usize,
+    turns: usize,
+}
+
+impl Cut {
+    fn add(&mut self, encoded: &Encoded) {
+        self.prompts += usize::from(encoded.cut_prompt_tokens > 0);
+        self.completions += usize::from(encoded.cut_completion_tokens > 0);
+        self.turns += encoded.dropped_turns;
     }
-    let mut units: Vec<Vec<usize>> = Vec::new();
-    let mut of: HashMap<&str, usize> = HashMap::new();
-    for (index, example) in examples.iter().enumerate() {
-        let unit = *of.entry(&example.group).or_insert_with(|| {
-            units.push(Vec::new());
-            units.len() - 1
-        });
-        units[unit].push(index);
+
+    fn note(&self, what: &str, max_length: usize, examples: usize, measures: &mut Measures) {
+        let Self {
+            prompts,
+            completions,
+            turns,
+        } = self;
+        if prompts + completions > 0 {
+            measures.note(format!(
+                "{what}: max_length {max_length} cut {prompts} prompts ({turns} whole turns, oldest \
+                 first) and {completions} completions of {examples}"
+            ));
+        }
     }
-    units
+}
+
+/// The groups that examples are of, numbered by first appearance and known by hash.
+#[derive(Default)]
+struct Groups {
+    known: HashMap<[u8; 16], u32>,
+    of: Vec<u32>,
+}
+
+impl Groups {
+    fn add(&mut self, name: &str) {
+        let mut key = [0; 16];
+        key.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
+        let next = self.known.len() as u32;
+        self.of.push(*self.known.entry(key).or_insert(next));
+    }
 }

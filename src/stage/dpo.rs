@@ -1,28 +1,32 @@
 //! `dpo`: direct preference optimization from the model that is also the reference.
 
+use std::fs;
 use std::path::Path;
 
 use crate::ops::TrainBackend;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use burn::module::AutodiffModule;
 use serde_json::json;
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
 use crate::objective::{Objective, dpo::Dpo};
-use crate::stage::corpus::{self, Encoding, Split};
+use crate::stage::corpus::Split;
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::preview;
-use crate::stage::rows::{RowsSettings, read_examples};
-use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, read_json, write_json};
+use crate::stage::rows::RowsSettings;
+use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
 use crate::train::{Dataset, Keep, unit_logps};
 
 /// Tokens of which the reference scores a batch: enough to keep a backend busy.
 const REFERENCE_TOKENS: usize = 4096;
+
+/// The reference's log-probs of all sequences, f32 in little-endian order; NaN where none was needed.
+const LOGPS: &str = "logps.f32";
 
 pub const KIND: Kind = Kind {
     name: "dpo",
@@ -107,19 +111,9 @@ impl DpoStage {
         tokenizer: &Tokenizer,
         measures: &mut Measures,
     ) -> Result<Option<Dataset>> {
-        let data = context.input(&self.data);
-        let rows = RowsSettings::read(data)?;
-        let examples = read_examples(data, split)?;
-        if examples.is_empty() {
-            return Ok(None);
-        }
-        let encoding = Encoding {
-            max_length: self.fit.max_length,
-            group: rows.group(),
-            shuffle: rows.shuffle,
-        };
-        let what = format!("{} ({})", context.label, split.name());
-        corpus::dataset(&examples, tokenizer, encoding, &what, measures).map(Some)
+        let data = (&self.data, split);
+        self.fit
+            .dataset(context, data, (None, None), tokenizer, measures)
     }
 
     /// Fills in the reference's log-probs of the pairs that are ever read, computed once for each content
@@ -142,7 +136,7 @@ impl DpoStage {
             "model": Manifest::read(model)?.hash,
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
             "max_length": self.fit.max_length,
-            "group": set.units,
+            "by_dialogue": RowsSettings::read(data)?.by_dialogue,
             "backend": context.backend,
             "bf16": self.fit.bf16(&context.backend),
         });
@@ -162,7 +156,8 @@ impl DpoStage {
                         units,
                     },
                 )??;
-                write_json(&work.dir().join("logps.json"), &logps)?;
+                let bytes: Vec<u8> = logps.iter().flat_map(|logp| logp.to_le_bytes()).collect();
+                write_atomic(&work.dir().join(LOGPS), &bytes)?;
                 work.finish(&Manifest {
                     kind: KIND.into(),
                     name: context.label.clone(),
@@ -175,10 +170,18 @@ impl DpoStage {
                 })?
             }
         };
-        let logps: Vec<Vec<f32>> = read_json(&dir.join("logps.json"))?;
-        for (example, reference) in set.examples.iter_mut().zip(logps) {
-            example.reference = reference;
-        }
+        let path = dir.join(LOGPS);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (logps, rest) = bytes.as_chunks::<4>();
+        ensure!(
+            logps.len() == set.examples.sequences() && rest.is_empty(),
+            "{}: {} bytes, where {} log-probs have 4 each; remove the folder to have them computed anew",
+            path.display(),
+            bytes.len(),
+            set.examples.sequences()
+        );
+        let logps = logps.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        set.examples.set_reference(logps.collect());
         Ok(())
     }
 }
@@ -193,7 +196,7 @@ struct Reference<'a> {
 }
 
 impl Work for Reference<'_> {
-    type Output = Result<Vec<Vec<f32>>>;
+    type Output = Result<Vec<f32>>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let (mut model, _) = folder::open::<B>(self.model, device)?;
@@ -209,7 +212,6 @@ impl Work for Reference<'_> {
             self.set,
             &self.stage.objective,
             self.set.by_tokens(&self.units, REFERENCE_TOKENS),
-            device,
             |done| {
                 progress.at(done);
                 !self.context.stop.requested()

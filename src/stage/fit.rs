@@ -10,11 +10,13 @@ use crate::data::Tokenizer;
 use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
+use crate::stage::corpus::{self, Encoding, Group, Split};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
 use crate::stage::memory;
+use crate::stage::rows::{RowsSettings, read_examples};
 use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
@@ -122,6 +124,34 @@ impl Fit {
         Ok(compute)
     }
 
+    /// A split of `data`, tokenised; nothing where it has no such split or the split is empty. Rows say
+    /// themselves how they are drawn; dialogues are kept whole and shuffled; what is given here decides
+    /// before either.
+    pub fn dataset(
+        &self,
+        context: &Context,
+        (data, split): (&StageRef, Split),
+        drawn: (Option<Group>, Option<bool>),
+        tokenizer: &Tokenizer,
+        measures: &mut Measures,
+    ) -> Result<Option<Dataset>> {
+        let data = context.input(data);
+        let rows = RowsSettings::find(data)?;
+        let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
+        let encoding = Encoding {
+            max_length: self.max_length,
+            group: drawn.0.unwrap_or(group),
+            shuffle: drawn.1.unwrap_or(shuffle),
+        };
+        let examples = match rows {
+            Some(_) => read_examples(data, split)?,
+            None => Box::new(split.examples(data)?),
+        };
+        let what = format!("{} ({})", context.label, split.name());
+        let set = corpus::dataset(examples, tokenizer, encoding, &what, &context.dir, measures)?;
+        Ok((!set.examples.is_empty()).then_some(set))
+    }
+
     /// Trains the input model, unless it has been already, and writes the kept weights as a model
     /// folder beside `metrics.jsonl`.
     pub fn run(
@@ -164,12 +194,8 @@ impl Work for Train<'_> {
         let (mut model, _) = folder::open::<B>(source, device)?;
         model.compute = compute;
         let (train, valid) = self.sets;
-        let sequences = train
-            .examples
-            .iter()
-            .chain(valid.iter().flat_map(|valid| &valid.examples))
-            .flat_map(|example| &example.sequences);
-        let longest = sequences.map(|s| s.tokens.len()).max().unwrap_or(0);
+        let longest = valid.as_ref().map_or(0, |valid| valid.examples.longest());
+        let longest = train.examples.longest().max(longest);
         if longest > model.config.max_positions {
             bail!(
                 "{}: an example has {longest} tokens, but the model reads at most {}; lower \

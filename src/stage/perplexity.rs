@@ -11,7 +11,7 @@ use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
-use crate::train::{Sequence, evaluate};
+use crate::train::evaluate;
 
 pub const KIND: Kind = Kind {
     name: "perplexity",
@@ -44,7 +44,7 @@ impl Measure for Perplexity {
         let examples = self.split.examples(context.input(&self.data))?;
         let mut measures = Measures::default();
         let set = corpus::dataset(
-            &examples,
+            examples,
             &tokenizer,
             Encoding {
                 max_length: self.max_length,
@@ -52,13 +52,12 @@ impl Measure for Perplexity {
                 shuffle: false,
             },
             &context.label,
+            &context.dir,
             &mut measures,
         )?;
-        let tokens: usize = set
-            .examples
-            .iter()
-            .flat_map(|example| &example.sequences)
-            .map(Sequence::scored)
+        let tokens: usize = (0..set.examples.len())
+            .flat_map(|example| set.examples.branches(example))
+            .map(|branch| branch.scored())
             .sum();
         let found = evaluate(&model.valid(), &set, &Objective::Sft, 8, device);
         let value = perplexity(found.loss * tokens as f64, tokens as u64)

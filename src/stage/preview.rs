@@ -52,10 +52,10 @@ pub fn training(
             largest.activations / 1e9,
         ));
     }
-    if let Some(example) = train.examples.first() {
+    if !train.examples.is_empty() {
         text.push_str("  first example, scored tokens in brackets:\n");
-        for sequence in &example.sequences {
-            let (prompt, scored) = sequence.tokens.split_at(sequence.scored_from);
+        for branch in train.examples.branches(0) {
+            let (prompt, scored) = branch.tokens.split_at(branch.scored_from);
             text.push_str(&format!("    {:?}", tokenizer.decode(prompt)?));
             for &token in scored {
                 let piece = if token == tokenizer.eos() {

@@ -55,10 +55,9 @@ impl Measure for Rank {
         let path = context.input(data).join("ranking.jsonl");
         let items: Vec<RankingItem> = read_jsonl(&path)?;
         anyhow::ensure!(!items.is_empty(), "{}: no ranking items", path.display());
-        let examples: Vec<Example> = items.iter().map(example).collect();
         let mut measures = Measures::default();
         let set = corpus::dataset(
-            &examples,
+            items.iter().map(|item| Ok(example(item))),
             &tokenizer,
             Encoding {
                 max_length: *max_length,
@@ -66,37 +65,27 @@ impl Measure for Rank {
                 shuffle: false,
             },
             &context.label,
+            &context.dir,
             &mut measures,
         )?;
         let progress = Progress::new(&context.label, items.len());
-        let logps = branch_logps(
-            &model.valid(),
-            &set,
-            &Objective::Sft,
-            *batch_size,
-            device,
-            |done| {
-                progress.at(done.min(items.len()));
-                !context.stop.requested()
-            },
-        );
+        let logps = branch_logps(&model.valid(), &set, &Objective::Sft, *batch_size, |done| {
+            progress.at(done.min(items.len()));
+            !context.stop.requested()
+        });
         progress.finish();
         context.stop.check()?;
         let mut ranked = Vec::with_capacity(items.len());
-        for ((item, example), logps) in items
-            .iter()
-            .zip(&set.examples)
-            .zip(logps.unwrap_or_default())
-        {
+        for ((index, item), logps) in items.iter().enumerate().zip(logps.unwrap_or_default()) {
             let scored: Vec<Scored> = item
                 .candidates
                 .iter()
-                .zip(&example.sequences)
+                .zip(set.examples.branches(index))
                 .zip(logps)
-                .map(|(((_, label), sequence), logp)| Scored {
+                .map(|(((_, label), branch), logp)| Scored {
                     label: label.clone(),
                     logp: f64::from(logp),
-                    tokens: sequence.scored(),
+                    tokens: branch.scored(),
                 })
                 .collect();
             ranked.push(rank(&scored).with_context(|| format!("item {}", item.id))?);

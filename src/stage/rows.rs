@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Example;
 use crate::data::chat::ChatTemplate;
 use crate::data::rows::{preference_rows, sft_rows};
+use crate::data::{Example, Examples};
 use crate::stage::corpus::{Group, Split};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
-use crate::store::{read_json, read_jsonl, write_json, write_with};
+use crate::store::{read_json, stream_jsonl, write_json, write_with};
 
 pub const PREFERENCES: Kind = Kind {
     name: "preferences",
@@ -86,13 +86,13 @@ pub fn write_settings(dir: &Path, settings: RowsSettings) -> Result<()> {
     write_json(&dir.join(FILE), &settings)
 }
 
-/// Reads a split of an artifact; one that was never written is empty.
-pub fn read_examples(artifact: &Path, split: Split) -> Result<Vec<Example>> {
+/// Reads a split of an artifact, one example after the other; one that was never written is empty.
+pub fn read_examples(artifact: &Path, split: Split) -> Result<Examples<'static>> {
     let path = artifact.join(format!("{}.jsonl", split.name()));
     if path.exists() {
-        read_jsonl(&path)
+        Ok(Box::new(stream_jsonl(&path)?))
     } else {
-        Ok(Vec::new())
+        Ok(Box::new(std::iter::empty()))
     }
 }
 

@@ -4,14 +4,13 @@ use anyhow::Result;
 
 use crate::data::Tokenizer;
 use crate::objective::Objective;
-use crate::stage::corpus::{self, Encoding, Group, Split};
+use crate::stage::corpus::{Group, Split};
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::preview;
-use crate::stage::rows::{RowsSettings, read_examples};
 use crate::train::{Dataset, Keep};
 
 pub const KIND: Kind = Kind {
@@ -69,7 +68,6 @@ impl Stage for Sft {
 }
 
 impl Sft {
-    /// The split, tokenised; nothing where the data has no such split.
     fn dataset(
         &self,
         context: &Context,
@@ -77,23 +75,8 @@ impl Sft {
         tokenizer: &Tokenizer,
         measures: &mut Measures,
     ) -> Result<Option<Dataset>> {
-        let data = context.input(&self.data);
-        // Rows say themselves how they are drawn; dialogues are kept whole and shuffled.
-        let rows = RowsSettings::find(data)?;
-        let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
-        let encoding = Encoding {
-            max_length: self.fit.max_length,
-            group: self.group.unwrap_or(group),
-            shuffle: self.shuffle.unwrap_or(shuffle),
-        };
-        let examples = match rows {
-            Some(_) => read_examples(data, split)?,
-            None => split.examples(data)?,
-        };
-        if examples.is_empty() {
-            return Ok(None);
-        }
-        let what = format!("{} ({})", context.label, split.name());
-        corpus::dataset(&examples, tokenizer, encoding, &what, measures).map(Some)
+        let drawn = (self.group, self.shuffle);
+        let data = (&self.data, split);
+        self.fit.dataset(context, data, drawn, tokenizer, measures)
     }
 }

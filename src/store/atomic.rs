@@ -119,19 +119,30 @@ pub fn write_jsonl<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>)
 /// # Errors
 /// Names the file, the line and what was expected there.
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    stream_jsonl(path)?.collect()
+}
+
+/// [`read_jsonl`], one value after the other.
+///
+/// # Errors
+/// At once for a file that cannot be opened, else with the value.
+pub fn stream_jsonl<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<T>> + use<T>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut rows = Vec::new();
-    for (index, line) in BufReader::with_capacity(1 << 16, file).lines().enumerate() {
+    let path = path.to_owned();
+    let lines = BufReader::with_capacity(1 << 16, file).lines().enumerate();
+    Ok(lines.filter_map(move |(index, line)| {
         let at = || format!("{}:{}", path.display(), index + 1);
-        let line = line.with_context(|| format!("{}: cannot read the line", at()))?;
-        if line.trim().is_empty() {
-            continue;
+        match line.with_context(|| format!("{}: cannot read the line", at())) {
+            Ok(line) if line.trim().is_empty() => None,
+            Ok(line) => Some(
+                serde_json::from_str(&line)
+                    .map_err(|error| anyhow!("{}: {}", at(), without_place(&error, false))),
+            ),
+            Err(error) => Some(Err(error)),
         }
-        let row = serde_json::from_str(&line)
-            .map_err(|error| anyhow!("{}: {}", at(), without_place(&error, false)))?;
-        rows.push(row);
-    }
-    Ok(rows)
+    }))
 }
 
 /// serde_json's message without its own "at line L column C", which is relative to the text parsed.

@@ -10,7 +10,8 @@ mod stop;
 
 pub use artifact::{Begun, Manifest, Store, Work};
 pub use atomic::{
-    read_json, read_jsonl, read_text, write_atomic, write_json, write_jsonl, write_with,
+    read_json, read_jsonl, read_text, stream_jsonl, write_atomic, write_json, write_jsonl,
+    write_with,
 };
 pub use hash::{Hash, hash_bytes, hash_dir, hash_file, hash_json, hash_path};
 pub use metrics::{Metrics, read_metrics};

@@ -7,29 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::forest::{Branch, Forest};
 use crate::objective::Objective;
-use crate::train::TrainSettings;
-
-/// One token sequence, scored from `scored_from` on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sequence {
-    pub tokens: Vec<u32>,
-    pub scored_from: usize,
-}
-
-impl Sequence {
-    /// Number of scored tokens.
-    pub fn scored(&self) -> usize {
-        self.tokens.len() - self.scored_from
-    }
-}
-
-/// A tokenised example: as many sequences as its objective has branches.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainExample {
-    pub sequences: Vec<Sequence>,
-    /// The reference model's summed log-probs, one a sequence; empty where none is needed.
-    pub reference: Vec<f32>,
-}
+use crate::train::{Examples, TrainSettings, Units};
 
 /// Columns that a row of trees may have. Wide rows are full rows; backends without a fused kernel
 /// keep scores of its square a row, which is what this bounds.
@@ -64,11 +42,11 @@ impl Cost {
 }
 
 /// Examples and how they are drawn.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Dataset {
-    pub examples: Vec<TrainExample>,
-    /// What a batch is counted in: single examples, or all examples of one dialogue.
-    pub units: Vec<Vec<usize>>,
+    pub examples: Examples,
+    /// What a batch is counted in.
+    pub units: Units,
     /// Draw units in a new order each epoch; else in file order.
     pub shuffle: bool,
 }
@@ -77,7 +55,7 @@ impl Dataset {
     /// The units of one epoch cut into micro-batches of `size` units.
     pub fn micro_batches(&self, epoch: usize, seed: u64, size: usize) -> Vec<Vec<usize>> {
         let order = self.order(epoch, seed);
-        order.chunks(size).map(<[usize]>::to_vec).collect()
+        order.chunks(size).map(indices).collect()
     }
 
     /// The micro-batches of each optimizer step, from step `first` (counted from 0) to the last.
@@ -98,7 +76,7 @@ impl Dataset {
                 order = (epoch, self.order(epoch, seed));
             }
             let drawn = &order.1[start..units.min(start + size)];
-            drawn.chunks(micro).map(<[usize]>::to_vec).collect()
+            drawn.chunks(micro).map(indices).collect()
         })
     }
 
@@ -119,37 +97,34 @@ impl Dataset {
     }
 
     /// Cuts `units` into batches of about `tokens` computed tokens.
-    pub fn by_tokens(&self, units: &[usize], tokens: usize) -> Vec<Vec<usize>> {
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut room = 0;
-        for &unit in units {
-            let needed = self.unit_tokens(unit);
-            match batches.last_mut() {
-                Some(batch) if needed <= room => batch.push(unit),
-                _ => {
-                    batches.push(vec![unit]);
-                    room = tokens;
-                }
+    pub fn by_tokens(&self, units: &[usize], tokens: usize) -> impl Iterator<Item = Vec<usize>> {
+        let mut units = units.iter().copied().peekable();
+        std::iter::from_fn(move || {
+            let first = units.next()?;
+            let mut room = tokens.saturating_sub(self.unit_tokens(first));
+            let mut batch = vec![first];
+            while let Some(unit) = units.next_if(|&unit| self.unit_tokens(unit) <= room) {
+                room -= self.unit_tokens(unit);
+                batch.push(unit);
             }
-            room = room.saturating_sub(needed);
-        }
-        batches
+            Some(batch)
+        })
     }
 
     /// About the tokens of a unit's tree: its longest prompt, of which the others are a part where a unit
     /// is a dialogue, and every completion.
     fn unit_tokens(&self, unit: usize) -> usize {
-        let members = self.units[unit].iter();
-        let sequences = members.flat_map(|&example| &self.examples[example].sequences);
-        let (prompt, scored) = sequences.fold((0, 0), |(prompt, scored), sequence| {
-            (sequence.scored_from.max(prompt), scored + sequence.scored())
+        let members = self.units.members(unit);
+        let branches = members.flat_map(|example| self.examples.branches(example));
+        let (prompt, scored) = branches.fold((0, 0), |(prompt, scored), branch| {
+            (branch.scored_from.max(prompt), scored + branch.scored())
         });
         prompt + scored
     }
 
     /// The order in which an epoch draws the units.
-    fn order(&self, epoch: usize, seed: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.units.len()).collect();
+    fn order(&self, epoch: usize, seed: u64) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.units.len() as u32).collect();
         if self.shuffle {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(epoch as u64 + 1);
@@ -165,18 +140,14 @@ impl Dataset {
         let trees: Vec<Vec<Branch>> = units
             .iter()
             .map(|&unit| {
-                let examples = self.units[unit].iter().map(|&i| &self.examples[i]);
-                examples
-                    .flat_map(|example| {
-                        reference.extend(&example.reference);
-                        let scored = example.sequences.iter().map(Sequence::scored).sum();
-                        normaliser += objective.weight(scored);
-                        example.sequences.iter().map(|s| Branch {
-                            tokens: &s.tokens,
-                            scored_from: s.scored_from,
-                        })
-                    })
-                    .collect()
+                let mut tree = Vec::new();
+                for example in self.units.members(unit) {
+                    let first = tree.len();
+                    tree.extend(self.examples.branches(example));
+                    reference.extend(self.examples.reference(example));
+                    normaliser += objective.weight(tree[first..].iter().map(Branch::scored).sum());
+                }
+                tree
             })
             .collect();
         Batch {
@@ -185,6 +156,10 @@ impl Dataset {
             normaliser,
         }
     }
+}
+
+fn indices(units: &[u32]) -> Vec<usize> {
+    units.iter().map(|&unit| unit as usize).collect()
 }
 
 /// A micro-batch, laid out.
@@ -209,7 +184,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::train::optimizer::AdamWConfig;
-    use crate::train::{Keep, schedule::Schedule};
+    use crate::train::{Keep, Sequence, TrainExample, schedule::Schedule};
 
     fn settings(max_steps: usize) -> TrainSettings {
         TrainSettings {
@@ -286,14 +261,17 @@ mod tests {
         let units: Vec<usize> = (0..7).collect();
         // 7, 8, 9, 7, 8, 9 and 7 tokens.
         assert_eq!(
-            set.by_tokens(&units, 24),
+            set.by_tokens(&units, 24).collect::<Vec<_>>(),
             [vec![0, 1, 2], vec![3, 4, 5], vec![6]]
         );
         assert_eq!(
-            set.by_tokens(&units, 23),
+            set.by_tokens(&units, 23).collect::<Vec<_>>(),
             [vec![0, 1], vec![2, 3], vec![4, 5], vec![6]]
         );
         // A unit that is too large is alone.
-        assert_eq!(set.by_tokens(&units[..2], 1), [[0], [1]]);
+        assert_eq!(
+            set.by_tokens(&units[..2], 1).collect::<Vec<_>>(),
+            [[0], [1]]
+        );
     }
 }

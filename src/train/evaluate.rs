@@ -3,6 +3,7 @@
 use crate::model::Decoder;
 use crate::objective::Objective;
 use crate::ops::Ops;
+use crate::train::prefetch::ahead;
 use crate::train::{Dataset, Evaluation, scalar};
 
 /// Loss and accuracy over a whole set, `batch` units at a time. `step` is left 0.
@@ -13,21 +14,22 @@ pub fn evaluate<B: Ops>(
     batch: usize,
     device: &B::Device,
 ) -> Evaluation {
-    let units: Vec<usize> = (0..set.units.len()).collect();
     let (mut loss, mut accurate, mut weight) = (0.0, 0.0, 0);
-    for units in units.chunks(batch) {
-        let batch = set.batch(units, objective);
-        let policy = model.branch_logps(&batch.forest);
-        // Undivided, so that batches of unequal weight add up to the exact mean.
-        let found = objective.loss(policy, batch.reference(device), 1);
-        loss += scalar(found.value);
-        weight += batch.normaliser;
-        for (name, sum) in found.sums {
-            if name == "rewards/accuracies" {
-                accurate += scalar(sum);
+    let batches = chunks(set, batch).map(|units| set.batch(&units, objective));
+    ahead(batches, |batches| {
+        for batch in batches {
+            let policy = model.branch_logps(&batch.forest);
+            // Undivided, so that batches of unequal weight add up to the exact mean.
+            let found = objective.loss(policy, batch.reference(device), 1);
+            loss += scalar(found.value);
+            weight += batch.normaliser;
+            for (name, sum) in found.sums {
+                if name == "rewards/accuracies" {
+                    accurate += scalar(sum);
+                }
             }
         }
-    }
+    });
     let weight = weight.max(1) as f64;
     Evaluation {
         step: 0,
@@ -43,37 +45,51 @@ pub fn branch_logps<B: Ops>(
     set: &Dataset,
     objective: &Objective,
     batch: usize,
-    device: &B::Device,
     done: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Vec<f32>>> {
-    let units: Vec<usize> = (0..set.units.len()).collect();
-    let batches = units.chunks(batch).map(<[usize]>::to_vec).collect();
-    unit_logps(model, set, objective, batches, device, done)
+    let logps = unit_logps(model, set, objective, chunks(set, batch), done)?;
+    let of = |example| logps[set.examples.range(example)].to_vec();
+    Some((0..set.examples.len()).map(of).collect())
 }
 
-/// [`branch_logps`] of the units of `batches`; the other examples get none.
+/// Summed log-probs of the units of `batches` as in [`branch_logps`], by sequence; NaN for those of
+/// other units.
 pub fn unit_logps<B: Ops>(
     model: &Decoder<B>,
     set: &Dataset,
     objective: &Objective,
-    batches: Vec<Vec<usize>>,
-    device: &B::Device,
+    batches: impl Iterator<Item = Vec<usize>> + Send,
     mut done: impl FnMut(usize) -> bool,
-) -> Option<Vec<Vec<f32>>> {
-    let mut found = vec![Vec::new(); set.examples.len()];
+) -> Option<Vec<f32>> {
+    let mut found = vec![f32::NAN; set.examples.sequences()];
     let mut complete = 0;
-    for units in batches {
-        let laid = set.batch(&units, objective);
-        let values = model.branch_logps(&laid.forest).into_data();
-        let mut values = values.iter::<f32>();
-        for &example in units.iter().flat_map(|&unit| &set.units[unit]) {
-            let branches = set.examples[example].sequences.len();
-            found[example] = values.by_ref().take(branches).collect();
+    let laid = batches.map(|units| {
+        let batch = set.batch(&units, objective);
+        (units, batch)
+    });
+    ahead(laid, |laid| {
+        for (units, batch) in laid {
+            let values = model.branch_logps(&batch.forest).into_data();
+            let mut values = values.iter::<f32>();
+            for example in units.iter().flat_map(|&unit| set.units.members(unit)) {
+                let places = &mut found[set.examples.range(example)];
+                places
+                    .iter_mut()
+                    .zip(&mut values)
+                    .for_each(|(place, value)| *place = value);
+            }
+            complete += units.len();
+            if !done(complete) {
+                return None;
+            }
         }
-        complete += units.len();
-        if !done(complete) {
-            return None;
-        }
-    }
-    Some(found)
+        Some(found)
+    })
+}
+
+/// All units, `size` at a time.
+fn chunks(set: &Dataset, size: usize) -> impl Iterator<Item = Vec<usize>> {
+    let units = set.units.len();
+    let starts = (0..units).step_by(size);
+    starts.map(move |start| (start..units.min(start + size)).collect())
 }

@@ -2,10 +2,14 @@
 
 pub mod batches;
 pub mod checkpoint;
+mod column;
 mod evaluate;
+mod examples;
 pub mod optimizer;
+mod prefetch;
 mod recompute;
 pub mod schedule;
+mod units;
 
 use std::path::Path;
 use std::time::Instant;
@@ -21,11 +25,14 @@ use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
-pub use batches::{Batch, Cost, Dataset, Sequence, TrainExample};
+pub use batches::{Batch, Cost, Dataset};
 use checkpoint::{Checkpoints, State};
 pub use evaluate::{branch_logps, evaluate, unit_logps};
+pub use examples::{Examples, ExamplesWriter, Sequence, TrainExample};
 use optimizer::{AdamW, AdamWConfig};
+use prefetch::ahead;
 use schedule::Schedule;
+pub use units::Units;
 
 /// How to train, by TRL's names.
 #[derive(Clone, Debug)]
@@ -119,7 +126,6 @@ pub fn train<B: TrainBackend>(
 ) -> Result<Outcome<B::InnerBackend>> {
     let settings = job.settings;
     let micro = settings.per_device_train_batch_size;
-    let accumulation = settings.gradient_accumulation_steps;
     let per_epoch = settings.steps_per_epoch(job.train.units.len());
     let total = settings.steps(job.train.units.len());
     if total == 0 {
@@ -137,17 +143,17 @@ pub fn train<B: TrainBackend>(
     let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
     let progress = Progress::resume(job.label, total, state.step);
 
-    while state.step < total {
-        let (epoch, within) = (state.step / per_epoch, state.step % per_epoch);
-        let micro_batches = job.train.micro_batches(epoch, job.seed, micro);
-        for units in micro_batches.chunks(accumulation).skip(within) {
-            let started = Instant::now();
+    let first = state.step;
+    let steps = job.train.steps(settings, job.seed, first).map(|step| {
+        let lay_out = |units: &Vec<usize>| job.train.batch(units, &job.objective);
+        step.iter().map(lay_out).collect::<Vec<Batch>>()
+    });
+    let (model, state) = ahead(steps, |steps| -> Result<_> {
+        // A step's time includes what it waits for its batches.
+        let mut started = Instant::now();
+        for batches in steps {
             let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
             let learning_rate = settings.learning_rate * factor;
-            let batches: Vec<Batch> = units
-                .iter()
-                .map(|units| job.train.batch(units, &job.objective))
-                .collect();
             let (gradients, mut line) = gradients(&model, &job.objective, &batches, device);
             let loss = line.get("loss").and_then(Value::as_f64);
             let norm;
@@ -210,13 +216,11 @@ pub fn train<B: TrainBackend>(
             if stopping {
                 job.stop.check()?;
             }
-            if state.step == total {
-                break;
-            }
+            started = Instant::now();
         }
-    }
-    progress.finish();
-    let model = model.valid();
+        progress.finish();
+        Ok((model.valid(), state))
+    })?;
     drop(adamw);
     let model = match state.best {
         Some(step) => weights::assign(model, checkpoints.best(step)?),

@@ -1,0 +1,260 @@
+//! Tokenised examples: four columns of numbers, which need not fit in memory.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::model::forest::Branch;
+use crate::train::column::{Column, Writer};
+
+/// One token sequence, scored from `scored_from` on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequence {
+    pub tokens: Vec<u32>,
+    pub scored_from: usize,
+}
+
+impl Sequence {
+    /// The sequence as a branch of a tree.
+    pub fn branch(&self) -> Branch<'_> {
+        Branch {
+            tokens: &self.tokens,
+            scored_from: self.scored_from,
+        }
+    }
+}
+
+/// A tokenised example: as many sequences as its objective has branches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainExample {
+    pub sequences: Vec<Sequence>,
+    /// The reference model's summed log-probs, one a sequence; empty where none is needed.
+    pub reference: Vec<f32>,
+}
+
+/// Examples, numbered from 0.
+#[derive(Debug, Default)]
+pub struct Examples {
+    /// The tokens of all sequences.
+    tokens: Column<u32>,
+    /// Where each sequence's tokens end, and from which of its own on they are scored.
+    token_ends: Column<u64>,
+    scored_from: Column<u32>,
+    /// Where each example's sequences end.
+    sequence_ends: Column<u64>,
+    /// The reference's log-prob of each sequence, or nothing; NaN where it is not known.
+    reference: Vec<f32>,
+    longest: usize,
+}
+
+impl Examples {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.sequence_ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tokens of the longest sequence; 0 where there is none.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Number of sequences of all examples.
+    pub fn sequences(&self) -> usize {
+        self.token_ends.len()
+    }
+
+    /// An example's sequences.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such example.
+    pub fn branches(&self, example: usize) -> impl Iterator<Item = Branch<'_>> {
+        self.range(example).map(|sequence| Branch {
+            tokens: &self.tokens
+                [start(&self.token_ends, sequence)..self.token_ends[sequence] as usize],
+            scored_from: self.scored_from[sequence] as usize,
+        })
+    }
+
+    /// The reference's log-probs of an example's sequences; none where none were given.
+    pub fn reference(&self, example: usize) -> &[f32] {
+        match self.reference.is_empty() {
+            true => &[],
+            false => &self.reference[self.range(example)],
+        }
+    }
+
+    /// The numbers of an example's sequences, counted over all examples.
+    pub fn range(&self, example: usize) -> std::ops::Range<usize> {
+        start(&self.sequence_ends, example)..self.sequence_ends[example] as usize
+    }
+
+    /// Gives every sequence its reference log-prob, NaN where it is not known.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many as [`sequences`](Self::sequences).
+    pub fn set_reference(&mut self, logps: Vec<f32>) {
+        assert_eq!(
+            logps.len(),
+            self.sequences(),
+            "a log-prob for each sequence"
+        );
+        self.reference = logps;
+    }
+}
+
+fn start(ends: &[u64], index: usize) -> usize {
+    index
+        .checked_sub(1)
+        .map_or(0, |before| ends[before] as usize)
+}
+
+/// Examples under way.
+pub struct ExamplesWriter {
+    tokens: Writer<u32>,
+    token_ends: Writer<u64>,
+    scored_from: Writer<u32>,
+    sequence_ends: Writer<u64>,
+    /// Tokens and sequences so far, and tokens of the longest.
+    written: (u64, u64),
+    longest: usize,
+}
+
+impl ExamplesWriter {
+    /// Keeps them in memory.
+    pub fn memory() -> Self {
+        Self::with(
+            [(); 2].map(|()| Writer::Memory(Vec::new())),
+            [(); 2].map(|()| Writer::Memory(Vec::new())),
+        )
+    }
+
+    /// Keeps them in files in `dir` that have no name and are gone with their reader, be it killed.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn files(dir: &Path) -> Result<Self> {
+        Ok(Self::with(
+            [Writer::file(dir)?, Writer::file(dir)?],
+            [Writer::file(dir)?, Writer::file(dir)?],
+        ))
+    }
+
+    fn with([tokens, scored_from]: [Writer<u32>; 2], ends: [Writer<u64>; 2]) -> Self {
+        let [token_ends, sequence_ends] = ends;
+        Self {
+            tokens,
+            token_ends,
+            scored_from,
+            sequence_ends,
+            written: (0, 0),
+            longest: 0,
+        }
+    }
+
+    /// Adds an example by its sequences.
+    ///
+    /// # Errors
+    /// When it cannot be written, as to a full disk.
+    pub fn push<'a>(&mut self, sequences: impl IntoIterator<Item = Branch<'a>>) -> Result<()> {
+        for Branch {
+            tokens,
+            scored_from,
+        } in sequences
+        {
+            self.tokens.extend(tokens)?;
+            self.written.0 += tokens.len() as u64;
+            self.written.1 += 1;
+            self.token_ends.extend(&[self.written.0])?;
+            self.scored_from.extend(&[scored_from as u32])?;
+            self.longest = self.longest.max(tokens.len());
+        }
+        self.sequence_ends.extend(&[self.written.1])
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// When the last cannot be written.
+    pub fn finish(self) -> Result<Examples> {
+        Ok(Examples {
+            tokens: self.tokens.finish()?,
+            token_ends: self.token_ends.finish()?,
+            scored_from: self.scored_from.finish()?,
+            sequence_ends: self.sequence_ends.finish()?,
+            reference: Vec::new(),
+            longest: self.longest,
+        })
+    }
+}
+
+impl FromIterator<TrainExample> for Examples {
+    /// Examples in memory, all with reference log-probs or none.
+    fn from_iter<I: IntoIterator<Item = TrainExample>>(examples: I) -> Self {
+        const MEMORY: &str = "memory takes what it is given";
+        let (mut writer, mut reference) = (ExamplesWriter::memory(), Vec::new());
+        for example in examples {
+            let branches = example.sequences.iter().map(Sequence::branch);
+            writer.push(branches).expect(MEMORY);
+            reference.extend(example.reference);
+        }
+        let mut all = writer.finish().expect(MEMORY);
+        if !reference.is_empty() {
+            all.set_reference(reference);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_in_files_read_like_those_in_memory() {
+        let sequence = |length: u32, from: usize| Sequence {
+            tokens: (0..length).collect(),
+            scored_from: from,
+        };
+        let lengths: [&[u32]; 4] = [&[3, 9], &[], &[2], &[5, 4, 7]];
+        let example = |lengths: &[u32]| TrainExample {
+            sequences: lengths
+                .iter()
+                .map(|&l| sequence(l, 1 + l as usize / 3))
+                .collect(),
+            reference: lengths.iter().map(|&l| -(l as f32)).collect(),
+        };
+        let given = lengths.map(example);
+        let memory: Examples = given.iter().cloned().collect();
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = ExamplesWriter::files(dir.path()).unwrap();
+        for example in &given {
+            writer
+                .push(example.sequences.iter().map(Sequence::branch))
+                .unwrap();
+        }
+        let mut files = writer.finish().unwrap();
+        assert!(files.reference(0).is_empty());
+        files.set_reference(given.iter().flat_map(|e| e.reference.clone()).collect());
+        for all in [memory, files] {
+            assert_eq!((all.len(), all.sequences(), all.longest()), (4, 6, 9));
+            for (index, example) in given.iter().enumerate() {
+                let found: Vec<Sequence> = all
+                    .branches(index)
+                    .map(|branch| Sequence {
+                        tokens: branch.tokens.to_vec(),
+                        scored_from: branch.scored_from,
+                    })
+                    .collect();
+                assert_eq!(found, example.sequences);
+                assert_eq!(all.reference(index), example.reference);
+            }
+        }
+    }
+}
