@@ -1,11 +1,12 @@
 # make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."]
 # make test
+# make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"]
 BACKEND ?= flex
 CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features $(BACKEND))
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
 ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data $(DATA)) $(foreach s,$(SET),--set '$(s)')
 
-.PHONY: build test list doctor
+.PHONY: build test list doctor bench-trl
 
 exp-%: build
 	@$(RAPPORT) run $* $(ARGS)
@@ -21,3 +22,8 @@ test:
 
 list doctor: build
 	@$(RAPPORT) $@
+
+# BENCH_PYTHON=path/to/python takes the place of the environment that is made otherwise.
+bench-trl:
+	@$(if $(BENCH_PYTHON),BENCH_PYTHON=$(BENCH_PYTHON)) python3 benches/side_by_side/run.py $(if $(DATA),--data $(DATA)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(STEPS),--steps $(STEPS)) $(if $(THREADS),--threads $(THREADS)) $(if $(JOBS),--jobs $(JOBS))

@@ -176,6 +176,7 @@ pub fn train<B: TrainBackend>(
             line.insert("epoch".into(), json!(state.step as f64 / per_epoch as f64));
             line.insert("grad_norm".into(), json!(norm));
             line.insert("learning_rate".into(), json!(learning_rate));
+            line.insert("seconds".into(), json!(seconds));
             line.insert("tokens_per_s".into(), json!(tokens as f64 / seconds));
             if let Objective::Dpo(_) = job.objective {
                 let pairs: usize = batches.iter().map(|b| b.normaliser).sum();

@@ -1,0 +1,13 @@
+"""TRL's DPOTrainer over rows of prompt, chosen and rejected."""
+from trl import DPOConfig, DPOTrainer
+
+import peer
+import trl_train
+from settings import BETA
+
+parser = peer.arguments(__doc__)
+parser.add_argument("--precompute", action="store_true", help="reference log-probs before training, untimed")
+args = parser.parse_args()
+peer.start(args)
+trl_train.train(args, DPOTrainer, DPOConfig, args.batch, beta=BETA, loss_type="sigmoid",
+                precompute_ref_log_probs=args.precompute)
