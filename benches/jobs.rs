@@ -155,18 +155,14 @@ fn rank<B: Ops>(
     let alone = (0..examples.len()).map(|example| vec![example]).collect();
     let score = |units: Vec<Vec<usize>>| -> Result<(f64, Vec<f32>)> {
         let set = Dataset {
-            examples: examples.clone(),
-            units,
+            examples: examples.iter().cloned().collect(),
+            units: units.into_iter().collect(),
             shuffle: false,
         };
-        let warm = Dataset {
-            examples: set.examples.clone(),
-            units: set.units[..1].to_vec(),
-            shuffle: false,
-        };
-        branch_logps(model, &warm, &Objective::Sft, 1, device, |_| true);
+        // The first batch, once more, is the warm-up.
+        branch_logps(model, &set, &Objective::Sft, 1, |_| false);
         let started = Instant::now();
-        let found = branch_logps(model, &set, &Objective::Sft, 1, device, |_| true);
+        let found = branch_logps(model, &set, &Objective::Sft, 1, |_| true);
         let seconds = started.elapsed().as_secs_f64();
         let found = found.context("scoring ended early")?;
         Ok((seconds, found.into_iter().flatten().collect()))

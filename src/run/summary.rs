@@ -291,7 +291,7 @@ fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
         let computed = total("computed_tokens");
         let (padded, unshared) = (total("padded_tokens"), total("unshared_tokens"));
         let filled = total("rows_filled") / runs.len().max(1) as f64;
-        let peaks = runs.iter().filter_map(|run| run.numbers.get("peak_memory_gb"));
+        let peaks = runs.iter().filter_map(|run| run.varying.get("peak_memory_gb"));
         let peak = peaks.copied().reduce(f64::max);
         let peak = peak.map_or(String::new(), |gb| format!("; {gb:.2} GB at the peak of the process"));
         (padded > 0.0).then(|| {

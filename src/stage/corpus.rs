@@ -84,6 +84,8 @@ fn whole_text(dialogue: &Dialogue) -> Option<String> {
 pub enum Group {
     /// A batch counts single examples.
     None,
+    /// A batch counts rows of a file: the replies of one row of `messages` are kept together.
+    Row,
     /// A batch counts dialogues: all examples of one are kept together and share its prefix.
     Dialogue,
 }
@@ -149,8 +151,10 @@ pub fn dataset(
                 );
             };
             writer.push(branches)?;
-            if encoding.group == Group::Dialogue {
-                groups.add(&example.group);
+            match encoding.group {
+                Group::None => {}
+                Group::Row => groups.go_on(row_of(example)),
+                Group::Dialogue => groups.add(&example.group),
             }
         }
         count += chunk.len();
@@ -159,7 +163,7 @@ pub fn dataset(
     Ok(Dataset {
         units: match encoding.group {
             Group::None => Units::Single(count),
-            Group::Dialogue => Units::of(&groups.of),
+            Group::Row | Group::Dialogue => Units::of(&groups.of),
         },
         examples: writer.finish()?,
         shuffle: encoding.shuffle,
@@ -205,18 +209,57 @@ impl Cut {
     }
 }
 
+/// The row of a user's file that an example is from: ids are "row 3", or "row 3:5" for the message of
+/// that index.
+fn row_of(example: &Example) -> &str {
+    example.id.split(':').next().unwrap_or_default()
+}
+
 /// The groups that examples are of, numbered by first appearance and known by hash.
 #[derive(Default)]
 struct Groups {
     known: HashMap<[u8; 16], u32>,
     of: Vec<u32>,
+    last: String,
 }
 
 impl Groups {
+    /// Adds an example to the last one's group if that has the same name, else to a new one.
+    fn go_on(&mut self, name: &str) {
+        let group = match self.of.last() {
+            Some(&group) if self.last == name => group,
+            Some(&group) => group + 1,
+            None => 0,
+        };
+        self.of.push(group);
+        name.clone_into(&mut self.last);
+    }
+
     fn add(&mut self, name: &str) {
         let mut key = [0; 16];
         key.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
         let next = self.known.len() as u32;
         self.of.push(*self.known.entry(key).or_insert(next));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Prompt;
+
+    #[test]
+    fn the_replies_of_one_row_are_one_unit() {
+        let mut groups = Groups::default();
+        for id in ["row 1:1", "row 1:3", "row 2", "row 10:1", "row 11:1"] {
+            let example = Example {
+                id: id.into(),
+                group: String::new(),
+                prompt: Prompt::Text(String::new()),
+                completions: Vec::new(),
+            };
+            groups.go_on(row_of(&example));
+        }
+        assert_eq!(groups.of, [0, 0, 1, 2, 3]);
     }
 }

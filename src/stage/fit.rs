@@ -216,11 +216,12 @@ impl Work for Train<'_> {
             stop: &self.context.stop,
         };
         let outcome = train::train(model, &job, device)?;
+        if let Some(bytes) = memory::peak() {
+            let varying = &mut self.measures.varying;
+            varying.insert("peak_memory_gb".into(), bytes / 1e9);
+        }
         let numbers = &mut self.measures.numbers;
         numbers.insert("parameters".into(), outcome.parameters as f64);
-        if let Some(bytes) = memory::peak() {
-            numbers.insert("peak_memory_gb".into(), bytes / 1e9);
-        }
         numbers.insert(
             "bf16".into(),
             f64::from(compute.precision == Precision::Bf16),

@@ -16,6 +16,9 @@ use crate::store::{read_json, write_json};
 pub struct Measures {
     /// Each number by name.
     pub numbers: BTreeMap<String, f64>,
+    /// What the same computation may measure differently each time, such as memory.
+    #[serde(default)]
+    pub varying: BTreeMap<String, f64>,
     /// For numbers that are means over items: each item's value, in a fixed order, so that two models
     /// can be compared item by item.
     pub items: BTreeMap<String, Vec<f64>>,

@@ -56,6 +56,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         rows: RowsSettings {
             shuffle: keys.bool("shuffle", true),
             by_dialogue: keys.choice("group", "none", &["none", "dialogue"]) == "dialogue",
+            by_row: false,
         },
     })
 }

@@ -19,7 +19,7 @@ pub const PREFERENCES: Kind = Kind {
     about: "rows of prompt/chosen/rejected, plain or conversational",
     produces: Produces::Pairs,
     // 2: rows know their dialogue.
-    version: 2,
+    version: 3,
     uses_backend: false,
     read: |keys| read(keys, true),
 };
@@ -29,7 +29,7 @@ pub const COMPLETIONS: Kind = Kind {
     about: "rows of messages, prompt/completion or text",
     produces: Produces::Rows,
     // 2: rows know their dialogue.
-    version: 2,
+    version: 3,
     uses_backend: false,
     read: |keys| read(keys, false),
 };
@@ -39,6 +39,8 @@ pub const COMPLETIONS: Kind = Kind {
 pub struct RowsSettings {
     pub shuffle: bool,
     pub by_dialogue: bool,
+    /// Where not by dialogue: the replies of one row are drawn together.
+    pub by_row: bool,
 }
 
 const FILE: &str = "rows.json";
@@ -59,6 +61,8 @@ impl RowsSettings {
     pub fn group(self) -> Group {
         if self.by_dialogue {
             Group::Dialogue
+        } else if self.by_row {
+            Group::Row
         } else {
             Group::None
         }
@@ -117,6 +121,7 @@ fn read(keys: &mut Keys<'_>, preferences: bool) -> Box<dyn Stage> {
                 .doc("draw rows in a new order each epoch; false keeps the file's order")
                 .bool("shuffle", true),
             by_dialogue: Group::read(keys, "none") == Group::Dialogue,
+            by_row: !preferences,
         },
     })
 }
