@@ -2,6 +2,7 @@
 
 mod backends;
 mod cli;
+mod generate;
 mod imports;
 mod objective;
 mod packing;

@@ -14,7 +14,7 @@ use burn::tensor::{
 };
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
-use crate::ops::{Angles, Ops, RotaryTable, TreeView, forest_attention, rotate};
+use crate::ops::{Angles, Ops, TreeView};
 
 /// A decoder-only language model.
 #[derive(Module, Debug)]
@@ -61,27 +61,6 @@ pub struct Norm<B: Backend> {
     bias: Option<Param<Tensor<B, 1>>>,
 }
 
-/// What a block attends to.
-enum Context<'a, B: Backend> {
-    /// The prefix trees of a forest, in one go.
-    Trees(&'a Arc<TreeView>),
-    /// A key-value cache, which grows by this call's tokens.
-    Cache {
-        /// From [`crate::ops::visibility_bias`]: `[rows, 1, queries, keys]`.
-        bias: &'a Tensor<B, 4>,
-        /// Rotary tables for the queries' positions; absent with learned positions.
-        rotary: Option<&'a RotaryTable<B>>,
-        past: &'a mut Option<KeyValues<B>>,
-    },
-}
-
-/// Keys and values of one block for the tokens seen so far, each `[rows, kv_heads, keys, head_dim]`.
-#[derive(Clone, Debug)]
-pub struct KeyValues<B: Backend> {
-    pub key: Tensor<B, 4>,
-    pub value: Tensor<B, 4>,
-}
-
 impl<B: Backend> Linear<B> {
     fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let [rows, width, features] = x.dims();
@@ -105,44 +84,18 @@ impl<B: Ops> Norm<B> {
 }
 
 impl<B: Ops> Block<B> {
-    /// `x`: `[rows, width, hidden]`.
-    fn forward(
+    /// Queries, keys and values side by side, from the block's input `[rows, width, hidden]`.
+    fn qkv(&self, x: Tensor<B, 3>, config: &DecoderConfig) -> Tensor<B, 3> {
+        self.qkv.forward(self.attn_norm.forward(x, config.norm_eps))
+    }
+
+    /// The block's output, from its input and what its attention gave.
+    fn finish(
         &self,
         x: Tensor<B, 3>,
-        context: Context<'_, B>,
+        attended: Tensor<B, 3>,
         config: &DecoderConfig,
     ) -> Tensor<B, 3> {
-        let qkv = self
-            .qkv
-            .forward(self.attn_norm.forward(x.clone(), config.norm_eps));
-        let attended = match context {
-            Context::Trees(view) => B::tree_attention(qkv, view),
-            Context::Cache { bias, rotary, past } => {
-                let [rows, width, _] = x.dims();
-                let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
-                let take = |start: usize, heads: usize| {
-                    qkv.clone()
-                        .narrow(2, start * head_dim, heads * head_dim)
-                        .reshape([rows, width, heads, head_dim])
-                        .swap_dims(1, 2)
-                };
-                let (mut query, mut key) = (take(0, heads), take(heads, kv_heads));
-                let mut value = take(heads + kv_heads, kv_heads);
-                if let Some(table) = rotary {
-                    query = rotate(query, table);
-                    key = rotate(key, table);
-                }
-                if let Some(before) = past.take() {
-                    key = Tensor::cat(vec![before.key, key], 2);
-                    value = Tensor::cat(vec![before.value, value], 2);
-                }
-                *past = Some(KeyValues {
-                    key: key.clone(),
-                    value: value.clone(),
-                });
-                forest_attention(query, key, value, bias.clone())
-            }
-        };
         let x = x + self.out.forward(attended);
         let up = self
             .up
@@ -228,54 +181,64 @@ impl<B: Ops> Decoder<B> {
         rows: usize,
         device: &B::Device,
     ) -> Tensor<B, 3> {
+        let view = Arc::new(self.tree_view(position, end, rows));
+        self.hidden(tokens, position, rows, None, device, |_, qkv| {
+            B::tree_attention(qkv, &view)
+        })
+    }
+
+    /// What attention over a forest reads, for this decoder; see [`TreeView`] for the shapes.
+    pub fn tree_view(&self, position: &[u32], end: &[u32], rows: usize) -> TreeView {
         let config = &self.config;
-        let view = Arc::new(TreeView {
+        let positions = position.iter().max().map_or(0, |&last| last as usize + 1);
+        TreeView {
             rows,
-            width: tokens.len() / rows,
+            width: position.len() / rows,
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             position: position.to_vec(),
             end: end.to_vec(),
             window: config.sliding_window,
-            angles: self.angles(position),
-        });
-        let mut x = self.embedded(tokens, position, rows, device);
-        for block in &self.blocks {
-            x = block.forward(x, Context::Trees(&view), config);
+            angles: self.angles(positions),
         }
-        self.norm.forward(x, config.norm_eps)
     }
 
-    /// Final hidden states of tokens that go on from a key-value cache.
+    /// Final hidden states, where `attend` turns a block's index and its fused queries, keys and
+    /// values into what is attended to. With `wanted`, a choice of cells `row * width + column`,
+    /// the last block goes on from its attention with these alone.
     ///
     /// # Shapes
     ///
-    /// - `tokens`, `positions`: `[rows * width]`
-    /// - `bias`: `[rows, 1, width, keys]`, where `keys` counts the cache's tokens too
-    /// - `cache`: one entry a block, grown by this call's tokens
-    /// - output: `[rows, width, hidden]`
-    pub fn cached_hidden(
+    /// - `tokens`, `position`: `[rows * width]`
+    /// - `attend`: `[rows, width, (heads + 2 * kv_heads) * head_dim]` to
+    ///   `[rows, width, heads * head_dim]`
+    /// - output: `[rows, width, hidden]`, or `[1, wanted, hidden]`
+    pub fn hidden(
         &self,
         tokens: &[u32],
-        positions: &[u32],
-        bias: &Tensor<B, 4>,
-        cache: &mut [Option<KeyValues<B>>],
+        position: &[u32],
+        rows: usize,
+        wanted: Option<&[u32]>,
+        device: &B::Device,
+        mut attend: impl FnMut(usize, Tensor<B, 3>) -> Tensor<B, 3>,
     ) -> Tensor<B, 3> {
-        let (rows, device) = (bias.dims()[0], bias.device());
-        let table = self
-            .angles(positions)
-            .map(|angles| RotaryTable::new(positions, rows, &angles, &device));
-        let mut x = self.embedded(tokens, positions, rows, &device);
-        for (block, past) in self.blocks.iter().zip(cache) {
-            let context = Context::Cache {
-                bias,
-                rotary: table.as_ref(),
-                past,
-            };
-            x = block.forward(x, context, &self.config);
+        let config = &self.config;
+        let mut x = self.embedded(tokens, position, rows, device);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let mut attended = attend(layer, block.qkv(x.clone(), config));
+            if let (Some(wanted), true) = (wanted, layer + 1 == self.blocks.len()) {
+                let cells = int_tensor::<B>(wanted.iter().map(|&i| i as i32).collect(), device);
+                let choose = |x: Tensor<B, 3>| {
+                    let [rows, width, size] = x.dims();
+                    let x = x.reshape([1, rows * width, size]);
+                    x.select(1, cells.clone())
+                };
+                (x, attended) = (choose(x), choose(attended));
+            }
+            x = block.finish(x, attended, config);
         }
-        self.norm.forward(x, self.config.norm_eps)
+        self.norm.forward(x, config.norm_eps)
     }
 
     /// What goes into the first block, `[rows, width, hidden]`.
@@ -298,11 +261,10 @@ impl<B: Ops> Decoder<B> {
         }
     }
 
-    /// Rotary angles up to the last of `positions`; none with learned positions.
-    fn angles(&self, positions: &[u32]) -> Option<Angles> {
-        let count = positions.iter().max().map_or(0, |&last| last as usize + 1);
+    /// Rotary angles of positions below `positions`; none with learned positions.
+    pub fn angles(&self, positions: usize) -> Option<Angles> {
         let frequencies = self.config.positions.frequencies(self.config.head_dim)?;
-        Some(Angles::new(&frequencies, count))
+        Some(Angles::new(&frequencies, positions))
     }
 }
 
