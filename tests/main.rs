@@ -3,6 +3,7 @@
 mod backends;
 mod cli;
 mod compute;
+mod generate;
 mod imports;
 mod objective;
 mod packing;

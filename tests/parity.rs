@@ -9,7 +9,7 @@ use rapport::model::hf;
 use rapport::model::{Decoder, weights};
 use serde::Deserialize;
 
-use crate::support::Inner;
+use crate::support::{Inner, path};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -50,17 +50,8 @@ fn open(dir: &Path) -> (Decoder<Inner>, Expected) {
 
 fn logits(model: &Decoder<Inner>, ids: &[u32]) -> Vec<Vec<f32>> {
     let length = ids.len();
-    // One path: every token's subtree ends where the row does.
-    let forest = Forest {
-        rows: 1,
-        width: length,
-        tokens: ids.to_vec(),
-        position: (0..length as u32).collect(),
-        end: vec![length as u32; length],
-        ..Forest::default()
-    };
     let rows = model
-        .forest_hidden(&forest)
+        .forest_hidden(&path(ids))
         .reshape([length, model.config.hidden_size])
         .matmul(model.head().transpose())
         .into_data()

@@ -11,7 +11,7 @@ use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
 use crate::model::forest::Forest;
-use crate::ops::{Angles, Ops, RotaryTable, TreeView, forest_attention, rotate};
+use crate::ops::{Angles, Ops, TreeView};
 
 /// A decoder-only language model.
 #[derive(Module, Debug)]
@@ -97,27 +97,6 @@ pub struct Norm<B: Backend> {
     bias: Option<Param<Tensor<B, 1>>>,
 }
 
-/// What a block attends to.
-enum Context<'a, B: Backend> {
-    /// The prefix trees of a forest, in one go.
-    Trees(&'a Arc<TreeView>),
-    /// A key-value cache, which grows by this call's tokens.
-    Cache {
-        /// From [`crate::ops::visibility_bias`]: `[rows, 1, queries, keys]`.
-        bias: &'a Tensor<B, 4>,
-        /// Rotary tables for the queries' positions; absent with learned positions.
-        rotary: Option<&'a RotaryTable<B>>,
-        past: &'a mut Option<KeyValues<B>>,
-    },
-}
-
-/// Keys and values of one block for the tokens seen so far, each `[rows, kv_heads, keys, head_dim]`.
-#[derive(Clone, Debug)]
-pub struct KeyValues<B: Backend> {
-    pub key: Tensor<B, 4>,
-    pub value: Tensor<B, 4>,
-}
-
 impl<B: Backend> Linear<B> {
     fn forward(&self, x: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
         let [rows, width, features] = x.dims();
@@ -141,44 +120,10 @@ impl<B: Ops> Norm<B> {
 }
 
 impl<B: Ops> Block<B> {
-    /// What the tokens of `x`, `[rows, width, hidden]`, attend to: `[rows, width, heads * head_dim]`.
-    fn attend(
-        &self,
-        x: Tensor<B, 3>,
-        context: Context<'_, B>,
-        config: &DecoderConfig,
-        precision: Precision,
-    ) -> Tensor<B, 3> {
-        let [rows, width, _] = x.dims();
+    /// Queries, keys and values side by side, from the block's input `[rows, width, hidden]`.
+    fn qkv(&self, x: Tensor<B, 3>, config: &DecoderConfig, precision: Precision) -> Tensor<B, 3> {
         let normed = self.attn_norm.forward(x, config.norm_eps);
-        let qkv = self.qkv.forward(normed, precision);
-        match context {
-            Context::Trees(view) => B::tree_attention(qkv, view),
-            Context::Cache { bias, rotary, past } => {
-                let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
-                let take = |start: usize, heads: usize| {
-                    qkv.clone()
-                        .narrow(2, start * head_dim, heads * head_dim)
-                        .reshape([rows, width, heads, head_dim])
-                        .swap_dims(1, 2)
-                };
-                let (mut query, mut key) = (take(0, heads), take(heads, kv_heads));
-                let mut value = take(heads + kv_heads, kv_heads);
-                if let Some(table) = rotary {
-                    query = rotate(query, table);
-                    key = rotate(key, table);
-                }
-                if let Some(before) = past.take() {
-                    key = Tensor::cat(vec![before.key, key], 2);
-                    value = Tensor::cat(vec![before.value, value], 2);
-                }
-                *past = Some(KeyValues {
-                    key: key.clone(),
-                    value: value.clone(),
-                });
-                forest_attention(query, key, value, bias.clone())
-            }
-        }
+        self.qkv.forward(normed, precision)
     }
 
     /// The block's output from its input and what that attended to; token by token.
@@ -259,37 +204,39 @@ impl<B: Ops> Decoder<B> {
     /// Final hidden states of every token of a forest, `[rows, width, hidden]`.
     pub fn forest_hidden(&self, forest: &Forest) -> Tensor<B, 3> {
         let view = self.view(forest);
-        let mut x = self.enter(forest);
-        for block in 0..self.blocks.len() {
-            x = self.block(block, x, &view);
-        }
-        self.norm.forward(x, self.config.norm_eps)
+        let attend = |_, qkv| B::tree_attention(qkv, &view);
+        self.hidden(&forest.tokens, &forest.position, forest.rows, None, attend)
     }
 
     /// Final hidden states of the parents of a forest's scored tokens, `[scored, hidden]`.
     pub fn scored_hidden(&self, forest: &Forest) -> Tensor<B, 2> {
-        let view = self.view(forest);
-        let mut x = self.enter(forest);
-        for block in 0..self.blocks.len() - 1 {
-            x = self.block(block, x, &view);
-        }
-        self.read(x, forest, &view)
+        let (view, parents) = (self.view(forest), parents(forest));
+        let attend = |_, qkv| B::tree_attention(qkv, &view);
+        let (tokens, position) = (&forest.tokens, &forest.position);
+        self.hidden(tokens, position, forest.rows, Some(&parents), attend)
+            .squeeze_dim(0)
     }
 
     /// What a forest's attention reads besides queries, keys and values.
     pub fn view(&self, forest: &Forest) -> Arc<TreeView> {
+        Arc::new(self.tree_view(&forest.position, &forest.end, forest.rows))
+    }
+
+    /// What attention over trees reads, for this decoder; see [`TreeView`] for the shapes.
+    pub fn tree_view(&self, position: &[u32], end: &[u32], rows: usize) -> TreeView {
         let config = &self.config;
-        Arc::new(TreeView {
-            rows: forest.rows,
-            width: forest.width,
+        let positions = position.iter().max().map_or(0, |&last| last as usize + 1);
+        TreeView {
+            rows,
+            width: position.len() / rows,
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
-            position: forest.position.clone(),
-            end: forest.end.clone(),
+            position: position.to_vec(),
+            end: end.to_vec(),
             window: config.sliding_window,
-            angles: self.angles(&forest.position),
-        })
+            angles: self.angles(positions),
+        }
     }
 
     /// What goes into the first block, `[rows, width, hidden]`.
@@ -299,24 +246,63 @@ impl<B: Ops> Decoder<B> {
 
     /// One block, `[rows, width, hidden]` to the same.
     pub fn block(&self, index: usize, x: Tensor<B, 3>, view: &Arc<TreeView>) -> Tensor<B, 3> {
-        let (block, precision) = (&self.blocks[index], self.compute.precision);
-        let attended = block.attend(x.clone(), Context::Trees(view), &self.config, precision);
-        block.finish(x, attended, &self.config, precision)
+        let attend = |_, qkv| B::tree_attention(qkv, view);
+        self.through(index, x, None, attend)
     }
 
     /// The last block and the final norm, after attention for the tokens that are read alone:
     /// `[rows, width, hidden]` to `[scored, hidden]`.
     pub fn read(&self, x: Tensor<B, 3>, forest: &Forest, view: &Arc<TreeView>) -> Tensor<B, 2> {
-        let (config, precision) = (&self.config, self.compute.precision);
-        let block = self.blocks.last().expect("a model has blocks");
-        let attended = block.attend(x.clone(), Context::Trees(view), config, precision);
-        let parents: Vec<u32> = forest.scored.iter().map(|s| s.parent as u32).collect();
-        let [x, attended] = [x, attended].map(|x| {
-            let size = x.dims()[2];
-            B::embed(x.reshape([forest.tokens.len(), size]), &parents).unsqueeze()
-        });
-        let x = block.finish(x, attended, config, precision);
-        self.norm.forward(x, config.norm_eps).squeeze_dim(0)
+        let attend = |_, qkv| B::tree_attention(qkv, view);
+        let x = self.through(self.blocks.len() - 1, x, Some(&parents(forest)), attend);
+        self.norm.forward(x, self.config.norm_eps).squeeze_dim(0)
+    }
+
+    /// Final hidden states, where `attend` turns a block's index and its fused queries, keys and
+    /// values into what is attended to. With `wanted`, a choice of cells `row * width + column`,
+    /// the last block goes on from its attention with these alone.
+    ///
+    /// # Shapes
+    ///
+    /// - `tokens`, `position`: `[rows * width]`
+    /// - `attend`: `[rows, width, (heads + 2 * kv_heads) * head_dim]` to
+    ///   `[rows, width, heads * head_dim]`
+    /// - output: `[rows, width, hidden]`, or `[1, wanted, hidden]`
+    pub fn hidden(
+        &self,
+        tokens: &[u32],
+        position: &[u32],
+        rows: usize,
+        wanted: Option<&[u32]>,
+        mut attend: impl FnMut(usize, Tensor<B, 3>) -> Tensor<B, 3>,
+    ) -> Tensor<B, 3> {
+        let mut x = self.embedded(tokens, position, rows);
+        for index in 0..self.blocks.len() {
+            let wanted = wanted.filter(|_| index + 1 == self.blocks.len());
+            x = self.through(index, x, wanted, &mut attend);
+        }
+        self.norm.forward(x, self.config.norm_eps)
+    }
+
+    /// One block, from its attention on for the `wanted` cells alone.
+    fn through(
+        &self,
+        index: usize,
+        x: Tensor<B, 3>,
+        wanted: Option<&[u32]>,
+        mut attend: impl FnMut(usize, Tensor<B, 3>) -> Tensor<B, 3>,
+    ) -> Tensor<B, 3> {
+        let (block, config) = (&self.blocks[index], &self.config);
+        let precision = self.compute.precision;
+        let attended = attend(index, block.qkv(x.clone(), config, precision));
+        let [x, attended] = match wanted {
+            Some(cells) => [x, attended].map(|x| {
+                let [rows, width, size] = x.dims();
+                B::embed(x.reshape([rows * width, size]), cells).unsqueeze()
+            }),
+            None => [x, attended],
+        };
+        block.finish(x, attended, config, precision)
     }
 
     /// Log-probability of each target from the hidden state before it.
@@ -327,39 +313,6 @@ impl<B: Ops> Decoder<B> {
     pub fn target_logps(&self, hidden: Tensor<B, 2>, targets: &[u32]) -> Tensor<B, 1> {
         let [hidden, head] = [hidden, self.head()].map(|x| self.compute.precision.lower(x));
         B::token_logps(hidden, head, targets)
-    }
-
-    /// Final hidden states of tokens that go on from a key-value cache.
-    ///
-    /// # Shapes
-    ///
-    /// - `tokens`, `positions`: `[rows * width]`
-    /// - `bias`: `[rows, 1, width, keys]`, where `keys` counts the cache's tokens too
-    /// - `cache`: one entry a block, grown by this call's tokens
-    /// - output: `[rows, width, hidden]`
-    pub fn cached_hidden(
-        &self,
-        tokens: &[u32],
-        positions: &[u32],
-        bias: &Tensor<B, 4>,
-        cache: &mut [Option<KeyValues<B>>],
-    ) -> Tensor<B, 3> {
-        let (rows, device) = (bias.dims()[0], bias.device());
-        let table = self
-            .angles(positions)
-            .map(|angles| RotaryTable::new(positions, rows, &angles, &device));
-        let mut x = self.embedded(tokens, positions, rows);
-        for (block, past) in self.blocks.iter().zip(cache) {
-            let context = Context::Cache {
-                bias,
-                rotary: table.as_ref(),
-                past,
-            };
-            let (config, precision) = (&self.config, self.compute.precision);
-            let attended = block.attend(x.clone(), context, config, precision);
-            x = block.finish(x, attended, config, precision);
-        }
-        self.norm.forward(x, self.config.norm_eps)
     }
 
     /// Embedded tokens, `[rows, width, hidden]`.
@@ -375,12 +328,16 @@ impl<B: Ops> Decoder<B> {
         }
     }
 
-    /// Rotary angles up to the last of `positions`; none with learned positions.
-    fn angles(&self, positions: &[u32]) -> Option<Angles> {
-        let count = positions.iter().max().map_or(0, |&last| last as usize + 1);
+    /// Rotary angles of positions below `positions`; none with learned positions.
+    pub fn angles(&self, positions: usize) -> Option<Angles> {
         let frequencies = self.config.positions.frequencies(self.config.head_dim)?;
-        Some(Angles::new(&frequencies, count))
+        Some(Angles::new(&frequencies, positions))
     }
+}
+
+/// Where the hidden states lie that a forest's scored tokens are read from.
+fn parents(forest: &Forest) -> Vec<u32> {
+    forest.scored.iter().map(|s| s.parent as u32).collect()
 }
 
 /// A rank-one integer tensor.

@@ -4,6 +4,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod cache;
 mod embed;
 #[cfg(feature = "flex")]
 mod flex;
@@ -21,9 +22,10 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 pub use activation::Activation;
 pub use adamw::{AdamWStep, Moved};
-pub use attention::{TreeView, forest_attention, visibility_bias};
+pub use attention::TreeView;
+pub use cache::{CacheView, KvCache, LayerCache};
 pub use logps::branch_sums;
-pub use rotary::{Angles, RotaryTable, rotate};
+pub use rotary::Angles;
 
 /// A tensor whose operations are recorded for backward over `B`.
 type Tracked<B, C, const D: usize> = Tensor<Autodiff<B, C>, D>;
@@ -49,6 +51,35 @@ pub trait Ops: Backend {
         view: &Arc<TreeView>,
     ) -> Tracked<Self, C, 3> {
         attention::tree_attention(qkv, view)
+    }
+
+    /// Writes the keys, turned by their positions, and the values of new tokens into the cache of
+    /// one layer, in place where nothing else holds it.
+    ///
+    /// # Shapes
+    ///
+    /// - `qkv`: `[1, tokens, (heads + 2 * kv_heads) * head_dim]`
+    fn cache_write(
+        layer: LayerCache<Self>,
+        qkv: Tensor<Self, 3>,
+        view: &CacheView<'_>,
+    ) -> LayerCache<Self> {
+        cache::write(layer, qkv, view)
+    }
+
+    /// Attention of one query a sequence over that sequence's cached tokens, which include the
+    /// query's own.
+    ///
+    /// # Shapes
+    ///
+    /// - `qkv`: `[1, tokens, (heads + 2 * kv_heads) * head_dim]`
+    /// - output: `[1, tokens, heads * head_dim]`
+    fn cache_attention(
+        layer: &LayerCache<Self>,
+        qkv: Tensor<Self, 3>,
+        view: &CacheView<'_>,
+    ) -> Tensor<Self, 3> {
+        cache::attention(layer, qkv, view)
     }
 
     /// Log-probability of each target under `softmax(hidden @ head^T)`.

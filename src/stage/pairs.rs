@@ -18,7 +18,7 @@ pub const KIND: Kind = Kind {
     name: "pairs",
     about: "pairs of a reference reply and a reply sampled under another persona",
     produces: Produces::Pairs,
-    version: 1,
+    version: 2,
     uses_backend: true,
     read,
 };

@@ -3,6 +3,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod cache;
 mod embed;
 mod lanes;
 mod logps;
@@ -21,7 +22,7 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
 
 use crate::ops::record::{raw, record, wrap};
-use crate::ops::{Activation, AdamWStep, Moved, Ops, Tracked, TreeView};
+use crate::ops::{Activation, AdamWStep, CacheView, LayerCache, Moved, Ops, Tracked, TreeView};
 
 impl Ops for Flex {
     fn tree_attention(qkv: Tensor<Self, 3>, view: &Arc<TreeView>) -> Tensor<Self, 3> {
@@ -58,6 +59,53 @@ impl Ops for Flex {
             );
             [like(&qkv, result)]
         })
+    }
+
+    fn cache_write(
+        layer: LayerCache<Self>,
+        qkv: Tensor<Self, 3>,
+        view: &CacheView<'_>,
+    ) -> LayerCache<Self> {
+        let inputs = [
+            raw(layer.key.clone()),
+            raw(layer.value.clone()),
+            raw(qkv.clone()),
+        ];
+        let Some([mut key, mut value, qkv]) = plain(inputs) else {
+            return super::cache::write(layer, qkv, view);
+        };
+        // The last other reference goes, so that the storage is written in place.
+        drop(layer);
+        cache::write(
+            values(&qkv),
+            key.storage_mut::<f32>(),
+            value.storage_mut::<f32>(),
+            view,
+        );
+        LayerCache {
+            key: wrap(key),
+            value: wrap(value),
+        }
+    }
+
+    fn cache_attention(
+        layer: &LayerCache<Self>,
+        qkv: Tensor<Self, 3>,
+        view: &CacheView<'_>,
+    ) -> Tensor<Self, 3> {
+        let inputs = [
+            raw(layer.key.clone()),
+            raw(layer.value.clone()),
+            raw(qkv.clone()),
+        ];
+        let Some([key, value, qkv]) = plain(inputs) else {
+            return super::cache::attention(layer, qkv, view);
+        };
+        let out = cache::attention(values(&qkv), values(&key), values(&value), view);
+        wrap(tensor(
+            out,
+            [1, view.slots.len(), view.heads * view.head_dim],
+        ))
     }
 
     fn token_logps(

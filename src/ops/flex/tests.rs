@@ -8,8 +8,8 @@ use burn_flex::Flex;
 use proptest::prelude::*;
 
 use crate::ops::{
-    Activation, AdamWStep, Angles, Moved, Ops, TreeView, activation, adamw, attention, embed,
-    logps, norm,
+    Activation, AdamWStep, Angles, CacheView, LayerCache, Moved, Ops, TreeView, activation, adamw,
+    attention, cache, embed, logps, norm,
 };
 
 type Ad = Autodiff<Flex>;
@@ -162,6 +162,65 @@ proptest! {
         close(&fused, &plain)?;
         close(&fused_grad, &plain_grad)?;
         finite_differences(shape, |x| Ad::tree_attention(x, &view))?;
+    }
+
+    #[test]
+    fn the_cache_equals_its_default_bodies(
+        lengths in prop::collection::vec(1usize..40, 1..6),
+        (kv_heads, share, half) in (1usize..4, 1usize..4, 1usize..72),
+        cut in 1usize..12,
+        rotary: bool,
+    ) {
+        let (heads, head_dim, queries) = (kv_heads * share, 2 * half, lengths.len());
+        let count: usize = lengths.iter().sum();
+        // Each sequence's slots come in pieces, the later piece first.
+        let mut start = 0;
+        let visible: Vec<Vec<std::ops::Range<u32>>> = lengths
+            .iter()
+            .map(|&length| {
+                let (from, cut) = (start, cut.min(length - 1) as u32);
+                start += length as u32;
+                let pieces = [from + cut..start, from..from + cut];
+                pieces.into_iter().filter(|piece| !piece.is_empty()).collect()
+            })
+            .collect();
+        let slots: Vec<u32> = visible.iter().map(|v| v[v.len() - 1].end - 1).collect();
+        let position: Vec<u32> = lengths.iter().map(|&length| length as u32 - 1).collect();
+        let frequencies: Vec<f32> = (0..half).map(|i| 0.7f32.powi(i as i32)).collect();
+        let angles = rotary.then(|| Angles::new(&frequencies, 40));
+        let view = CacheView {
+            heads,
+            kv_heads,
+            head_dim,
+            slots: &slots,
+            position: &position,
+            visible: &visible,
+            angles: angles.as_ref(),
+        };
+        let inner = |seed, shape: [usize; 3]| {
+            Tensor::<Flex, 3>::from_data(
+                TensorData::new(noise(shape.iter().product(), seed), shape), &Default::default())
+        };
+        let layer = || LayerCache {
+            key: inner(3, [kv_heads, count, head_dim]),
+            value: inner(4, [kv_heads, count, head_dim]),
+        };
+        let qkv = inner(5, [1, queries, (heads + 2 * kv_heads) * head_dim]);
+        let held = layer();
+        let storage = |layer: &LayerCache<Flex>| {
+            layer.key.clone().into_primitive().tensor().storage::<f32>().as_ptr()
+        };
+        let before = storage(&held);
+        let fused = Flex::cache_write(held, qkv.clone(), &view);
+        prop_assert_eq!(before, storage(&fused), "written in place");
+        let plain = cache::write(layer(), qkv.clone(), &view);
+        let list = |x: Tensor<Flex, 3>| x.into_data().into_vec::<f32>().unwrap();
+        close(&list(fused.key.clone()), &list(plain.key.clone()))?;
+        prop_assert_eq!(list(fused.value.clone()), list(plain.value.clone()));
+        let fused = Flex::cache_attention(&fused, qkv.clone(), &view);
+        let plain = cache::attention(&plain, qkv, &view);
+        prop_assert_eq!(fused.dims(), plain.dims());
+        close(&list(fused), &list(plain))?;
     }
 
     #[test]

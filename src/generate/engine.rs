@@ -1,0 +1,425 @@
+//! Continuous batching: sequences begin as others end, and take one step together.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::generate::prompts::{Layout, common};
+use crate::generate::slots::{Slots, Span};
+use crate::generate::{Reply, Request, Sampling};
+use crate::model::Decoder;
+use crate::ops::{Angles, CacheView, KvCache, Ops};
+
+/// Prompt tokens computed at once, unless one prompt has more: enough to keep a processor busy, and
+/// few enough for their activations to stay small.
+const PREFILL: usize = 2048;
+
+/// One reply under way.
+struct Sequence {
+    /// Which request this answers.
+    index: usize,
+    /// Prompt and reply so far.
+    tokens: Vec<u32>,
+    prompt: usize,
+    /// At most this many tokens in all.
+    limit: usize,
+    /// Slots of all tokens up to the limit, but the last: nothing comes after that one.
+    span: Span,
+    rng: ChaCha8Rng,
+    /// True if a stop token ended it.
+    finished: bool,
+}
+
+impl Sequence {
+    /// Draws the next token.
+    fn draw(&mut self, logits: &mut [f32], sampling: &Sampling) {
+        let new = self.tokens.len() - self.prompt;
+        let token = sampling.next(logits, &self.tokens, new, &mut self.rng);
+        if sampling.stop.contains(&token) {
+            self.finished = true;
+        } else {
+            self.tokens.push(token);
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.finished || self.tokens.len() >= self.limit
+    }
+}
+
+/// A prompt that is computed already and that requests still wait for.
+struct Held {
+    span: Span,
+    /// Logits of the token after it.
+    logits: Vec<f32>,
+}
+
+/// The requests of one call, waiting, under way and complete.
+pub(super) struct Engine<'a, B: Ops> {
+    model: &'a Decoder<B>,
+    requests: &'a [Request],
+    sampling: &'a Sampling,
+    seed: u64,
+    /// At most this many sequences are under way.
+    batch: usize,
+    /// In lexicographic order of their prompts.
+    waiting: VecDeque<usize>,
+    /// Whether free places are being filled.
+    filling: bool,
+    /// The prompt of the first that waits, if that is computed.
+    held: Option<Held>,
+    live: Vec<Sequence>,
+    replies: Vec<Reply>,
+    complete: usize,
+    cache: KvCache<B>,
+    slots: Slots,
+    /// Rotary angles of every position that may come.
+    angles: Option<Angles>,
+}
+
+impl<'a, B: Ops> Engine<'a, B> {
+    pub(super) fn new(
+        model: &'a Decoder<B>,
+        requests: &'a [Request],
+        sampling: &'a Sampling,
+        seed: u64,
+        batch: usize,
+        device: &'a B::Device,
+    ) -> Self {
+        let config = &model.config;
+        let prompt = |i: usize| requests[i].prompt.as_slice();
+        let mut order: Vec<usize> = (0..requests.len())
+            .filter(|&i| limit(model, sampling, prompt(i)) > prompt(i).len())
+            .collect();
+        order.sort_by_key(|&i| prompt(i));
+        let longest = order.iter().map(|&i| limit(model, sampling, prompt(i)));
+        let longest = longest.max().unwrap_or(0);
+        let capacity = capacity(&order, batch, prompt, |i| limit(model, sampling, prompt(i)));
+        let complete = requests.len() - order.len();
+        Self {
+            cache: KvCache::new(
+                config.layers,
+                [config.kv_heads, capacity, config.head_dim],
+                model.embed.val().dtype(),
+                device,
+            ),
+            slots: Slots::new(capacity),
+            angles: model.angles(longest),
+            waiting: order.into(),
+            filling: false,
+            held: None,
+            live: Vec::new(),
+            replies: vec![Reply::default(); requests.len()],
+            complete,
+            model,
+            requests,
+            sampling,
+            seed,
+            batch,
+        }
+    }
+
+    /// Replies that are complete.
+    pub(super) fn complete(&self) -> usize {
+        self.complete
+    }
+
+    /// One reply for each request, once [`advance`](Self::advance) has nothing left to do.
+    pub(super) fn into_replies(self) -> Vec<Reply> {
+        self.replies
+    }
+
+    /// Lets some requests begin, or draws one token for each that has begun. False once all is done.
+    pub(super) fn advance(&mut self) -> bool {
+        if self.live.is_empty() && self.waiting.is_empty() {
+            return false;
+        }
+        // Prompts are cheapest in groups, so places are filled once there are some.
+        let places = self.batch - self.live.len();
+        self.filling |= self.live.is_empty() || places > self.batch / 8;
+        let begun = self.filling && (self.begin_held() | self.begin_next());
+        if !begun {
+            self.filling = false;
+            self.step();
+        }
+        true
+    }
+
+    /// Lets requests begin whose prompt is computed; whether there were any.
+    fn begin_held(&mut self) -> bool {
+        let Some(held) = self.held.take() else {
+            return false;
+        };
+        let first = self.waiting[0];
+        let prompt = &self.requests[first].prompt;
+        let room = self.limit(first) - prompt.len() - 1;
+        let fit = self.slots.free().checked_div(room).unwrap_or(self.batch);
+        let places = fit.min(self.batch - self.live.len());
+        let twins = self.waiting.iter().take(places);
+        let count = twins
+            .take_while(|&&i| self.requests[i].prompt == *prompt)
+            .count();
+        let chosen: Vec<usize> = self.waiting.drain(..count).collect();
+        self.begin(&[chosen], std::slice::from_ref(&held.span), &held.logits);
+        if self.waits_for(prompt) {
+            self.held = Some(held);
+        } else {
+            self.slots.release(&held.span);
+        }
+        count > 0
+    }
+
+    /// Computes the prompts of the requests that come next, as far as there is room; whether there
+    /// was any.
+    fn begin_next(&mut self) -> bool {
+        if self.held.is_some() {
+            return false;
+        }
+        let groups = self.next_groups();
+        let Some(last) = groups.last().map(|group| group[0]) else {
+            return false;
+        };
+        let prompts: Vec<&[u32]> = groups
+            .iter()
+            .map(|group| self.requests[group[0]].prompt.as_slice())
+            .collect();
+        let layout = Layout::new(&prompts);
+        let taken = self.slots.take(layout.tokens.len());
+        let slots: Vec<u32> = taken.iter().collect();
+        let logits = self.prefill(&layout, &slots);
+        let logits = logits.as_slice::<f32>().expect("converted to f32");
+        let spans: Vec<Span> = layout
+            .paths
+            .iter()
+            .map(|path| {
+                let mut span = Span::default();
+                for column in path.iter() {
+                    let slot = slots[column as usize];
+                    span.push(slot..slot + 1);
+                }
+                span
+            })
+            .collect();
+        self.begin(&groups, &spans, logits);
+        if self.waits_for(&self.requests[last].prompt)
+            && let Some(span) = spans.into_iter().next_back()
+        {
+            self.slots.hold(&span);
+            let logits = logits[logits.len() - self.model.config.vocab_size..].to_vec();
+            self.held = Some(Held { span, logits });
+        }
+        // Those that began hold their own slots now.
+        self.slots.release(&taken);
+        true
+    }
+
+    /// Takes the requests that come next out of the queue, those of one prompt in one group.
+    fn next_groups(&mut self) -> Vec<Vec<usize>> {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let (mut before, mut tokens, mut slots): (&[u32], _, _) = (&[], 0, 0);
+        let free = self.slots.free();
+        for place in self.live.len()..self.batch {
+            let Some(&next) = self.waiting.front() else {
+                break;
+            };
+            let prompt = &self.requests[next].prompt;
+            let cost = prompt.len() - common(before, prompt);
+            slots += cost + self.limit(next) - prompt.len() - 1;
+            tokens += cost;
+            let first = groups.is_empty();
+            if slots > free || tokens > PREFILL && !first {
+                assert!(
+                    place > 0 || !first,
+                    "the cache has room for any one request"
+                );
+                break;
+            }
+            match groups.last_mut() {
+                Some(group) if before == prompt => group.push(next),
+                _ => groups.push(vec![next]),
+            }
+            self.waiting.pop_front();
+            before = prompt;
+        }
+        groups
+    }
+
+    /// Fills the cache with prompts; gives the logits of the token after each,
+    /// `[prompts, vocabulary]`.
+    fn prefill(&mut self, layout: &Layout, slots: &[u32]) -> TensorData {
+        let trees = Arc::new(self.model.tree_view(&layout.position, &layout.end, 1));
+        let config = &self.model.config;
+        let view = CacheView {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            slots,
+            position: &layout.position,
+            visible: &[],
+            angles: self.angles.as_ref(),
+        };
+        let last: Vec<u32> = layout.paths.iter().flat_map(|p| p.iter().last()).collect();
+        let hidden = self.model.hidden(
+            &layout.tokens,
+            &layout.position,
+            1,
+            Some(&last),
+            |layer, qkv| {
+                self.cache.write(layer, qkv.clone(), &view);
+                B::tree_attention(qkv, &trees)
+            },
+        );
+        self.logits(hidden)
+    }
+
+    /// Draws the first token of each group's requests; the group's prompt lies at its span.
+    fn begin(&mut self, groups: &[Vec<usize>], spans: &[Span], logits: &[f32]) {
+        let mut begun = Vec::new();
+        for (row, (group, prompt)) in groups.iter().zip(spans).enumerate() {
+            for &index in group {
+                let request = &self.requests[index];
+                let limit = self.limit(index);
+                let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+                rng.set_stream(request.stream);
+                self.slots.hold(prompt);
+                let mut span = prompt.clone();
+                span.extend(&self.slots.take(limit - request.prompt.len() - 1));
+                let sequence = Sequence {
+                    index,
+                    tokens: request.prompt.clone(),
+                    prompt: request.prompt.len(),
+                    limit,
+                    span,
+                    rng,
+                    finished: false,
+                };
+                begun.push((row, sequence));
+            }
+        }
+        let vocabulary = self.model.config.vocab_size;
+        begun.par_iter_mut().for_each(|(row, sequence)| {
+            let mut logits = logits[*row * vocabulary..(*row + 1) * vocabulary].to_vec();
+            sequence.draw(&mut logits, self.sampling);
+        });
+        self.live
+            .extend(begun.into_iter().map(|(_, sequence)| sequence));
+        self.end();
+    }
+
+    /// Draws one token for each sequence under way.
+    fn step(&mut self) {
+        let config = &self.model.config;
+        let window = config.sliding_window.unwrap_or(usize::MAX);
+        let (mut tokens, mut position) = (Vec::new(), Vec::new());
+        let (mut slots, mut visible) = (Vec::new(), Vec::new());
+        for sequence in &self.live {
+            let length = sequence.tokens.len();
+            tokens.push(sequence.tokens[length - 1]);
+            position.push(length as u32 - 1);
+            let seen = sequence.span.part(length.saturating_sub(window), length);
+            slots.push(seen.last().map_or(0, |range| range.end - 1));
+            visible.push(seen);
+        }
+        let view = CacheView {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            slots: &slots,
+            position: &position,
+            visible: &visible,
+            angles: self.angles.as_ref(),
+        };
+        let hidden = self
+            .model
+            .hidden(&tokens, &position, 1, None, |layer, qkv| {
+                self.cache.write(layer, qkv.clone(), &view);
+                self.cache.attend(layer, qkv, &view)
+            });
+        let mut logits = self.logits(hidden);
+        logits
+            .as_mut_slice::<f32>()
+            .expect("converted to f32")
+            .par_chunks_mut(config.vocab_size)
+            .zip(&mut self.live)
+            .for_each(|(logits, sequence)| sequence.draw(logits, self.sampling));
+        self.end();
+    }
+
+    /// Logits of the token after each hidden state, `[1, tokens, hidden]` to
+    /// `[tokens, vocabulary]`.
+    fn logits(&self, hidden: Tensor<B, 3>) -> TensorData {
+        let [_, tokens, size] = hidden.dims();
+        hidden
+            .reshape([tokens, size])
+            .matmul(self.model.head().transpose())
+            .into_data()
+            .convert::<f32>()
+    }
+
+    /// Completes the sequences that have ended, and frees their slots.
+    fn end(&mut self) {
+        let (ended, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.live)
+            .into_iter()
+            .partition(Sequence::ended);
+        self.live = live;
+        self.complete += ended.len();
+        for sequence in ended {
+            self.slots.release(&sequence.span);
+            self.replies[sequence.index] = Reply {
+                tokens: sequence.tokens[sequence.prompt..].to_vec(),
+                finished: sequence.finished,
+            };
+        }
+    }
+
+    /// Whether the next request has this prompt.
+    fn waits_for(&self, prompt: &[u32]) -> bool {
+        let next = self.waiting.front();
+        next.is_some_and(|&next| self.requests[next].prompt == prompt)
+    }
+
+    fn limit(&self, index: usize) -> usize {
+        limit(self.model, self.sampling, &self.requests[index].prompt)
+    }
+}
+
+/// Tokens that a prompt and its reply may have in all.
+fn limit<B: Ops>(model: &Decoder<B>, sampling: &Sampling, prompt: &[u32]) -> usize {
+    assert!(!prompt.is_empty(), "a prompt has at least one token");
+    (prompt.len() + sampling.max_new_tokens).min(model.config.max_positions)
+}
+
+/// Slots for any `batch` requests that follow each other, and for one prompt that is kept for
+/// requests still waiting. More are never needed: where long replies keep old slots taken, new
+/// requests wait.
+fn capacity<'a>(
+    order: &[usize],
+    batch: usize,
+    prompt: impl Fn(usize) -> &'a [u32],
+    limit: impl Fn(usize) -> usize,
+) -> usize {
+    let mut before: &[u32] = &[];
+    let needs: Vec<usize> = order
+        .iter()
+        .map(|&i| {
+            let own = if prompt(i) == before {
+                prompt(i).len()
+            } else {
+                0
+            };
+            before = prompt(i);
+            limit(i) - 1 - own
+        })
+        .collect();
+    let most = needs
+        .windows(batch.min(needs.len()).max(1))
+        .map(|window| window.iter().sum())
+        .max()
+        .unwrap_or(0);
+    let longest = order.iter().map(|&i| prompt(i).len()).max().unwrap_or(0);
+    most + longest
+}
