@@ -1,12 +1,13 @@
 # make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."]
 # make test
+# make bench [KERNEL="word ..."]
 # make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"]
 BACKEND ?= flex
 CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features $(BACKEND))
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
 ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data $(DATA)) $(foreach s,$(SET),--set '$(s)')
 
-.PHONY: build test list doctor bench-trl
+.PHONY: build test list doctor bench bench-trl
 
 exp-%: build
 	@$(RAPPORT) run $* $(ARGS)
@@ -22,6 +23,9 @@ test:
 
 list doctor: build
 	@$(RAPPORT) $@
+
+bench:
+	@cargo bench --quiet --profile dev --bench kernels -- $(KERNEL)
 
 # BENCH_PYTHON=path/to/python takes the place of the environment that is made otherwise.
 bench-trl:

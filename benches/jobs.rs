@@ -131,7 +131,6 @@ fn rank<B: Ops>(
     model: &Decoder<B>,
     tokenizer: &Tokenizer,
     rows: &[RankRow],
-    device: &B::Device,
 ) -> Result<Value> {
     let limit = model.config.max_positions;
     let mut examples = Vec::new();

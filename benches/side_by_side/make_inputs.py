@@ -85,6 +85,8 @@ def write(path, rows):
 
 
 def llama(**more):
+    """Without a padding id: transformers would give that token's embedding no gradient where it is read, and here
+    it is the one that ends replies within a conversation."""
     return LlamaForCausalLM(LlamaConfig(max_position_embeddings=1024, **more))
 
 
@@ -96,7 +98,7 @@ def write_chat_model(data, folder):
     end = tokenizer.eos_token_id
     model = llama(vocab_size=len(tokenizer), hidden_size=384, intermediate_size=1024, num_hidden_layers=6,
                   num_attention_heads=6, num_key_value_heads=6, tie_word_embeddings=True,
-                  bos_token_id=end, eos_token_id=end, pad_token_id=end)
+                  bos_token_id=end, eos_token_id=end)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model
@@ -106,7 +108,7 @@ def write_lm_model(folder):
     """Its tokenizer turns the words t1 to t31999 into their numbers; 0 ends a text."""
     model = llama(vocab_size=LM_WORDS, hidden_size=768, intermediate_size=3072, num_hidden_layers=4,
                   num_attention_heads=12, num_key_value_heads=12, tie_word_embeddings=False,
-                  bos_token_id=0, eos_token_id=0, pad_token_id=0)
+                  bos_token_id=0, eos_token_id=0)
     model.save_pretrained(folder)
     words = {END: 0} | {f"t{i}": i for i in range(1, LM_WORDS)}
     tokenizer = {"version": "1.0", "truncation": None, "padding": None,

@@ -74,9 +74,13 @@ def ratio(rounds, over, under, key="value"):
 
 
 def line_fit(points):
-    """Least squares of y over x: intercept, slope, and the largest deviation as a share of the fit."""
-    xs, ys = zip(*points)
-    slope, intercept = statistics.linear_regression(xs, ys)
+    """The line y = a + b x with the least squared deviations, each as a share of its y, since timing errors grow
+    with what is timed: a, b, and the largest deviation as a share of the line."""
+    rows = [(1 / y, x / y) for x, y in points]
+    uu, uv, vv = (sum(f(u, v) for u, v in rows) for f in (lambda u, _: u * u, lambda u, v: u * v, lambda _, v: v * v))
+    u, v = (sum(column) for column in zip(*rows))
+    scale = uu * vv - uv * uv
+    intercept, slope = (u * vv - v * uv) / scale, (v * uu - u * uv) / scale
     deviation = max(abs(y / (intercept + slope * x) - 1) for x, y in points)
     return intercept, slope, deviation
 

@@ -63,11 +63,11 @@ def markdown(results):
                       f"log-probs differ by at most {job['max_difference']:.1e}."]
     if "scale" in results:
         job = results["scale"]
-        lines += ["", "| data | rows | tokens computed | seconds | peak GB |", rows(["---"] * 5)]
+        lines += ["", "| data | rows | tokens computed | seconds | ms a token | peak GB |", rows(["---"] * 6)]
         lines += [rows([f"{p['times']}x", str(p["rows"]), str(p["tokens"]), f"{p['seconds']:.1f}",
-                        f"{p['peak_gb']:.2f}"]) for p in job["points"]]
-        lines += ["", f"A line through seconds over tokens has {1e3 * job['seconds_per_token']:.2f} ms a token and "
-                      f"is off by at most {100 * job['largest_deviation']:.1f}%."]
+                        f"{1e3 * p['seconds'] / p['tokens']:.3f}", f"{p['peak_gb']:.2f}"]) for p in job["points"]]
+        lines += ["", f"The line through these has {1e3 * job['seconds_per_token']:.2f} ms a token and is "
+                      f"off by at most {100 * job['largest_deviation']:.1f}%."]
     return "\n".join(lines)
 
 

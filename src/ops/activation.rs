@@ -20,7 +20,7 @@ pub enum Activation {
 }
 
 /// The default body of [`Ops::activate`](crate::ops::Ops::activate).
-pub(super) fn activate<B: Backend>(x: Tensor<B, 3>, kind: Activation) -> Tensor<B, 3> {
+pub fn activate<B: Backend>(x: Tensor<B, 3>, kind: Activation) -> Tensor<B, 3> {
     match kind {
         Activation::SwiGlu => {
             let inner = x.dims()[2] / 2;

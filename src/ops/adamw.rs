@@ -26,11 +26,7 @@ pub struct Moved<B: Backend> {
 }
 
 /// The default body of [`Ops::adamw`](crate::ops::Ops::adamw).
-pub(super) fn adamw<B: Backend>(
-    moved: Moved<B>,
-    gradient: Tensor<B, 1>,
-    step: &AdamWStep,
-) -> Moved<B> {
+pub fn adamw<B: Backend>(moved: Moved<B>, gradient: Tensor<B, 1>, step: &AdamWStep) -> Moved<B> {
     let gradient = gradient.mul_scalar(step.clip);
     let second = moved.second.mul_scalar(step.beta2)
         + gradient.clone().square().mul_scalar(1.0 - step.beta2);

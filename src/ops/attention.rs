@@ -90,7 +90,7 @@ pub struct TreeView {
 ///
 /// - `qkv`: `[rows, width, (heads + 2 * kv_heads) * head_dim]`
 /// - output: `[rows, width, heads * head_dim]`
-pub(super) fn tree_attention<B: Backend>(qkv: Tensor<B, 3>, view: &TreeView) -> Tensor<B, 3> {
+pub fn tree_attention<B: Backend>(qkv: Tensor<B, 3>, view: &TreeView) -> Tensor<B, 3> {
     let device = qkv.device();
     let (rows, width, head_dim) = (view.rows, view.width, view.head_dim);
     let take = |start: usize, heads: usize| {

@@ -13,7 +13,7 @@ use crate::ops::record::{raw, record, wrap};
 const CHUNK: usize = 1 << 26;
 
 /// The default body of [`Ops::token_logps`](crate::ops::Ops::token_logps): a chunk of rows at a time.
-pub(super) fn token_logps<B: Backend>(
+pub fn token_logps<B: Backend>(
     hidden: Tensor<B, 2>,
     head: Tensor<B, 2>,
     targets: &[u32],
@@ -34,7 +34,7 @@ pub(super) fn token_logps<B: Backend>(
 }
 
 /// [`token_logps`] with a gradient: backward computes each chunk's logits again.
-pub(super) fn tracked_token_logps<B: Backend, C: CheckpointStrategy>(
+pub fn tracked_token_logps<B: Backend, C: CheckpointStrategy>(
     hidden: Tracked<B, C, 2>,
     head: Tracked<B, C, 2>,
     targets: &[u32],

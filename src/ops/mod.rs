@@ -27,6 +27,17 @@ pub use cache::{CacheView, KvCache, LayerCache};
 pub use logps::branch_sums;
 pub use rotary::Angles;
 
+/// The default bodies by themselves: what `benches/kernels.rs` measures kernels against.
+#[doc(hidden)]
+pub mod defaults {
+    pub use super::activation::activate;
+    pub use super::adamw::adamw;
+    pub use super::attention::tree_attention;
+    pub use super::embed::embed;
+    pub use super::logps::{token_logps, tracked_token_logps};
+    pub use super::norm::norm;
+}
+
 /// A tensor whose operations are recorded for backward over `B`.
 type Tracked<B, C, const D: usize> = Tensor<Autodiff<B, C>, D>;
 

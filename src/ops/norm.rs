@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 /// The default body of [`Ops::norm`](crate::ops::Ops::norm).
-pub(super) fn norm<B: Backend>(
+pub fn norm<B: Backend>(
     x: Tensor<B, 3>,
     weight: Tensor<B, 1>,
     bias: Option<Tensor<B, 1>>,
