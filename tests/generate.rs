@@ -79,7 +79,7 @@ fn small(family: Family, window: Option<usize>, kv_heads: usize) -> DecoderConfi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn replies_are_those_of_a_decoder_without_a_cache(
@@ -167,5 +167,8 @@ fn a_no_stops_the_drawing() {
         },
     );
     assert!(replies.is_none());
-    assert_eq!(asked, 4, "asked before every step, and not again after a no");
+    assert_eq!(
+        asked, 4,
+        "asked before every step, and not again after a no"
+    );
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -80,6 +80,8 @@ pub(super) struct Engine<'a, B: Ops> {
     slots: Slots,
     /// Rotary angles of every position that may come.
     angles: Option<Angles>,
+    /// Room for logits, kept from step to step.
+    logits: Vec<f32>,
 }
 
 impl<'a, B: Ops> Engine<'a, B> {
@@ -110,6 +112,7 @@ impl<'a, B: Ops> Engine<'a, B> {
             ),
             slots: Slots::new(capacity),
             angles: model.angles(longest),
+            logits: Vec::new(),
             waiting: order.into(),
             filling: false,
             held: None,
@@ -192,8 +195,7 @@ impl<'a, B: Ops> Engine<'a, B> {
         let layout = Layout::new(&prompts);
         let taken = self.slots.take(layout.tokens.len());
         let slots: Vec<u32> = taken.iter().collect();
-        let logits = self.prefill(&layout, &slots);
-        let logits = logits.as_slice::<f32>().expect("converted to f32");
+        self.prefill(&layout, &slots);
         let spans: Vec<Span> = layout
             .paths
             .iter()
@@ -206,7 +208,8 @@ impl<'a, B: Ops> Engine<'a, B> {
                 span
             })
             .collect();
-        self.begin(&groups, &spans, logits);
+        let logits = std::mem::take(&mut self.logits);
+        self.begin(&groups, &spans, &logits);
         if self.waits_for(&self.requests[last].prompt)
             && let Some(span) = spans.into_iter().next_back()
         {
@@ -214,6 +217,7 @@ impl<'a, B: Ops> Engine<'a, B> {
             let logits = logits[logits.len() - self.model.config.vocab_size..].to_vec();
             self.held = Some(Held { span, logits });
         }
+        self.logits = logits;
         // Those that began hold their own slots now.
         self.slots.release(&taken);
         true
@@ -250,9 +254,8 @@ impl<'a, B: Ops> Engine<'a, B> {
         groups
     }
 
-    /// Fills the cache with prompts; gives the logits of the token after each,
-    /// `[prompts, vocabulary]`.
-    fn prefill(&mut self, layout: &Layout, slots: &[u32]) -> TensorData {
+    /// Fills the cache with prompts, and computes the logits of the token after each.
+    fn prefill(&mut self, layout: &Layout, slots: &[u32]) {
         let trees = Arc::new(self.model.tree_view(&layout.position, &layout.end, 1));
         let config = &self.model.config;
         let view = CacheView {
@@ -276,7 +279,7 @@ impl<'a, B: Ops> Engine<'a, B> {
                 B::tree_attention(qkv, &trees)
             },
         );
-        self.logits(hidden)
+        self.read_logits(hidden);
     }
 
     /// Draws the first token of each group's requests; the group's prompt lies at its span.
@@ -342,25 +345,19 @@ impl<'a, B: Ops> Engine<'a, B> {
                 self.cache.write(layer, qkv.clone(), &view);
                 self.cache.attend(layer, qkv, &view)
             });
-        let mut logits = self.logits(hidden);
-        logits
-            .as_mut_slice::<f32>()
-            .expect("converted to f32")
+        self.read_logits(hidden);
+        self.logits
             .par_chunks_mut(config.vocab_size)
             .zip(&mut self.live)
             .for_each(|(logits, sequence)| sequence.draw(logits, self.sampling));
         self.end();
     }
 
-    /// Logits of the token after each hidden state, `[1, tokens, hidden]` to
-    /// `[tokens, vocabulary]`.
-    fn logits(&self, hidden: Tensor<B, 3>) -> TensorData {
+    /// Logits of the token after each hidden state, `[1, tokens, hidden]`.
+    fn read_logits(&mut self, hidden: Tensor<B, 3>) {
         let [_, tokens, size] = hidden.dims();
-        hidden
-            .reshape([tokens, size])
-            .matmul(self.model.head().transpose())
-            .into_data()
-            .convert::<f32>()
+        let hidden = hidden.reshape([tokens, size]);
+        B::logits(hidden, self.model.head(), &mut self.logits);
     }
 
     /// Completes the sequences that have ended, and frees their slots.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{DType, Tensor};
 
 pub use attention::TreeView;
 pub use cache::{CacheView, KvCache, LayerCache};
@@ -48,6 +48,11 @@ pub trait Ops: Backend {
         attention::tree_attention(qkv, view)
     }
 
+    /// Zeros for one side of one layer's cache.
+    fn cache_zeros(shape: [usize; 3], dtype: DType, device: &Self::Device) -> Tensor<Self, 3> {
+        Tensor::zeros(shape, (device, dtype))
+    }
+
     /// Writes the keys, turned by their positions, and the values of new tokens into the cache of
     /// one layer, in place where nothing else holds it.
     ///
@@ -75,6 +80,16 @@ pub trait Ops: Backend {
         view: &CacheView<'_>,
     ) -> Tensor<Self, 3> {
         cache::attention(layer, qkv, view)
+    }
+
+    /// Logits on the host, `hidden @ head^T`, in place of what `into` held.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[tokens, hidden]`, `head`: `[vocabulary, hidden]`
+    /// - `into`: `[tokens, vocabulary]`
+    fn logits(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>, into: &mut Vec<f32>) {
+        logps::logits(hidden, head, into);
     }
 
     /// Log-probability of each target under `softmax(hidden @ head^T)`.

@@ -6,10 +6,38 @@ use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use crate::ops::flex::lanes::{Lanes, dispatch};
-use crate::ops::flex::{tensor, values, wrap};
+use crate::ops::flex::{Shared, tensor, values, wrap};
 
 /// Logits held at a time: 64 MiB.
 const LOGITS: usize = 1 << 24;
+
+/// Multiplications in a product that Flex keeps on one thread: fewer than 192 cubed.
+const ONE_THREAD: usize = 192 * 192 * 191;
+
+/// Logits, `[tokens, vocabulary]`: each thread takes blocks of the vocabulary, whose products stay
+/// in its cache until they are copied to their place.
+pub(super) fn logits(hidden: &FlexTensor, head: &FlexTensor, into: &mut Vec<f32>) {
+    let [tokens, size] = [0, 1].map(|d| hidden.layout().shape()[d]);
+    let vocabulary = head.layout().shape()[0];
+    into.resize(tokens * vocabulary, 0.0);
+    let block = (ONE_THREAD / (tokens * size).max(1)).clamp(64, 1024);
+    let shared = Shared::new(into);
+    let hidden: Tensor<Flex, 2> = wrap(hidden.clone());
+    let head: Tensor<Flex, 2> = wrap(head.clone());
+    (0..vocabulary.div_ceil(block))
+        .into_par_iter()
+        .for_each(|index| {
+            let first = index * block;
+            let count = block.min(vocabulary - first);
+            let part = head.clone().narrow(0, first, count).transpose();
+            let part = hidden.clone().matmul(part).into_primitive().tensor();
+            for (token, part) in values(&part).chunks_exact(count).enumerate() {
+                // SAFETY: blocks do not overlap.
+                let to = unsafe { shared.slice(token * vocabulary + first, count) };
+                to.copy_from_slice(part);
+            }
+        });
+}
 
 /// Log-prob of each target under `softmax(hidden @ head^T)`.
 pub(super) fn forward(hidden: &FlexTensor, head: &FlexTensor, targets: &[u32]) -> Vec<f32> {

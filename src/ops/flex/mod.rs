@@ -54,6 +54,15 @@ impl Ops for Flex {
         })
     }
 
+    fn cache_zeros(shape: [usize; 3], dtype: DType, device: &Self::Device) -> Tensor<Self, 3> {
+        // Pages that the system clears when they are first written to, so that room that is never
+        // used costs nothing; Flex's own zeros are copied once more.
+        match dtype {
+            DType::F32 => wrap(tensor(vec![0.0; shape.iter().product()], shape)),
+            _ => Tensor::zeros(shape, (device, dtype)),
+        }
+    }
+
     fn cache_write(
         layer: LayerCache<Self>,
         qkv: Tensor<Self, 3>,
@@ -99,6 +108,13 @@ impl Ops for Flex {
             out,
             [1, view.slots.len(), view.heads * view.head_dim],
         ))
+    }
+
+    fn logits(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>, into: &mut Vec<f32>) {
+        match plain([raw(hidden.clone()), raw(head.clone())]) {
+            Some([hidden, head]) => logps::logits(&hidden, &head, into),
+            None => super::logps::logits(hidden, head, into),
+        }
     }
 
     fn token_logps(
