@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::generate::prompts::{Layout, common};
-use crate::generate::slots::{Slots, Span};
+use crate::generate::slots::{Slots, Span, capacity};
 use crate::generate::{Reply, Request, Sampling};
 use crate::model::Decoder;
 use crate::ops::{Angles, CacheView, KvCache, Ops};
@@ -391,35 +391,4 @@ impl<'a, B: Ops> Engine<'a, B> {
 fn limit<B: Ops>(model: &Decoder<B>, sampling: &Sampling, prompt: &[u32]) -> usize {
     assert!(!prompt.is_empty(), "a prompt has at least one token");
     (prompt.len() + sampling.max_new_tokens).min(model.config.max_positions)
-}
-
-/// Slots for any `batch` requests that follow each other, and for one prompt that is kept for
-/// requests still waiting. More are never needed: where long replies keep old slots taken, new
-/// requests wait.
-fn capacity<'a>(
-    order: &[usize],
-    batch: usize,
-    prompt: impl Fn(usize) -> &'a [u32],
-    limit: impl Fn(usize) -> usize,
-) -> usize {
-    let mut before: &[u32] = &[];
-    let needs: Vec<usize> = order
-        .iter()
-        .map(|&i| {
-            let own = if prompt(i) == before {
-                prompt(i).len()
-            } else {
-                0
-            };
-            before = prompt(i);
-            limit(i) - 1 - own
-        })
-        .collect();
-    let most = needs
-        .windows(batch.min(needs.len()).max(1))
-        .map(|window| window.iter().sum())
-        .max()
-        .unwrap_or(0);
-    let longest = order.iter().map(|&i| prompt(i).len()).max().unwrap_or(0);
-    most + longest
 }
