@@ -92,7 +92,7 @@ impl Work for Arguments {
                 let prompts = rows(&self.rows)?;
                 replies(&model, &tokenizer, &prompts, &sampling, batch, device)
             }
-            Job::Rank => rank(&model, &tokenizer, &rows(&self.rows)?, device),
+            Job::Rank => rank(&model, &tokenizer, &rows(&self.rows)?),
         }
     }
 }
@@ -127,11 +127,7 @@ fn replies<B: Ops>(
     Ok(json!({"value": new as f64 / seconds, "seconds": [seconds], "tokens": tokens}))
 }
 
-fn rank<B: Ops>(
-    model: &Decoder<B>,
-    tokenizer: &Tokenizer,
-    rows: &[RankRow],
-) -> Result<Value> {
+fn rank<B: Ops>(model: &Decoder<B>, tokenizer: &Tokenizer, rows: &[RankRow]) -> Result<Value> {
     let limit = model.config.max_positions;
     let mut examples = Vec::new();
     let mut trees = Vec::new();

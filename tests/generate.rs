@@ -77,7 +77,7 @@ fn small(family: Family, window: Option<usize>, kv_heads: usize) -> DecoderConfi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn replies_are_those_of_a_decoder_without_a_cache(

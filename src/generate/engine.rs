@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::generate::prompts::{Layout, common};
-use crate::generate::slots::{Slots, Span};
+use crate::generate::slots::{Slots, Span, capacity};
 use crate::generate::{Reply, Request, Sampling};
 use crate::model::Decoder;
 use crate::ops::{Angles, CacheView, KvCache, Ops};
@@ -79,6 +79,8 @@ pub(super) struct Engine<'a, B: Ops> {
     slots: Slots,
     /// Rotary angles of every position that may come.
     angles: Option<Angles>,
+    /// Room for logits, kept from step to step.
+    logits: Vec<f32>,
 }
 
 impl<'a, B: Ops> Engine<'a, B> {
@@ -109,6 +111,7 @@ impl<'a, B: Ops> Engine<'a, B> {
             ),
             slots: Slots::new(capacity),
             angles: model.angles(longest),
+            logits: Vec::new(),
             waiting: order.into(),
             filling: false,
             held: None,
@@ -190,8 +193,7 @@ impl<'a, B: Ops> Engine<'a, B> {
         let layout = Layout::new(&prompts);
         let taken = self.slots.take(layout.tokens.len());
         let slots: Vec<u32> = taken.iter().collect();
-        let logits = self.prefill(&layout, &slots);
-        let logits = logits.as_slice::<f32>().expect("converted to f32");
+        self.prefill(&layout, &slots);
         let spans: Vec<Span> = layout
             .paths
             .iter()
@@ -204,7 +206,8 @@ impl<'a, B: Ops> Engine<'a, B> {
                 span
             })
             .collect();
-        self.begin(&groups, &spans, logits);
+        let logits = std::mem::take(&mut self.logits);
+        self.begin(&groups, &spans, &logits);
         if self.waits_for(&self.requests[last].prompt)
             && let Some(span) = spans.into_iter().next_back()
         {
@@ -212,6 +215,7 @@ impl<'a, B: Ops> Engine<'a, B> {
             let logits = logits[logits.len() - self.model.config.vocab_size..].to_vec();
             self.held = Some(Held { span, logits });
         }
+        self.logits = logits;
         // Those that began hold their own slots now.
         self.slots.release(&taken);
         true
@@ -248,9 +252,8 @@ impl<'a, B: Ops> Engine<'a, B> {
         groups
     }
 
-    /// Fills the cache with prompts; gives the logits of the token after each,
-    /// `[prompts, vocabulary]`.
-    fn prefill(&mut self, layout: &Layout, slots: &[u32]) -> TensorData {
+    /// Fills the cache with prompts, and computes the logits of the token after each.
+    fn prefill(&mut self, layout: &Layout, slots: &[u32]) {
         let trees = Arc::new(self.model.tree_view(&layout.position, &layout.end, 1));
         let config = &self.model.config;
         let view = CacheView {
@@ -273,7 +276,7 @@ impl<'a, B: Ops> Engine<'a, B> {
                 B::tree_attention(qkv, &trees)
             },
         );
-        self.logits(hidden)
+        self.read_logits(hidden);
     }
 
     /// Draws the first token of each group's requests; the group's prompt lies at its span.
@@ -339,25 +342,19 @@ impl<'a, B: Ops> Engine<'a, B> {
                 self.cache.write(layer, qkv.clone(), &view);
                 self.cache.attend(layer, qkv, &view)
             });
-        let mut logits = self.logits(hidden);
-        logits
-            .as_mut_slice::<f32>()
-            .expect("converted to f32")
+        self.read_logits(hidden);
+        self.logits
             .par_chunks_mut(config.vocab_size)
             .zip(&mut self.live)
             .for_each(|(logits, sequence)| sequence.draw(logits, self.sampling));
         self.end();
     }
 
-    /// Logits of the token after each hidden state, `[1, tokens, hidden]` to
-    /// `[tokens, vocabulary]`.
-    fn logits(&self, hidden: Tensor<B, 3>) -> TensorData {
+    /// Logits of the token after each hidden state, `[1, tokens, hidden]`.
+    fn read_logits(&mut self, hidden: Tensor<B, 3>) {
         let [_, tokens, size] = hidden.dims();
-        hidden
-            .reshape([tokens, size])
-            .matmul(self.model.head().transpose())
-            .into_data()
-            .convert::<f32>()
+        let hidden = hidden.reshape([tokens, size]);
+        B::logits(hidden, self.model.head(), &mut self.logits);
     }
 
     /// Completes the sequences that have ended, and frees their slots.
@@ -391,35 +388,4 @@ impl<'a, B: Ops> Engine<'a, B> {
 fn limit<B: Ops>(model: &Decoder<B>, sampling: &Sampling, prompt: &[u32]) -> usize {
     assert!(!prompt.is_empty(), "a prompt has at least one token");
     (prompt.len() + sampling.max_new_tokens).min(model.config.max_positions)
-}
-
-/// Slots for any `batch` requests that follow each other, and for one prompt that is kept for
-/// requests still waiting. More are never needed: where long replies keep old slots taken, new
-/// requests wait.
-fn capacity<'a>(
-    order: &[usize],
-    batch: usize,
-    prompt: impl Fn(usize) -> &'a [u32],
-    limit: impl Fn(usize) -> usize,
-) -> usize {
-    let mut before: &[u32] = &[];
-    let needs: Vec<usize> = order
-        .iter()
-        .map(|&i| {
-            let own = if prompt(i) == before {
-                prompt(i).len()
-            } else {
-                0
-            };
-            before = prompt(i);
-            limit(i) - 1 - own
-        })
-        .collect();
-    let most = needs
-        .windows(batch.min(needs.len()).max(1))
-        .map(|window| window.iter().sum())
-        .max()
-        .unwrap_or(0);
-    let longest = order.iter().map(|&i| prompt(i).len()).max().unwrap_or(0);
-    most + longest
 }

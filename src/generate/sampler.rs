@@ -77,31 +77,41 @@ impl Sampling {
         } else {
             self.top_k.min(candidates.len())
         };
-        if keep < candidates.len() || self.top_p < 1.0 {
-            // Ties go to the smaller token id, so that the set kept is the same everywhere.
-            candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        // Ties go to the smaller token id, so that the set kept is the same everywhere.
+        let likelier = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if keep < candidates.len() {
+            candidates.select_nth_unstable_by(keep - 1, likelier);
             candidates.truncate(keep);
+            candidates.sort_unstable_by(likelier);
         }
         let largest = candidates
             .iter()
             .map(|c| c.1)
             .fold(f64::NEG_INFINITY, f64::max);
-        for candidate in &mut candidates {
-            candidate.1 = (candidate.1 - largest).exp();
-        }
-        let mut total: f64 = candidates.iter().map(|c| c.1).sum();
+        let weight = |candidate: &(u32, f64)| (candidate.1 - largest).exp();
         if self.top_p < 1.0 {
-            let mut mass = 0.0;
-            let kept = candidates
-                .iter()
-                .position(|c| {
-                    mass += c.1;
-                    mass >= self.top_p * total
-                })
-                .map_or(candidates.len(), |last| last + 1);
+            let enough = self.top_p * candidates.iter().map(weight).sum::<f64>();
+            // Sorted a block at a time, as far as the mass needs: most of a vocabulary never is.
+            let (mut mass, mut kept, mut sorted) = (0.0, 0, 0);
+            while mass < enough && sorted < candidates.len() {
+                let rest = &mut candidates[sorted..];
+                let block = sorted.max(128).min(rest.len());
+                if block < rest.len() {
+                    rest.select_nth_unstable_by(block - 1, likelier);
+                }
+                rest[..block].sort_unstable_by(likelier);
+                sorted += block;
+                while mass < enough && kept < sorted {
+                    mass += weight(&candidates[kept]);
+                    kept += 1;
+                }
+            }
             candidates.truncate(kept);
-            total = candidates.iter().map(|c| c.1).sum();
         }
+        for candidate in &mut candidates {
+            candidate.1 = weight(candidate);
+        }
+        let total: f64 = candidates.iter().map(|c| c.1).sum();
         let mut left = rng.random::<f64>() * total;
         for &(token, weight) in &candidates {
             left -= weight;
@@ -118,14 +128,21 @@ impl Sampling {
     }
 }
 
+/// The first of the largest logits.
 fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = token;
+    // Largest of each lane first: a loop without branches, which compiles to vectors.
+    let mut lanes = [f32::NEG_INFINITY; 32];
+    let chunks = logits.chunks_exact(lanes.len());
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &logit) in lanes.iter_mut().zip(chunk) {
+            *lane = if logit > *lane { logit } else { *lane };
         }
     }
-    best as u32
+    let largest = lanes.iter().chain(rest).copied();
+    let largest = largest.fold(f32::NEG_INFINITY, f32::max);
+    let first = logits.iter().position(|&logit| logit == largest);
+    first.unwrap_or(0) as u32
 }
 
 #[cfg(test)]
@@ -186,6 +203,50 @@ mod tests {
             &frequencies(&top_p, &logits()),
             &[0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0],
         );
+    }
+
+    #[test]
+    fn a_large_vocabulary_keeps_the_same_tokens_as_a_full_sort() {
+        let logits: Vec<f32> = (0..1013).map(|i| (i * 37 % 101) as f32 / 50.0).collect();
+        let mut sorted: Vec<(usize, f64)> = logits
+            .iter()
+            .map(|&logit| f64::from(logit).exp())
+            .enumerate()
+            .collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let total: f64 = sorted.iter().map(|t| t.1).sum();
+        let mut mass = 0.0;
+        let nucleus = sorted.iter().take_while(|t| {
+            mass += t.1;
+            mass - t.1 < 0.5 * total
+        });
+        let (top_p, count) = (
+            Sampling {
+                top_p: 0.5,
+                ..Sampling::default()
+            },
+            nucleus.count(),
+        );
+        assert!(count > 256, "more than two blocks");
+        let top_k = Sampling {
+            top_k: 300,
+            ..Sampling::default()
+        };
+        for (sampling, count) in [(top_p, count), (top_k, 300)] {
+            let drawn = frequencies(&sampling, &logits);
+            let mut kept: Vec<usize> = (0..drawn.len()).filter(|&i| drawn[i] > 0.0).collect();
+            let mut expected: Vec<usize> = sorted[..count].iter().map(|t| t.0).collect();
+            kept.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(kept, expected);
+        }
+        let greedy = Sampling {
+            temperature: 0.0,
+            ..Sampling::default()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let first = greedy.next(&mut logits.clone(), &[], 0, &mut rng);
+        assert_eq!(first as usize, sorted[0].0, "the first of equal logits");
     }
 
     #[test]

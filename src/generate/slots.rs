@@ -121,6 +121,37 @@ impl Slots {
     }
 }
 
+/// Slots for any `batch` requests that follow each other, and for one prompt that is kept for
+/// requests still waiting. More are never needed: where long replies keep old slots taken, new
+/// requests wait.
+pub(super) fn capacity<'a>(
+    order: &[usize],
+    batch: usize,
+    prompt: impl Fn(usize) -> &'a [u32],
+    limit: impl Fn(usize) -> usize,
+) -> usize {
+    let mut before: &[u32] = &[];
+    let needs: Vec<usize> = order
+        .iter()
+        .map(|&i| {
+            let own = if prompt(i) == before {
+                prompt(i).len()
+            } else {
+                0
+            };
+            before = prompt(i);
+            limit(i) - 1 - own
+        })
+        .collect();
+    let most = needs
+        .windows(batch.min(needs.len()).max(1))
+        .map(|window| window.iter().sum())
+        .max()
+        .unwrap_or(0);
+    let longest = order.iter().map(|&i| prompt(i).len()).max().unwrap_or(0);
+    most + longest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,9 +164,10 @@ mod tests {
             span.push(range);
         }
         assert_eq!(span.0, [4..9, 0..2]);
-        assert_eq!(span.part(3, 6), [7..9, 0..1]);
-        assert_eq!(span.part(5, 7), [0..2]);
-        assert_eq!(span.part(0, 2), [4..6]);
+        for (from, to) in [(0, 2), (3, 6), (5, 7), (2, 2), (0, 7)] {
+            let part = span.part(from, to).into_iter().flatten();
+            assert!(part.eq(span.iter().skip(from).take(to - from)));
+        }
     }
 
     proptest! {

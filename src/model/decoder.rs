@@ -97,12 +97,11 @@ pub struct Norm<B: Backend> {
     bias: Option<Param<Tensor<B, 1>>>,
 }
 
-impl<B: Backend> Linear<B> {
+impl<B: Ops> Linear<B> {
     fn forward(&self, x: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
         let [rows, width, features] = x.dims();
-        let y = precision
-            .lower(x.reshape([rows * width, features]))
-            .matmul(precision.lower(self.weight.val()));
+        let x = precision.lower(x.reshape([rows * width, features]));
+        let y = B::project(x, precision.lower(self.weight.val()));
         let y = match &self.bias {
             Some(bias) => y.add(precision.lower(bias.val()).unsqueeze()),
             None => y,

@@ -45,7 +45,7 @@ impl<B: Ops> KvCache<B> {
         dtype: DType,
         device: &B::Device,
     ) -> Self {
-        let zeros = || Tensor::zeros([kv_heads, slots, head_dim], (device, dtype));
+        let zeros = || B::cache_zeros([kv_heads, slots, head_dim], dtype, device);
         let layer = || LayerCache {
             key: zeros(),
             value: zeros(),

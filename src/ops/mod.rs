@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{DType, Tensor};
 
 pub use activation::Activation;
 pub use adamw::{AdamWStep, Moved};
@@ -64,6 +64,11 @@ pub trait Ops: Backend {
         attention::tree_attention(qkv, view)
     }
 
+    /// Zeros for one side of one layer's cache.
+    fn cache_zeros(shape: [usize; 3], dtype: DType, device: &Self::Device) -> Tensor<Self, 3> {
+        Tensor::zeros(shape, (device, dtype))
+    }
+
     /// Writes the keys, turned by their positions, and the values of new tokens into the cache of
     /// one layer, in place where nothing else holds it.
     ///
@@ -91,6 +96,33 @@ pub trait Ops: Backend {
         view: &CacheView<'_>,
     ) -> Tensor<Self, 3> {
         cache::attention(layer, qkv, view)
+    }
+
+    /// A linear map.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[tokens, in]`, `weight`: `[in, out]`; output: `[tokens, out]`
+    fn project(x: Tensor<Self, 2>, weight: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        x.matmul(weight)
+    }
+
+    /// [`project`](Self::project) with a gradient.
+    fn tracked_project<C: CheckpointStrategy>(
+        x: Tracked<Self, C, 2>,
+        weight: Tracked<Self, C, 2>,
+    ) -> Tracked<Self, C, 2> {
+        x.matmul(weight)
+    }
+
+    /// Logits on the host, `hidden @ head^T`, in place of what `into` held.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[tokens, hidden]`, `head`: `[vocabulary, hidden]`
+    /// - `into`: `[tokens, vocabulary]`
+    fn logits(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>, into: &mut Vec<f32>) {
+        logps::all_logits(hidden, head, into);
     }
 
     /// Log-probability of each target under `softmax(hidden @ head^T)`.
@@ -206,6 +238,10 @@ impl<B: Ops, C: CheckpointStrategy> Ops for Autodiff<B, C> {
         eps: f64,
     ) -> Tensor<Self, 3> {
         B::tracked_norm(x, weight, bias, eps)
+    }
+
+    fn project(x: Tensor<Self, 2>, weight: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        B::tracked_project(x, weight)
     }
 
     fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {

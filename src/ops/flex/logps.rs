@@ -45,6 +45,14 @@ pub(super) fn forward(
     (logps, kept)
 }
 
+/// Logits, `[tokens, vocabulary]`, in the place of what `into` held.
+pub(super) fn all_logits(hidden: &FlexTensor, head: &FlexTensor, into: &mut Vec<f32>) {
+    let [tokens, size] = [0, 1].map(|d| hidden.layout().shape()[d]);
+    into.resize(tokens * head.layout().shape()[0], 0.0);
+    let [hidden, head] = [hidden, head].map(|x| Matrix::rows(values(x), size));
+    product(into, hidden, head.transposed());
+}
+
 /// Gradients of `hidden` and `head`.
 pub(super) fn backward(
     hidden: &FlexTensor,

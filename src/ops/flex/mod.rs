@@ -21,6 +21,7 @@ use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
 
+use crate::ops::flex::product::Matrix;
 use crate::ops::record::{raw, record, wrap};
 use crate::ops::{Activation, AdamWStep, CacheView, LayerCache, Moved, Ops, Tracked, TreeView};
 
@@ -59,6 +60,15 @@ impl Ops for Flex {
             );
             [like(&qkv, result)]
         })
+    }
+
+    fn cache_zeros(shape: [usize; 3], dtype: DType, device: &Self::Device) -> Tensor<Self, 3> {
+        // Pages that the system clears when they are first written to, so that room that is never
+        // used costs nothing; Flex's own zeros are copied once more.
+        match dtype {
+            DType::F32 => wrap(tensor(vec![0.0; shape.iter().product()], shape)),
+            _ => Tensor::zeros(shape, (device, dtype)),
+        }
     }
 
     fn cache_write(
@@ -106,6 +116,13 @@ impl Ops for Flex {
             out,
             [1, view.slots.len(), view.heads * view.head_dim],
         ))
+    }
+
+    fn logits(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>, into: &mut Vec<f32>) {
+        match plain([raw(hidden.clone()), raw(head.clone())]) {
+            Some([hidden, head]) => logps::all_logits(&hidden, &head, into),
+            None => super::logps::all_logits(hidden, head, into),
+        }
     }
 
     fn token_logps(
@@ -213,6 +230,36 @@ impl Ops for Flex {
                 [like(&x, on_x), like(&weight, on_weight)]
             }),
         }
+    }
+
+    // Flex's own matmul copies its output once.
+    fn project(x: Tensor<Self, 2>, weight: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let ([tokens, size], [_, out]) = (x.dims(), weight.dims());
+        let Some([x, weight]) = plain([raw(x.clone()), raw(weight.clone())]) else {
+            return x.matmul(weight);
+        };
+        let product = Matrix::rows(values(&x), size).times(Matrix::rows(values(&weight), out));
+        wrap(tensor(product, [tokens, out]))
+    }
+
+    fn tracked_project<C: CheckpointStrategy>(
+        x: Tracked<Self, C, 2>,
+        weight: Tracked<Self, C, 2>,
+    ) -> Tracked<Self, C, 2> {
+        let inputs = [raw(x.clone()), raw(weight.clone())];
+        let Some(plain) = plain(inputs.clone().map(|x| x.primitive)) else {
+            return x.matmul(weight);
+        };
+        let out = Self::project(wrap(plain[0].clone()), wrap(plain[1].clone()));
+        record(inputs, plain, raw(out), |[x, weight], grad| {
+            let grad = grad.to_contiguous();
+            let out = weight.layout().shape()[1];
+            let size = weight.layout().shape()[0];
+            let slope = Matrix::rows(values(&grad), out);
+            let on_x = slope.times(Matrix::rows(values(&weight), out).transposed());
+            let on_weight = Matrix::rows(values(&x), size).transposed().times(slope);
+            [like(&x, on_x), like(&weight, on_weight)]
+        })
     }
 
     fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {

@@ -264,6 +264,25 @@ proptest! {
     }
 
     #[test]
+    fn project_equals_its_default_body(
+        tokens in 1usize..200, size in 1usize..90, out in 1usize..90, vary_weight: bool,
+    ) {
+        let shapes = [[1, tokens, size], [1, size, out]];
+        let other = tensor(&noise(shapes[usize::from(!vary_weight)].iter().product(), 8), shapes[usize::from(!vary_weight)]);
+        let shape = shapes[usize::from(vary_weight)];
+        let apply = |op: fn(Tensor<Ad, 2>, Tensor<Ad, 2>) -> Tensor<Ad, 2>, varied: Tensor<Ad, 3>| {
+            let (x, weight) = if vary_weight { (other.clone(), varied) } else { (varied, other.clone()) };
+            op(x.squeeze_dim(0), weight.squeeze_dim(0)).unsqueeze_dim(0)
+        };
+        let values = noise(shape.iter().product(), 4);
+        let (fused, fused_grad) = run(&values, shape, |x| apply(Ad::project, x));
+        let (plain, plain_grad) = run(&values, shape, |x| apply(Tensor::matmul, x));
+        close(&fused, &plain)?;
+        close(&fused_grad, &plain_grad)?;
+        finite_differences(shape, |x| apply(Ad::project, x))?;
+    }
+
+    #[test]
     fn embed_equals_its_default_body_and_adds_to_a_tied_gradient(
         ids in prop::collection::vec(0u32..30, 1..50), size in 1usize..20, tied: bool,
     ) {
