@@ -5,6 +5,8 @@ mod cli;
 mod compute;
 mod generate;
 mod imports;
+#[cfg(all(feature = "flex", target_os = "linux"))]
+mod memory;
 mod objective;
 mod packing;
 mod parity;

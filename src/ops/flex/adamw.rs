@@ -33,7 +33,7 @@ pub(super) fn square_sum(values: &[f32]) -> f32 {
         .map(|chunk| {
             let mut sum = 0.0;
             square_chunk(chunk, &mut sum);
-            f64::from(sum)
+            sum
         })
         .collect();
     parts.iter().sum::<f64>() as f32
@@ -41,7 +41,7 @@ pub(super) fn square_sum(values: &[f32]) -> f32 {
 
 dispatch!(fn step_chunk = step_body(
     value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamWStep));
-dispatch!(fn square_chunk = square_body(values: &[f32], sum: &mut f32));
+dispatch!(fn square_chunk = square_body(values: &[f32], sum: &mut f64));
 
 #[inline(always)]
 unsafe fn step_body<L: Lanes>(
@@ -90,16 +90,22 @@ unsafe fn step_span<L: Lanes>(
     }
 }
 
+/// Values summed in f32 before they join a sum in f64.
+const BLOCK: usize = 1 << 10;
+
 #[inline(always)]
-unsafe fn square_body<L: Lanes>(values: &[f32], sum: &mut f32) {
-    let whole = values.len() / L::N * L::N;
-    // SAFETY: every access is below `whole`.
-    unsafe {
-        let mut squares = L::splat(0.0);
-        for at in (0..whole).step_by(L::N) {
-            let value = L::load(values.as_ptr().add(at));
-            squares = value.fma(value, squares);
+unsafe fn square_body<L: Lanes>(values: &[f32], sum: &mut f64) {
+    for block in values.chunks(BLOCK) {
+        let whole = block.len() / L::N * L::N;
+        // SAFETY: every access is below `whole`.
+        unsafe {
+            let mut squares = L::splat(0.0);
+            for at in (0..whole).step_by(L::N) {
+                let value = L::load(block.as_ptr().add(at));
+                squares = value.fma(value, squares);
+            }
+            let rest: f32 = block[whole..].iter().map(|v| v * v).sum();
+            *sum += f64::from(squares.sum() + rest);
         }
-        *sum = squares.sum() + values[whole..].iter().map(|v| v * v).sum::<f32>();
     }
 }
