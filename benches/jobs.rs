@@ -169,6 +169,7 @@ fn rank<B: Ops>(model: &Decoder<B>, tokenizer: &Tokenizer, rows: &[RankRow]) -> 
         "value": examples.len() as f64 / tree_seconds,
         "one_by_one": examples.len() as f64 / alone_seconds,
         "seconds": [tree_seconds, alone_seconds],
+        "losses": as_trees,
         "max_difference": differences.fold(0.0, f32::max),
     }))
 }

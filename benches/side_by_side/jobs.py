@@ -128,6 +128,15 @@ def torch_lm(bench, work):
     return bench.peer(work, "torch_lm.py", rows, 4, model="lm_model")
 
 
+def rank(bench, work):
+    """30 candidates of a prompt as one tree; and one by one, which goes along."""
+    return bench.library(work, "rank", bench.cut(work, "rank.jsonl", 4))
+
+
+def hf_rank(batch):
+    return lambda bench, work: bench.peer(work, "hf_rank.py", bench.cut(work, "rank.jsonl", 4), batch)
+
+
 JOBS = {
     "dpo": Job(
         "DPO, random rows, batches of 4", "pairs/s", dpo,
@@ -156,12 +165,10 @@ JOBS = {
     "lm": Job(
         "language modelling, nothing to share, 4 x 256", "tokens/s", lm, {"default": torch_lm},
         {"ratio": 1, "memory_ratio": 0.7}),
+    "rank": Job(
+        "ranking 30 candidates of one prompt, the other one by one", "candidates/s", rank,
+        {"default": hf_rank(1), "padded batches of 30": hf_rank(30)}, {"ratio": 15}),
 }
-
-
-def rank(bench, work):
-    """Ours alone: 30 candidates of a prompt as one tree, and one by one."""
-    return bench.library(work, "rank", bench.cut(work, "rank.jsonl", min(4, bench.steps)))
 
 
 SCALE_ROWS, SCALES = 16, [1, 2, 4, 8, 16]

@@ -145,6 +145,10 @@ def compare(name, job, bench, count):
                 side.pop("tokens", None)
     if "reference_s" in rounds[0]["ours"]:
         result["ratio_with_reference"] = with_reference(rounds)
+    if "one_by_one" in rounds[0]["ours"]:
+        alone = [{"tree": a["ours"], "alone": {"value": a["ours"]["one_by_one"]}} for a in rounds]
+        result["one_by_one"] = measure.median([a["ours"] for a in rounds], "one_by_one")
+        result["ratio_alone"], result["spread"]["ratio_alone"] = measure.ratio(alone, "tree", "alone")
     result["rounds"] = rounds
     return result | judged(result, job.targets)
 
@@ -167,21 +171,6 @@ def judged(result, targets):
     return {"targets": targets, "met": met}
 
 
-def rank(bench, count):
-    rounds = []
-    for index in range(count):
-        rounds.append({"ours": once(jobs.rank, bench)})
-        show("rank", f"{index + 1} of {count}", "ours", rounds[-1]["ours"])
-    ours = [a["ours"] for a in rounds]
-    paired = [{"tree": found, "alone": {"value": found["one_by_one"]}} for found in ours]
-    ratio, spread = measure.ratio(paired, "tree", "alone")
-    result = {"title": "ranking 30 candidates of one prompt", "unit": "candidates/s",
-              "ours": measure.median(ours, "value"), "one_by_one": measure.median(ours, "one_by_one"),
-              "ratio": ratio, "spread": {"ratio": spread}, "rounds": rounds,
-              "max_difference": max(found["max_difference"] for found in ours)}
-    return result | judged(result, {"ratio": 15})
-
-
 def scale(bench, count):
     rounds = []
     for index in range(count):
@@ -199,7 +188,7 @@ def scale(bench, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*jobs.JOBS, "rank", "scale"]
+    known = [*jobs.JOBS, "scale"]
     parser.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared/data")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="of training in each round; the first is not timed")
@@ -226,7 +215,7 @@ def main():
             if name in jobs.JOBS:
                 found = compare(name, jobs.JOBS[name], bench, args.rounds)
             else:
-                found = {"rank": rank, "scale": scale}[name](bench, args.rounds)
+                found = scale(bench, args.rounds)
         except measure.Failed as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed.append(name)
