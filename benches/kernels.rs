@@ -17,7 +17,9 @@ use burn::tensor::{Distribution, Tensor};
 use burn_flex::Flex;
 
 use rapport::model::forest::{Branch, Forest};
-use rapport::ops::{Activation, AdamWStep, Angles, Moved, Ops, TreeView, defaults};
+use rapport::ops::{
+    Activation, AdamWStep, Angles, CacheView, LayerCache, Moved, Ops, TreeView, defaults,
+};
 
 type Ad = Autodiff<Flex>;
 
@@ -33,7 +35,9 @@ fn main() {
     let words = std::env::args().skip(1).filter(|word| word != "--bench");
     let lines = Lines(words.collect());
     products(&lines);
+    projection(&lines);
     attention(&lines);
+    cache(&lines);
     logps(&lines);
     norms(&lines);
     activations(&lines);
@@ -118,6 +122,26 @@ fn products(lines: &Lines) {
     }
 }
 
+fn projection(lines: &Lines) {
+    for (what, [k, n]) in [
+        ("gate and up", [HIDDEN, 2 * INNER]),
+        ("down", [INNER, HIDDEN]),
+    ] {
+        let (x, weight) = (random::<Flex, 2>([TOKENS, k]), random([k, n]));
+        lines.compare(
+            &format!("projection: {what}"),
+            || Flex::project(x.clone(), weight.clone()),
+            || x.clone().matmul(weight.clone()),
+        );
+        let (x, weight) = (tracked([TOKENS, k]), tracked([k, n]));
+        lines.compare(
+            &format!("projection: {what}, with gradient"),
+            || backward(Ad::project(x.clone(), weight.clone())),
+            || backward(x.clone().matmul(weight.clone())),
+        );
+    }
+}
+
 fn attention(lines: &Lines) {
     // Pairs that share a prompt, a row each; one dialogue whose eight pairs share it turn by turn; a
     // row of the same width with nothing to share.
@@ -187,6 +211,45 @@ fn view(trees: &[Vec<(Vec<u32>, usize)>]) -> TreeView {
         window: None,
         angles: Some(Angles::new(&frequencies, positions)),
     }
+}
+
+/// A step of generation: 64 sequences of 220 tokens each.
+fn cache(lines: &Lines) {
+    const SEQUENCES: u32 = 64;
+    const LENGTH: u32 = 220;
+    let head_dim = HIDDEN / HEADS;
+    let side = || random::<Flex, 3>([HEADS, (SEQUENCES * LENGTH) as usize, head_dim]);
+    let layer = LayerCache {
+        key: side(),
+        value: side(),
+    };
+    let qkv = random::<Flex, 3>([1, SEQUENCES as usize, 3 * HIDDEN]);
+    let starts = (0..SEQUENCES).map(|sequence| sequence * LENGTH);
+    let slots: Vec<u32> = starts.clone().map(|start| start + LENGTH - 1).collect();
+    let visible: Vec<Vec<_>> = starts
+        .map(|start| std::iter::once(start..start + LENGTH).collect())
+        .collect();
+    let view = CacheView {
+        heads: HEADS,
+        kv_heads: HEADS,
+        head_dim,
+        slots: &slots,
+        position: &[LENGTH - 1; SEQUENCES as usize],
+        visible: &visible,
+        angles: None,
+    };
+    lines.compare(
+        "cached attention: 64 sequences of 220 tokens",
+        || Flex::cache_attention(&layer, qkv.clone(), &view),
+        || defaults::cache_attention(&layer, qkv.clone(), &view),
+    );
+    let (hidden, head) = (random([64, HIDDEN]), random([VOCABULARY, HIDDEN]));
+    let (mut kernel, mut default) = (Vec::new(), Vec::new());
+    lines.compare(
+        "logits: 64 of 50257",
+        || Flex::logits(hidden.clone(), head.clone(), &mut kernel),
+        || defaults::all_logits::<Flex>(hidden.clone(), head.clone(), &mut default),
+    );
 }
 
 fn logps(lines: &Lines) {

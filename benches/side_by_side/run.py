@@ -37,9 +37,12 @@ def environment():
     folder = cache / "rapport-bench" / f"venv-{name}"
     python = folder / "bin/python"
     if not (folder / "complete").exists():
-        print(f"making {folder}", flush=True)
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
+        print(f"making {folder}: several GB of libraries, once", flush=True)
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
+        except (subprocess.CalledProcessError, OSError) as error:
+            stop(f"{error}; give an interpreter that has the packages of {REQUIREMENTS} as BENCH_PYTHON")
         (folder / "complete").touch()
     return str(python)
 
@@ -54,10 +57,6 @@ def versions(python):
 
 def inputs(python, data, folder):
     """Models and rows, written unless what they are made from is unchanged."""
-    missing = [name for name in NEEDED if not (data / name).exists()]
-    if missing:
-        stop(f"{data} has no {', '.join(missing)}: set DATA to a folder with ConvAI2's validation dialogues and "
-             "GPT-2's tokenizer under these names")
     made_from = hashlib.sha256()
     for path in [HERE / "make_inputs.py", *(data / name for name in NEEDED)]:
         made_from.update(path.read_bytes())
@@ -197,11 +196,15 @@ def main():
     args = parser.parse_args()
     if args.rounds < 1 or args.steps < 2 or args.threads < 1:
         stop("expected ROUNDS of at least 1, STEPS of at least 2 and THREADS of at least 1")
+    missing = [name for name in NEEDED if not (args.data / name).exists()]
+    if missing:
+        stop(f"{args.data} has no {', '.join(missing)}: set DATA to a folder with ConvAI2's validation dialogues "
+             "and GPT-2's tokenizer under these names")
     runs = ROOT / "runs/bench"
     runs.mkdir(parents=True, exist_ok=True)
+    rapport, library = build()
     python = environment()
     inputs(python, args.data, runs / "inputs")
-    rapport, library = build()
     measure.pin(args.threads)
     bench = jobs.Bench(runs / "inputs", rapport, library, python, args.steps, args.threads)
     path = runs / "trl.json"

@@ -105,7 +105,7 @@ pub(super) fn write<B: Backend>(
 
 /// The default body of [`Ops::cache_attention`]: each query's keys are gathered, as many as the
 /// query with the most has.
-pub(super) fn attention<B: Backend>(
+pub fn attention<B: Backend>(
     layer: &LayerCache<B>,
     qkv: Tensor<B, 3>,
     view: &CacheView<'_>,

@@ -122,11 +122,7 @@ pub fn branch_sums<B: Backend>(
 }
 
 /// The default body of [`Ops::logits`](crate::ops::Ops::logits).
-pub(super) fn all_logits<B: Backend>(
-    hidden: Tensor<B, 2>,
-    head: Tensor<B, 2>,
-    into: &mut Vec<f32>,
-) {
+pub fn all_logits<B: Backend>(hidden: Tensor<B, 2>, head: Tensor<B, 2>, into: &mut Vec<f32>) {
     let logits = hidden.matmul(head.transpose()).into_data().convert::<f32>();
     into.clear();
     into.extend(logits.iter::<f32>());

@@ -33,8 +33,9 @@ pub mod defaults {
     pub use super::activation::activate;
     pub use super::adamw::adamw;
     pub use super::attention::tree_attention;
+    pub use super::cache::attention as cache_attention;
     pub use super::embed::embed;
-    pub use super::logps::{token_logps, tracked_token_logps};
+    pub use super::logps::{all_logits, token_logps, tracked_token_logps};
     pub use super::norm::norm;
 }
 
