@@ -1,7 +1,7 @@
 # make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."]
 # make test
 # make bench [KERNEL="word ..."]
-# make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"]
+# make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"] [BEST="bf16"]
 BACKEND ?= flex
 CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features $(BACKEND))
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
@@ -30,4 +30,4 @@ bench:
 # BENCH_PYTHON=path/to/python takes the place of the environment that is made otherwise.
 bench-trl:
 	@$(if $(BENCH_PYTHON),BENCH_PYTHON=$(BENCH_PYTHON)) python3 benches/side_by_side/run.py $(if $(DATA),--data $(DATA)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(STEPS),--steps $(STEPS)) $(if $(THREADS),--threads $(THREADS)) $(if $(JOBS),--jobs $(JOBS))
+		$(if $(STEPS),--steps $(STEPS)) $(if $(THREADS),--threads $(THREADS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(BEST),--best '$(BEST)')

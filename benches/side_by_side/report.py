@@ -1,4 +1,5 @@
-"""The table of docs/performance.md."""
+"""The table and the curve of docs/performance.md."""
+import curve
 
 BEGIN, END = "<!-- side-by-side:begin -->", "<!-- side-by-side:end -->"
 
@@ -66,12 +67,17 @@ def markdown(results):
         lines += [rows([f"{p['times']}x", str(p["rows"]), str(p["tokens"]), f"{p['seconds']:.1f}",
                         f"{1e3 * p['seconds'] / p['tokens']:.3f}", f"{p['peak_gb']:.2f}"]) for p in job["points"]]
         lines += ["", f"The line through these has {1e3 * job['seconds_per_token']:.2f} ms a token and is "
-                      f"off by at most {100 * job['largest_deviation']:.1f}%."]
+                      f"off by at most {100 * job['largest_deviation']:.1f}%.", "",
+                  "![Seconds over tokens](scale.svg)"]
     return "\n".join(lines)
 
 
 def rewrite(path, results):
     """Puts the section in its place."""
+    if "scale" in results:
+        job = results["scale"]
+        line = (job["intercept_s"], job["seconds_per_token"])
+        path.with_name("scale.svg").write_text(curve.svg(job["points"], line), encoding="utf-8")
     text = path.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]

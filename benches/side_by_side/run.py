@@ -103,10 +103,12 @@ def equal_tokens(rounds):
     return sum(tokens) / len(tokens)
 
 
-def compare(name, job, bench, count):
-    """A job of two programs: which of the other's settings is fastest, then the rounds."""
+def compare(name, job, bench, count, known_best):
+    """A job of two programs: which of the other's settings is fastest, unless that is known, then the rounds."""
     best, tried = "default", {}
-    if len(job.theirs) > 1:
+    if known_best in job.theirs:
+        best = known_best
+    elif len(job.theirs) > 1:
         for setting, runner in job.theirs.items():
             result = once(runner, bench)
             show(name, "trial", setting, result)
@@ -192,6 +194,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="of training in each round; the first is not timed")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--best", help="the other program's fastest setting, where it was found before")
     parser.add_argument("--jobs", nargs="*", default=known, choices=known, metavar="JOB", help=", ".join(known))
     args = parser.parse_args()
     if args.rounds < 1 or args.steps < 2 or args.threads < 1:
@@ -216,7 +219,7 @@ def main():
             print(f"{name}: other work takes {busy:.0%} of the processors; the result will say so", flush=True)
         try:
             if name in jobs.JOBS:
-                found = compare(name, jobs.JOBS[name], bench, args.rounds)
+                found = compare(name, jobs.JOBS[name], bench, args.rounds, args.best)
             else:
                 found = scale(bench, args.rounds)
         except measure.Failed as error:

@@ -11,6 +11,8 @@ mod norm;
 mod product;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torch_tests;
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -12,10 +12,10 @@ use crate::ops::{
     attention, cache, embed, logps, norm,
 };
 
-type Ad = Autodiff<Flex>;
+pub(super) type Ad = Autodiff<Flex>;
 
 /// Values that differ from each other and do not repeat soon.
-fn noise(length: usize, seed: usize) -> Vec<f32> {
+pub(super) fn noise(length: usize, seed: usize) -> Vec<f32> {
     (0..length)
         .map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
         .collect()
@@ -104,7 +104,7 @@ fn finite_differences(
 }
 
 /// Rows of random trees: each depth is at most one more than the last.
-fn trees(
+pub(super) fn trees(
     rows: usize,
     depths: &[u32],
     [kv_heads, share, half]: [usize; 3],
