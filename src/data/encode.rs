@@ -241,6 +241,7 @@ mod tests {
                 text: text.into(),
                 role: Role::Reply,
             }],
+            meta: Default::default(),
         };
         let examples: Vec<_> = (0..20).map(|id| example(id, " yes.")).collect();
         let all = encode_all(&tokenizer, &examples, 50, true).unwrap();

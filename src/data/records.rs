@@ -38,6 +38,9 @@ pub struct Example {
     pub group: String,
     pub prompt: Prompt,
     pub completions: Vec<Completion>,
+    /// What else is known of it, such as a world's truth, by which a reply can be judged.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub meta: Map<String, Value>,
 }
 
 /// What comes before a completion.
@@ -109,4 +112,23 @@ pub struct RankingItem {
     pub history: Vec<Turn>,
     /// Text and label: "hits", "entail", "random" or "contradict".
     pub candidates: Vec<(String, String)>,
+}
+
+/// What is found of a reply by something that knows the truth: a world's oracle or a flow graph.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the reply keeps to its guardrails; nothing where none has anything to say of it.
+    pub adherent: Option<bool>,
+    /// The kind of the guardrail that was at stake, kept or broken.
+    pub rule: Option<String>,
+    /// Where the conversation plays, such as a world's domain or a task.
+    pub domain: String,
+    /// Whether it states a fact that its prompt does not hold.
+    pub hallucinated: Option<bool>,
+    /// How natural it is as an answer to its history, from 0 to 1.
+    pub naturalness: Option<f64>,
+    /// It refuses or asks where no guardrail calls for that.
+    pub over_conservative: bool,
+    /// It says again what the bot has said before, or the same twice.
+    pub repetitive: bool,
 }

@@ -195,6 +195,7 @@ fn turns(line: usize, messages: &[Message], template: Option<&ChatTemplate>) -> 
             group: format!("row {line}"),
             prompt,
             completions,
+            meta: Default::default(),
         });
     }
     if examples.is_empty() {
@@ -284,6 +285,7 @@ fn by_prompt(line: usize, prompt: Prompt, completions: Vec<Completion>) -> Examp
         group: String::new(),
         prompt,
         completions,
+        meta: Default::default(),
     }
 }
 

@@ -48,6 +48,7 @@ pub fn dialogue_examples(dialogue: &Dialogue) -> Vec<Example> {
                 text: format!(" {}", dialogue.turns[at].text),
                 role: Role::Reply,
             }],
+            meta: Default::default(),
         })
         .collect()
 }

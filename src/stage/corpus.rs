@@ -257,6 +257,7 @@ mod tests {
                 group: String::new(),
                 prompt: Prompt::Text(String::new()),
                 completions: Vec::new(),
+                meta: Default::default(),
             };
             groups.go_on(row_of(&example));
         }

@@ -118,5 +118,6 @@ fn example(item: &RankingItem) -> Example {
                 role: Role::Candidate(label.clone()),
             })
             .collect(),
+        meta: Default::default(),
     }
 }
