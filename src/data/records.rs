@@ -100,6 +100,10 @@ pub enum Role {
     Reply,
     Chosen,
     Rejected,
+    /// Labelled as good, with no other to compare it with.
+    Desirable,
+    /// Labelled as bad.
+    Undesirable,
     /// One of several to rank, with its label.
     Candidate(String),
 }

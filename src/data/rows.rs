@@ -40,6 +40,15 @@ pub fn sft_rows<'a>(path: &Path, template: Option<&'a ChatTemplate>) -> Result<E
     read(path, move |line, row| imitation(line, row, template))
 }
 
+/// Reads completions that are labelled as good or bad on their own: `prompt`, `completion` and `label`,
+/// which is true or false. Rows are grouped as in [`preference_rows`].
+///
+/// # Errors
+/// As [`preference_rows`].
+pub fn labelled_rows<'a>(path: &Path, template: Option<&'a ChatTemplate>) -> Result<Examples<'a>> {
+    read(path, move |line, row| labelled(line, row, template))
+}
+
 /// A column's value.
 enum Column {
     Text(String),
@@ -145,22 +154,7 @@ fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
         return turns(line, &messages, template);
     }
     if row.contains_key("completion") {
-        expect(row, &["prompt", "completion"])?;
-        let (prompt, text) = match (column(row, "prompt")?, column(row, "completion")?) {
-            (Column::Text(prompt), Column::Text(text)) => (Prompt::Text(prompt), text),
-            (Column::Messages(prompt), Column::Messages(reply)) => {
-                let (prompt, [text]) = conversation(&prompt, [("completion", &reply)], template)?;
-                (prompt, text)
-            }
-            _ => {
-                return Err(
-                    "prompt and completion: expected either text in both or lists of messages in both"
-                        .into(),
-                );
-            }
-        };
-        let completions = vec![completion(text, Role::Reply, "completion")?];
-        return Ok(vec![by_prompt(line, prompt, completions)]);
+        return completed(line, row, template, Role::Reply);
     }
     if row.contains_key("text") {
         let Column::Text(text) = column(row, "text")? else {
@@ -177,6 +171,41 @@ fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
         "expected the keys messages, or prompt and completion, or text; found {}",
         keys(row)
     ))
+}
+
+fn labelled(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
+    expect(row, &["prompt", "completion", "label"])?;
+    let role = match &row["label"] {
+        Value::Bool(true) => Role::Desirable,
+        Value::Bool(false) => Role::Undesirable,
+        other => {
+            return Err(format!(
+                "label: expected true or false, found {}",
+                kind(other)
+            ));
+        }
+    };
+    completed(line, row, template, role)
+}
+
+/// The example of a row's prompt and completion.
+fn completed(line: usize, row: &Row, template: Option<&ChatTemplate>, role: Role) -> Read {
+    expect(row, &["prompt", "completion"])?;
+    let (prompt, text) = match (column(row, "prompt")?, column(row, "completion")?) {
+        (Column::Text(prompt), Column::Text(text)) => (Prompt::Text(prompt), text),
+        (Column::Messages(prompt), Column::Messages(reply)) => {
+            let (prompt, [text]) = conversation(&prompt, [("completion", &reply)], template)?;
+            (prompt, text)
+        }
+        _ => {
+            return Err(
+                "prompt and completion: expected either text in both or lists of messages in both"
+                    .into(),
+            );
+        }
+    };
+    let completions = vec![completion(text, role, "completion")?];
+    Ok(vec![by_prompt(line, prompt, completions)])
 }
 
 /// One example for each of the assistant's messages.

@@ -199,7 +199,7 @@ fn samples() -> Vec<SampleBlock> {
     };
     vec![
         SampleBlock {
-            persona: vec![
+            head: vec![
                 "I work as a baker .".into(),
                 "I have two cats .".into(),
                 "My favourite colour is <b>green</b> .".into(),
@@ -220,7 +220,7 @@ fn samples() -> Vec<SampleBlock> {
             ],
         },
         SampleBlock {
-            persona: vec!["I am allergic to nuts .".into()],
+            head: vec!["I am allergic to nuts .".into()],
             history: vec![say("User", "Shall we have lunch?\nOr tea | coffee?")],
             replies: vec![
                 reply("SFT", "", Some("neither")),

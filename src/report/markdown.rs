@@ -107,9 +107,9 @@ fn samples(out: &mut String, samples: &[SampleBlock]) {
     paragraph(out, "## Sample dialogues");
     for (index, sample) in samples.iter().enumerate() {
         paragraph(out, &format!("### Dialogue {}", index + 1));
-        let persona: Vec<String> = sample.persona.iter().map(|line| escape(line)).collect();
-        if !persona.is_empty() {
-            paragraph(out, &format!("Persona: {}", persona.join(" / ")));
+        let head: Vec<String> = sample.head.iter().map(|line| escape(line)).collect();
+        if !head.is_empty() {
+            paragraph(out, &format!("Given: {}", head.join(" / ")));
         }
         let turns: Vec<String> = sample
             .history

@@ -254,7 +254,8 @@ pub struct Series {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SampleBlock {
-    pub persona: Vec<String>,
+    /// What every model is given before the dialogue, line by line.
+    pub head: Vec<String>,
     pub history: Vec<Utterance>,
     pub replies: Vec<Reply>,
 }

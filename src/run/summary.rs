@@ -14,9 +14,8 @@ use crate::report::{
 };
 use crate::stage::Measures;
 use crate::stage::kind::Produces;
-use crate::stage::replies::{REPLIES_FILE, SampledReply};
-use crate::store::{read_jsonl, read_metrics};
-use crate::world::persona::oracle::Relation;
+use crate::stage::replied::Replied;
+use crate::store::read_metrics;
 
 const RESAMPLES: usize = 2000;
 const SAMPLES: usize = 6;
@@ -228,55 +227,67 @@ fn points(lines: &[Map<String, Value>], metric: &str) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// The first seed's replies of every model, side by side.
+/// The first seed's replies of every model, side by side: first where they differ in failing, then where all
+/// fail, then as they come.
 fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
-    let mut blocks: Vec<SampleBlock> = Vec::new();
     let first = finished.iter().find_map(|(task, _)| task.seed);
+    let mut models: Vec<(&str, Vec<Replied>)> = Vec::new();
     for (task, done) in finished {
-        let path = done.artifact.join(REPLIES_FILE);
-        if !path.exists() || (task.seed.is_some() && task.seed != first) {
-            continue;
-        }
-        let rows: Vec<SampledReply> = read_jsonl(&path)?;
-        for (index, row) in rows.into_iter().take(SAMPLES).enumerate() {
-            if blocks.len() <= index {
-                blocks.push(SampleBlock {
-                    persona: row.persona.clone(),
-                    history: row
-                        .history
-                        .iter()
-                        .map(|turn| Utterance {
-                            speaker: format!("{:?}", turn.speaker),
-                            text: turn.text.clone(),
-                        })
-                        .collect(),
-                    replies: vec![Reply {
-                        model: "reference".into(),
-                        text: row.reference.clone(),
-                        verdict: None,
-                    }],
-                });
+        if task.seed.is_none() || task.seed == first {
+            let replies = Replied::read(&done.artifact)?;
+            if !replies.is_empty() {
+                models.push((&task.stage.name, replies));
             }
-            blocks[index].replies.push(Reply {
-                model: task.stage.name.clone(),
-                text: row.reply,
-                verdict: row.verdict.map(|verdict| {
-                    let relation = match verdict.relation {
-                        Relation::Grounded => "grounded",
-                        Relation::Contradicting => "contradicting",
-                        Relation::Neither => "neither",
-                    };
-                    let form = if verdict.well_formed {
-                        ""
-                    } else {
-                        ", ill-formed"
-                    };
-                    format!("{relation}{form}")
-                }),
-            });
         }
     }
-    Ok(blocks)
+    let Some((_, places)) = models.first() else {
+        return Ok(Vec::new());
+    };
+    // Models that were asked elsewhere, as in another world, cannot be shown beside the first.
+    let asked = |replies: &[Replied], at: usize| -> bool {
+        let place = replies.get(at);
+        place.is_some_and(|it| (&it.head, &it.history) == (&places[at].head, &places[at].history))
+    };
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by_key(|&at| {
+        let here = models.iter().filter(|(_, replies)| asked(replies, at));
+        let failed: Vec<bool> = here.map(|(_, replies)| replies[at].failed).collect();
+        match (failed.contains(&true), failed.contains(&false)) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        }
+    });
+    let block = |at: usize| SampleBlock {
+        head: places[at].head.clone(),
+        history: places[at].history.iter().map(|turn| utterance(turn)).collect(),
+        replies: std::iter::once(Reply {
+            model: "reference".into(),
+            text: places[at].reference.clone(),
+            verdict: None,
+        })
+        .chain(
+            models
+                .iter()
+                .filter(|(_, replies)| asked(replies, at))
+                .map(|(name, replies)| Reply {
+                    model: (*name).to_owned(),
+                    text: replies[at].reply.clone(),
+                    verdict: replies[at].verdict.clone(),
+                }),
+        )
+        .collect(),
+    };
+    Ok(order.into_iter().take(SAMPLES).map(block).collect())
+}
+
+/// "User: hello." as who says what.
+fn utterance(turn: &str) -> Utterance {
+    let (speaker, text) = turn.split_once(": ").unwrap_or(("", turn));
+    Utterance {
+        speaker: speaker.to_owned(),
+        text: text.to_owned(),
+    }
 }
 
 /// How much computation prefix sharing saved in each training stage.

@@ -7,26 +7,38 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::data::encode::{Encoded, encode_all};
 use crate::data::template::dialogue_examples;
-use crate::data::{Dialogue, Example, Tokenizer};
+use crate::data::{Completion, Dialogue, Example, Examples, Role, Tokenizer};
 use crate::model::forest::Branch;
 use crate::stage::keys::Keys;
 use crate::stage::measures::Measures;
+use crate::stage::rows::{RowsSettings, read_examples};
 use crate::store::{read_jsonl, stream_jsonl};
 use crate::train::{Dataset, ExamplesWriter, Units};
 
-/// Which file of a dialogues artifact is read.
+/// Which file of an artifact is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     Pretrain,
     Train,
     Valid,
     Test,
+    /// Tasks of which no other split has any.
+    TestTasks,
+    /// Prompts on which a trained model is tried to learn from its failures.
+    Feedback,
 }
 
 impl Split {
     /// Reads the key `split`.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
-        let all = [Split::Train, Split::Pretrain, Split::Valid, Split::Test];
+        let all = [
+            Split::Train,
+            Split::Pretrain,
+            Split::Valid,
+            Split::Test,
+            Split::TestTasks,
+            Split::Feedback,
+        ];
         keys.one_of("split", default, &all.map(|split| (split.name(), split)))
     }
 
@@ -37,6 +49,8 @@ impl Split {
             Split::Train => "train",
             Split::Valid => "valid",
             Split::Test => "test",
+            Split::TestTasks => "test_tasks",
+            Split::Feedback => "feedback",
         }
     }
 
@@ -50,33 +64,95 @@ impl Split {
         Ok(dialogues)
     }
 
-    /// One example for each reply of the split, read as they are asked for.
-    pub fn examples(
-        self,
-        artifact: &Path,
-    ) -> Result<impl Iterator<Item = Result<Example>> + use<>> {
+    /// The split's examples, of rows or one for each reply of a dialogue, read as they are asked for.
+    pub fn examples(self, artifact: &Path) -> Result<Examples<'static>> {
+        if RowsSettings::find(artifact)?.is_some() {
+            return read_examples(artifact, self);
+        }
         let path = artifact.join(format!("{}.jsonl", self.name()));
         let mut dialogues = stream_jsonl::<Dialogue>(&path)?.peekable();
         if dialogues.peek().is_none() {
             bail!("{}: no dialogues", path.display());
         }
-        Ok(dialogues.flat_map(|dialogue| match dialogue {
+        Ok(Box::new(dialogues.flat_map(|dialogue| match dialogue {
             Ok(dialogue) => dialogue_examples(&dialogue).into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
-        }))
+        })))
     }
 
-    /// The split as plain text, one string a dialogue, for training a tokenizer.
+    /// The split as plain text, for training a tokenizer: of each dialogue the last example, which holds
+    /// all the others.
     pub fn texts(self, artifact: &Path) -> Result<Vec<String>> {
-        let dialogues = self.dialogues(artifact)?;
-        Ok(dialogues.iter().filter_map(whole_text).collect())
+        let mut texts = Vec::new();
+        let mut examples = self.examples(artifact)?.peekable();
+        while let Some(example) = examples.next() {
+            let Example {
+                group,
+                prompt,
+                completions,
+                ..
+            } = example?;
+            let more = |next: &Result<Example>| {
+                let next = next.as_ref();
+                next.is_ok_and(|next| !group.is_empty() && next.group == group)
+            };
+            if !examples.peek().is_some_and(more) {
+                texts.extend(completions.first().map(|it| prompt.text() + &it.text));
+            }
+        }
+        if texts.is_empty() {
+            bail!("{}: its {} split is empty", artifact.display(), self.name());
+        }
+        Ok(texts)
     }
 }
 
-/// A dialogue as the text of its last example, which holds all the others.
-fn whole_text(dialogue: &Dialogue) -> Option<String> {
-    let last = dialogue_examples(dialogue).pop()?;
-    Some(last.prompt.text() + &last.completions[0].text)
+/// What a stage takes of its examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// All completions.
+    All,
+    /// What is to be imitated: no rejected or undesirable completion.
+    Good,
+    /// Each completion as an example of its own, desirable or not.
+    Labelled,
+}
+
+impl Take {
+    /// The example, or the examples, that it becomes; none where nothing of it is wanted.
+    fn of(self, mut example: Example) -> Vec<Example> {
+        match self {
+            Take::All => vec![example],
+            Take::Good => {
+                let bad = |role: &Role| matches!(role, Role::Rejected | Role::Undesirable);
+                example.completions.retain(|it| !bad(&it.role));
+                let wanted = !example.completions.is_empty();
+                wanted.then_some(example).into_iter().collect()
+            }
+            Take::Labelled => {
+                let completions = std::mem::take(&mut example.completions);
+                let one = |mut completion: Completion| {
+                    completion.role = match completion.role {
+                        Role::Rejected | Role::Undesirable => Role::Undesirable,
+                        _ => Role::Desirable,
+                    };
+                    Example {
+                        completions: vec![completion],
+                        ..example.clone()
+                    }
+                };
+                completions.into_iter().map(one).collect()
+            }
+        }
+    }
+
+    /// Takes it of every example.
+    pub fn of_all(self, examples: Examples<'_>) -> Examples<'_> {
+        Box::new(examples.flat_map(move |example| match example {
+            Ok(example) => self.of(example).into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        }))
+    }
 }
 
 /// How examples become batches.
@@ -132,6 +208,7 @@ pub fn dataset(
     let mut writer = ExamplesWriter::files(dir)?;
     let mut groups = Groups::default();
     let mut examples = examples.into_iter();
+    let mut labels = Vec::new();
     let mut count = 0;
     loop {
         let chunk: Vec<Example> = examples.by_ref().take(CHUNK).collect::<Result<_>>()?;
@@ -151,6 +228,11 @@ pub fn dataset(
                 );
             };
             writer.push(branches)?;
+            match example.completions[0].role {
+                Role::Desirable => labels.push(true),
+                Role::Undesirable => labels.push(false),
+                _ => {}
+            }
             match encoding.group {
                 Group::None => {}
                 Group::Row => groups.go_on(row_of(example)),
@@ -160,12 +242,14 @@ pub fn dataset(
         count += chunk.len();
     }
     cut.note(what, encoding.max_length, count, measures);
+    let mut examples = writer.finish()?;
+    examples.set_desirable(labels);
     Ok(Dataset {
         units: match encoding.group {
             Group::None => Units::Single(count),
             Group::Row | Group::Dialogue => Units::of(&groups.of),
         },
-        examples: writer.finish()?,
+        examples,
         shuffle: encoding.shuffle,
     })
 }

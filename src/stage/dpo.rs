@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
 use crate::objective::{Objective, dpo::Dpo};
-use crate::stage::corpus::Split;
+use crate::stage::corpus::{Split, Take};
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::{Keys, StageRef};
@@ -111,7 +111,7 @@ impl DpoStage {
         tokenizer: &Tokenizer,
         measures: &mut Measures,
     ) -> Result<Option<Dataset>> {
-        let data = (&self.data, split);
+        let data = (&self.data, split, Take::All);
         self.fit
             .dataset(context, data, (None, None), tokenizer, measures)
     }

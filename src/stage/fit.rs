@@ -10,13 +10,13 @@ use crate::data::Tokenizer;
 use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
-use crate::stage::corpus::{self, Encoding, Group, Split};
+use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
 use crate::stage::memory;
-use crate::stage::rows::{RowsSettings, read_examples};
+use crate::stage::rows::RowsSettings;
 use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
@@ -130,7 +130,7 @@ impl Fit {
     pub fn dataset(
         &self,
         context: &Context,
-        (data, split): (&StageRef, Split),
+        (data, split, take): (&StageRef, Split, Take),
         drawn: (Option<Group>, Option<bool>),
         tokenizer: &Tokenizer,
         measures: &mut Measures,
@@ -143,10 +143,7 @@ impl Fit {
             group: drawn.0.unwrap_or(group),
             shuffle: drawn.1.unwrap_or(shuffle),
         };
-        let examples = match rows {
-            Some(_) => read_examples(data, split)?,
-            None => Box::new(split.examples(data)?),
-        };
+        let examples = take.of_all(split.examples(data)?);
         let what = format!("{} ({})", context.label, split.name());
         let set = corpus::dataset(examples, tokenizer, encoding, &what, &context.dir, measures)?;
         Ok((!set.examples.is_empty()).then_some(set))

@@ -14,6 +14,8 @@ pub enum Produces {
     Dialogues,
     /// Prompts, each with a chosen and a rejected completion.
     Pairs,
+    /// Prompts, each with a completion that is labelled as desirable or not.
+    Labels,
     /// Prompts with completions, or plain text.
     Rows,
     /// A tokenizer.
@@ -31,6 +33,7 @@ impl fmt::Display for Produces {
         f.write_str(match self {
             Self::Dialogues => "dialogues",
             Self::Pairs => "preference pairs",
+            Self::Labels => "labelled completions",
             Self::Rows => "rows",
             Self::Tokenizer => "a tokenizer",
             Self::Model => "a model",

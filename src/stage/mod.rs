@@ -15,7 +15,8 @@ mod persona_world;
 mod pretrained;
 mod preview;
 mod rank;
-pub mod replies;
+pub mod replied;
+mod replies;
 mod rows;
 mod sampling;
 mod scratch;
@@ -38,6 +39,7 @@ pub const KINDS: &[Kind] = &[
     replies::KIND,
     rows::PREFERENCES,
     rows::COMPLETIONS,
+    rows::LABELS,
     scratch::KIND,
     sft::KIND,
     tokenizer::KIND,

@@ -6,7 +6,7 @@ use burn::module::AutodiffModule;
 
 use crate::eval::ranking::perplexity;
 use crate::objective::Objective;
-use crate::stage::corpus::{self, Encoding, Group, Split};
+use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
@@ -32,7 +32,10 @@ struct Perplexity {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Perplexity {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage("data", &[Produces::Dialogues]),
+        data: keys.stage(
+            "data",
+            &[Produces::Dialogues, Produces::Rows, Produces::Pairs],
+        ),
         split: Split::read(keys, "test"),
         max_length: keys.usize("max_length", 1024, 2..),
     })
@@ -41,7 +44,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 impl Measure for Perplexity {
     fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
         let (model, tokenizer) = folder::open::<B>(context.input(&self.model), device)?;
-        let examples = self.split.examples(context.input(&self.data))?;
+        let examples = Take::Good.of_all(self.split.examples(context.input(&self.data))?);
         let mut measures = Measures::default();
         let set = corpus::dataset(
             examples,

@@ -1,4 +1,4 @@
-//! `preferences` and `completions`: rows that the user brings, in TRL's columns.
+//! `preferences`, `completions` and `labels`: rows that the user brings, in TRL's columns.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::data::chat::ChatTemplate;
-use crate::data::rows::{preference_rows, sft_rows};
+use crate::data::rows::{labelled_rows, preference_rows, sft_rows};
 use crate::data::{Example, Examples};
 use crate::stage::corpus::{Group, Split};
 use crate::stage::folder::model_dir;
@@ -21,7 +21,7 @@ pub const PREFERENCES: Kind = Kind {
     // 2: rows know their dialogue.
     version: 3,
     uses_backend: false,
-    read: |keys| read(keys, true),
+    read: |keys| read(keys, preference_rows, false),
 };
 
 pub const COMPLETIONS: Kind = Kind {
@@ -31,8 +31,20 @@ pub const COMPLETIONS: Kind = Kind {
     // 2: rows know their dialogue.
     version: 3,
     uses_backend: false,
-    read: |keys| read(keys, false),
+    read: |keys| read(keys, sft_rows, true),
 };
+
+pub const LABELS: Kind = Kind {
+    name: "labels",
+    about: "rows of prompt/completion/label, plain or conversational",
+    produces: Produces::Labels,
+    version: 1,
+    uses_backend: false,
+    read: |keys| read(keys, labelled_rows, false),
+};
+
+/// Reads the rows of a file.
+type Reader = for<'a> fn(&Path, Option<&'a ChatTemplate>) -> Result<Examples<'a>>;
 
 /// How the examples beside it are drawn: `rows.json` in the artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,16 +113,16 @@ pub fn read_examples(artifact: &Path, split: Split) -> Result<Examples<'static>>
 }
 
 struct Rows {
-    preferences: bool,
+    reader: Reader,
     model: Option<StageRef>,
     train: PathBuf,
     valid: Option<PathBuf>,
     settings: RowsSettings,
 }
 
-fn read(keys: &mut Keys<'_>, preferences: bool) -> Box<dyn Stage> {
+fn read(keys: &mut Keys<'_>, reader: Reader, by_row: bool) -> Box<dyn Stage> {
     Box::new(Rows {
-        preferences,
+        reader,
         model: keys
             .doc("whose chat template renders conversational rows")
             .optional_stage("model", &[Produces::Model]),
@@ -121,7 +133,7 @@ fn read(keys: &mut Keys<'_>, preferences: bool) -> Box<dyn Stage> {
                 .doc("draw rows in a new order each epoch; false keeps the file's order")
                 .bool("shuffle", true),
             by_dialogue: Group::read(keys, "none") == Group::Dialogue,
-            by_row: !preferences,
+            by_row,
         },
     })
 }
@@ -138,11 +150,7 @@ impl Stage for Rows {
         ];
         for (split, path) in files {
             let Some(path) = path else { continue };
-            let examples = if self.preferences {
-                preference_rows(path, template.as_ref())?
-            } else {
-                sft_rows(path, template.as_ref())?
-            };
+            let examples = (self.reader)(path, template.as_ref())?;
             write_examples(&context.dir, split, examples)?;
         }
         write_settings(&context.dir, self.settings)

@@ -1,4 +1,4 @@
-//! `tokenizer`: a byte-level BPE trained on dialogues, or a tokenizer that the user brings.
+//! `tokenizer`: a byte-level BPE trained on dialogues or rows, or a tokenizer that the user brings.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::stage::kind::{Context, Kind, Produces, Stage};
 
 pub const KIND: Kind = Kind {
     name: "tokenizer",
-    about: "a byte-level BPE trained on dialogues, or one brought by `path`",
+    about: "a byte-level BPE trained on dialogues or rows, or one brought by `path`",
     produces: Produces::Tokenizer,
     version: 1,
     uses_backend: false,
@@ -38,7 +38,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         return Box::new(Source::Files(keys.path("path")));
     }
     Box::new(Source::Train {
-        data: keys.stage("data", &[Produces::Dialogues]),
+        data: keys.stage(
+            "data",
+            &[Produces::Dialogues, Produces::Rows, Produces::Pairs],
+        ),
         split: Split::read(keys, "train"),
         vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
     })

@@ -44,6 +44,8 @@ pub struct Examples {
     sequence_ends: Column<u64>,
     /// The reference's log-prob of each sequence, or nothing; NaN where it is not known.
     reference: Vec<f32>,
+    /// Whether each example's completion is desirable, or nothing.
+    desirable: Vec<bool>,
     longest: usize,
 }
 
@@ -87,6 +89,24 @@ impl Examples {
             true => &[],
             false => &self.reference[self.range(example)],
         }
+    }
+
+    /// Whether an example's completion is labelled as desirable; nothing where it has no label.
+    pub fn desirable(&self, example: usize) -> Option<bool> {
+        self.desirable.get(example).copied()
+    }
+
+    /// Labels every example's completion.
+    ///
+    /// # Panics
+    ///
+    /// If there are labels, but not one for each example.
+    pub fn set_desirable(&mut self, labels: impl IntoIterator<Item = bool>) {
+        self.desirable = labels.into_iter().collect();
+        assert!(
+            [0, self.len()].contains(&self.desirable.len()),
+            "a label for each example"
+        );
     }
 
     /// The numbers of an example's sequences, counted over all examples.
@@ -189,6 +209,7 @@ impl ExamplesWriter {
             scored_from: self.scored_from.finish()?,
             sequence_ends: self.sequence_ends.finish()?,
             reference: Vec::new(),
+            desirable: Vec::new(),
             longest: self.longest,
         })
     }

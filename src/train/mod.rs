@@ -5,6 +5,7 @@ pub mod checkpoint;
 mod column;
 mod evaluate;
 mod examples;
+pub mod mismatch;
 pub mod optimizer;
 mod prefetch;
 mod recompute;

@@ -21,10 +21,10 @@ fn dialogue(sample: &SampleBlock) -> Markup {
     html! {
         article.sample {
             div.setting {
-                @if !sample.persona.is_empty() {
-                    div.persona {
-                        h3 { "Persona" }
-                        ul { @for line in &sample.persona { li { (line) } } }
+                @if !sample.head.is_empty() {
+                    div.given {
+                        h3 { "Given" }
+                        ul { @for line in &sample.head { li { (line) } } }
                     }
                 }
                 div.history {
