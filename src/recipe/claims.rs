@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::Direction;
 use crate::stage::keys::{Keys, Node, Value, suggest};
 
 /// A number that a stage leaves: `"rank-dpo.hits"` in a recipe.
@@ -28,10 +29,10 @@ pub struct Claim {
     pub better: Metric,
     /// The side it is compared with.
     pub than: Metric,
-    /// How far `better` must be above `than` (below, if `lower`), in the metric's unit.
+    /// How far `better` must be above `than` (below, or at most apart from it, by `direction`), in the
+    /// metric's unit.
     pub by: f64,
-    /// Whether lower is better.
-    pub lower: bool,
+    pub direction: Direction,
 }
 
 /// A row of a result table.
@@ -95,13 +96,29 @@ pub(super) fn read_claims(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Claim
             better: metric(keys, "better", stages),
             than: metric(keys, "than", stages),
             by: keys.float("by", 0.0, 0.0..),
-            lower: keys.bool("lower", false),
+            direction: direction(keys),
         };
         if keys.has("id") && !ids.insert(claim.id.clone()) {
             keys.problem("id", format!("a second claim called {:?}", claim.id));
         }
         claim
     })
+}
+
+fn direction(keys: &mut Keys<'_>) -> Direction {
+    let (lower, same) = (keys.bool("lower", false), keys.bool("same", false));
+    if same && !keys.has("by") {
+        keys.problem("same", "say within how much of zero with by");
+    }
+    match (lower, same) {
+        (true, true) => {
+            keys.problem("same", "a claim is of a decrease (lower) or of no change (same)");
+            Direction::Same
+        }
+        (true, false) => Direction::Lower,
+        (false, true) => Direction::Same,
+        (false, false) => Direction::Higher,
+    }
 }
 
 fn metric(keys: &mut Keys<'_>, key: &str, stages: &Stages<'_>) -> Metric {

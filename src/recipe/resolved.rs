@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::Plan;
+use crate::report::Direction;
 
 /// The recipe text of a plan. It plans to the same stages, without profile or arguments.
 pub(super) fn to_toml(plan: &Plan) -> String {
@@ -34,7 +35,8 @@ pub(super) fn to_toml(plan: &Plan) -> String {
         json!({
             "id": claim.id, "statement": claim.statement, "paper": claim.paper,
             "better": side(&claim.better), "than": side(&claim.than),
-            "by": claim.by, "lower": claim.lower,
+            "by": claim.by, "lower": claim.direction == Direction::Lower,
+            "same": claim.direction == Direction::Same,
         })
     });
     list(&mut document, "claim", claims.collect());

@@ -57,21 +57,21 @@ pub fn example() -> RunSummary {
             "DPO on pairs from shuffled personas raises Hits and Entail over SFT.",
             "every model above 1B gains",
             [0.3245, 0.281, 0.37],
-            false,
+            Direction::Higher,
         ),
         claim(
             "dpo-contradict",
             "DPO lowers the share of items won by a contradicting candidate.",
             "falls by 23.1 for the largest",
             [-0.33, -0.376, -0.286],
-            true,
+            Direction::Lower,
         ),
         claim(
             "shuffle",
             "Without the shuffle the gain disappears <entirely> & for good.",
             "no gain",
             [0.021, -0.018, 0.06],
-            false,
+            Direction::Higher,
         ),
         ClaimResult::unmeasured(
             "cross",
@@ -109,7 +109,7 @@ pub fn example() -> RunSummary {
     }
 }
 
-fn claim(id: &str, statement: &str, paper: &str, d: [f64; 3], lower: bool) -> ClaimResult {
+fn claim(id: &str, statement: &str, paper: &str, d: [f64; 3], direction: Direction) -> ClaimResult {
     let [estimate, low, high] = d;
     let per_seed = vec![estimate - 0.02, estimate, estimate + 0.02];
     let difference = Interval {
@@ -118,7 +118,7 @@ fn claim(id: &str, statement: &str, paper: &str, d: [f64; 3], lower: bool) -> Cl
         high,
         per_seed,
     };
-    ClaimResult::unmeasured(id, statement, paper).judged(&difference, 0.05, lower, Unit::Share)
+    ClaimResult::unmeasured(id, statement, paper).judged(&difference, 0.05, direction, Unit::Share)
 }
 
 fn stages() -> Vec<StageSummary> {

@@ -21,7 +21,7 @@ use crate::store;
 pub use html::render as html;
 pub use markdown::render as markdown;
 pub use summary::{
-    Cell, ClaimResult, Column, Curve, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
+    Cell, ClaimResult, Column, Curve, Direction, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
     Series, StageSummary, Table, Unit, Utterance,
 };
 pub use terminal::render as terminal;

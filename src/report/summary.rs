@@ -122,14 +122,26 @@ pub struct ClaimResult {
     pub holds: bool,
     #[serde(default)]
     pub per_seed: Vec<f64>,
-    /// The smallest difference that counts, never negative.
+    /// The smallest difference that counts, or the largest that does not; never negative.
     #[serde(default)]
     pub by: f64,
-    /// Whether the claim is of a decrease: `measured` must then be below zero.
     #[serde(default)]
-    pub lower: bool,
+    pub direction: Direction,
     #[serde(default)]
     pub unit: Unit,
+}
+
+/// What a claim says of a difference.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// It is above zero.
+    #[default]
+    Higher,
+    /// It is below zero.
+    Lower,
+    /// It is too small to matter.
+    Same,
 }
 
 impl ClaimResult {
@@ -144,27 +156,39 @@ impl ClaimResult {
             holds: false,
             per_seed: Vec::new(),
             by: 0.0,
-            lower: false,
+            direction: Direction::default(),
             unit: Unit::Plain,
         }
     }
 
     /// Judges the claim: it holds when the estimate is at least `by` in the claimed direction and
-    /// the whole 95% interval lies on that side of zero.
-    pub fn judged(self, difference: &Interval, by: f64, lower: bool, unit: Unit) -> Self {
-        let sign = if lower { -1.0 } else { 1.0 };
-        let nearest_zero = if lower {
-            -difference.high
-        } else {
-            difference.low
+    /// the whole 95% interval lies on that side of zero; or, where nothing is to change, when the whole
+    /// interval is within `by` of zero.
+    pub fn judged(
+        self,
+        difference: &Interval,
+        by: f64,
+        direction: Direction,
+        unit: Unit,
+    ) -> Self {
+        let Interval {
+            estimate,
+            low,
+            high,
+            ..
+        } = *difference;
+        let holds = match direction {
+            Direction::Higher => estimate >= by && low > 0.0,
+            Direction::Lower => estimate <= -by && high < 0.0,
+            Direction::Same => low >= -by && high <= by,
         };
         Self {
             measured: Some(difference.estimate),
             ci95: Some(difference.ci95()),
-            holds: sign * difference.estimate >= by && nearest_zero > 0.0,
+            holds,
             per_seed: difference.per_seed.clone(),
             by,
-            lower,
+            direction,
             unit,
             ..self
         }
@@ -314,7 +338,7 @@ fn null_coordinates_are_nan<'de, D: Deserializer<'de>>(
 mod tests {
     use super::*;
 
-    fn judge(estimate: f64, low: f64, high: f64, by: f64, lower: bool) -> bool {
+    fn judge(estimate: f64, low: f64, high: f64, by: f64, direction: Direction) -> bool {
         let difference = Interval {
             estimate,
             low,
@@ -322,22 +346,31 @@ mod tests {
             per_seed: vec![estimate],
         };
         ClaimResult::unmeasured("id", "statement", "paper")
-            .judged(&difference, by, lower, Unit::Share)
+            .judged(&difference, by, direction, Unit::Share)
             .holds
     }
 
     #[test]
     fn a_claim_needs_its_size_and_its_side_of_zero() {
-        assert!(judge(0.08, 0.02, 0.14, 0.05, false));
-        assert!(!judge(0.04, 0.02, 0.06, 0.05, false), "too small");
-        assert!(!judge(0.08, -0.01, 0.17, 0.05, false), "includes zero");
+        use Direction::{Higher, Lower};
+        assert!(judge(0.08, 0.02, 0.14, 0.05, Higher));
+        assert!(!judge(0.04, 0.02, 0.06, 0.05, Higher), "too small");
+        assert!(!judge(0.08, -0.01, 0.17, 0.05, Higher), "includes zero");
         assert!(
-            !judge(-0.08, -0.14, -0.02, 0.05, false),
+            !judge(-0.08, -0.14, -0.02, 0.05, Higher),
             "the wrong direction"
         );
-        assert!(judge(-0.08, -0.14, -0.02, 0.05, true));
-        assert!(!judge(0.08, 0.02, 0.14, 0.05, true));
-        assert!(!judge(-0.08, -0.17, 0.01, 0.05, true));
+        assert!(judge(-0.08, -0.14, -0.02, 0.05, Lower));
+        assert!(!judge(0.08, 0.02, 0.14, 0.05, Lower));
+        assert!(!judge(-0.08, -0.17, 0.01, 0.05, Lower));
+    }
+
+    #[test]
+    fn a_claim_of_no_change_needs_the_whole_interval_near_zero() {
+        let same = |low, high| judge(0.0, low, high, 0.02, Direction::Same);
+        assert!(same(-0.01, 0.02));
+        assert!(!same(-0.03, 0.01), "it may have fallen");
+        assert!(!same(-0.01, 0.03), "it may have risen");
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn claim(
     }
     let difference = paired_difference(&better, &than, RESAMPLES, 0)
         .with_context(|| format!("claim {}", claim.id))?;
-    Ok(result.judged(&difference, claim.by, claim.lower, unit))
+    Ok(result.judged(&difference, claim.by, claim.direction, unit))
 }
 
 fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Table {

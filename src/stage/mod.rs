@@ -2,12 +2,15 @@
 
 pub mod corpus;
 mod dpo;
+mod failures;
 mod fit;
 mod folder;
+mod judged;
 pub mod keys;
 pub mod kind;
 mod measures;
 mod memory;
+mod oracle;
 mod pairs;
 mod perplexity;
 mod persona_files;
@@ -22,6 +25,7 @@ mod sampling;
 mod scratch;
 mod sft;
 mod tokenizer;
+mod verdicts;
 
 pub use measures::Measures;
 
@@ -30,6 +34,8 @@ use kind::Kind;
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
     dpo::KIND,
+    failures::KIND,
+    judged::KIND,
     pairs::KIND,
     perplexity::KIND,
     persona_world::KIND,

@@ -117,6 +117,7 @@ struct Rows {
     model: Option<StageRef>,
     train: PathBuf,
     valid: Option<PathBuf>,
+    test: Option<PathBuf>,
     settings: RowsSettings,
 }
 
@@ -128,6 +129,9 @@ fn read(keys: &mut Keys<'_>, reader: Reader, by_row: bool) -> Box<dyn Stage> {
             .optional_stage("model", &[Produces::Model]),
         train: keys.doc("JSON Lines").path("train"),
         valid: keys.doc("JSON Lines").optional_path("valid"),
+        test: keys
+            .doc("JSON Lines of prompts to reply to and be judged on")
+            .optional_path("test"),
         settings: RowsSettings {
             shuffle: keys
                 .doc("draw rows in a new order each epoch; false keeps the file's order")
@@ -147,6 +151,7 @@ impl Stage for Rows {
         let files = [
             (Split::Train, Some(&self.train)),
             (Split::Valid, self.valid.as_ref()),
+            (Split::Test, self.test.as_ref()),
         ];
         for (split, path) in files {
             let Some(path) = path else { continue };

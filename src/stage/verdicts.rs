@@ -64,7 +64,6 @@ pub fn measure(references: &[Verdict], verdicts: &[Verdict], measures: &mut Meas
     }
     measures.mean("over_conservative", all(&|it| share(it.over_conservative)));
     measures.mean("repetitive", all(&|it| share(it.repetitive)));
-    measures.mean("good", all(&|it| share(!failed(it) && !it.over_conservative)));
 }
 
 #[cfg(test)]
@@ -96,7 +95,6 @@ mod tests {
         assert_eq!(number("adherence.rule.disclosure"), 1.0);
         assert_eq!(number("adherence.domain.hotel"), 2.0 / 3.0);
         assert_eq!(number("hallucination"), 0.0);
-        assert_eq!(number("good"), 0.5);
         assert!(!measures.numbers.contains_key("naturalness"));
         assert_eq!(in_words(&broken), "limit broken");
     }

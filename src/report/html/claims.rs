@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::format;
-use super::super::summary::ClaimResult;
+use super::super::summary::{ClaimResult, Direction};
 
 pub fn section(claims: &[ClaimResult]) -> Markup {
     let measured = claims.iter().filter(|c| c.measured.is_some()).count();
@@ -71,25 +71,37 @@ fn article(claim: &ClaimResult) -> Markup {
 
 /// What it takes for the claim to hold.
 pub fn needed(claim: &ClaimResult) -> String {
-    let direction = if claim.lower { "below" } else { "above" };
-    let side = format!("interval {direction} zero");
-    if claim.by > 0.0 {
-        let by = if claim.lower { -claim.by } else { claim.by };
-        let by = format::difference(by, claim.unit);
-        format!(
-            "{by} or {}, {side}",
-            if claim.lower { "less" } else { "more" }
-        )
-    } else {
-        side
+    let (sign, side, more) = match claim.direction {
+        Direction::Higher => (1.0, "above", "more"),
+        Direction::Lower => (-1.0, "below", "less"),
+        Direction::Same => {
+            let by = format::difference(claim.by, claim.unit);
+            return format!("interval within {by} of zero");
+        }
+    };
+    let side = format!("interval {side} zero");
+    match claim.by > 0.0 {
+        true => {
+            let by = format::difference(sign * claim.by, claim.unit);
+            format!("{by} or {more}, {side}")
+        }
+        false => side,
     }
 }
 
 /// The interval as a bar over a zero line, seeds as ticks. What it shows is also in the text.
 fn drawing(claim: &ClaimResult, measured: f64, [low, high]: [f64; 2]) -> Markup {
-    let threshold = if claim.lower { -claim.by } else { claim.by };
+    let thresholds = match claim.direction {
+        _ if claim.by == 0.0 => Vec::new(),
+        Direction::Higher => vec![claim.by],
+        Direction::Lower => vec![-claim.by],
+        Direction::Same => vec![-claim.by, claim.by],
+    };
     let shown = claim.per_seed.iter().copied();
-    let values = || shown.clone().chain([measured, low, high, threshold, 0.0]);
+    let values = || {
+        let marks = [measured, low, high, 0.0].into_iter();
+        shown.clone().chain(marks).chain(thresholds.iter().copied())
+    };
     if values().any(|v| !v.is_finite()) {
         return html! {};
     }
@@ -101,7 +113,7 @@ fn drawing(claim: &ClaimResult, measured: f64, [low, high]: [f64; 2]) -> Markup 
         svg.whisker viewBox="0 0 320 34" aria-hidden="true" {
             line.axis x1="4" x2="316" y1="17" y2="17" {}
             line.zero x1=(x(0.0)) x2=(x(0.0)) y1="3" y2="31" {}
-            @if claim.by > 0.0 {
+            @for &threshold in &thresholds {
                 line.needed x1=(x(threshold)) x2=(x(threshold)) y1="6" y2="28" {}
             }
             line.bar x1=(x(low)) x2=(x(high)) y1="17" y2="17" {}
