@@ -1,4 +1,4 @@
-//! `dpo`: direct preference optimization from the model that is also the reference.
+//! `dpo`: preference optimization on pairs, from the model that is also the reference where there is one.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,13 @@ use serde_json::json;
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
-use crate::objective::{Objective, dpo::Dpo};
+use crate::objective::Objective;
 use crate::stage::corpus::Split;
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::loss_keys;
 use crate::stage::measures::Measures;
 use crate::stage::preview;
 use crate::stage::rows::RowsSettings;
@@ -30,7 +31,7 @@ const LOGPS: &str = "logps.f32";
 
 pub const KIND: Kind = Kind {
     name: "dpo",
-    about: "direct preference optimization on chosen and rejected completions",
+    about: "preference optimization (DPO, IPO, ...) on chosen and rejected completions",
     produces: Produces::Model,
     version: 1,
     uses_backend: true,
@@ -56,11 +57,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     };
     let fit = Fit::read(keys, &defaults);
     let data = keys.stage("data", &[Produces::Pairs]);
-    keys.choice("loss_type", "sigmoid", &["sigmoid"]);
-    let objective = Objective::Dpo(Dpo {
-        beta: keys.float("beta", 0.1, f64::MIN_POSITIVE..),
-        label_smoothing: keys.float("label_smoothing", 0.0, 0.0..0.5),
-    });
+    let objective = loss_keys::read_pairs(keys);
     Box::new(DpoStage {
         fit,
         data,
@@ -76,7 +73,9 @@ impl Stage for DpoStage {
             let Some(mut set) = self.dataset(context, split, &tokenizer, &mut measures)? else {
                 return Ok(None);
             };
-            self.reference(context, split, &mut set)?;
+            if self.objective.needs_reference() {
+                self.reference(context, split, &mut set)?;
+            }
             Ok(Some(set))
         };
         let Some(train) = scored(Split::Train)? else {
@@ -86,7 +85,7 @@ impl Stage for DpoStage {
         self.fit.run(
             context,
             &tokenizer,
-            self.objective,
+            &self.objective,
             (train, valid),
             measures,
         )
@@ -97,7 +96,7 @@ impl Stage for DpoStage {
         let mut measures = Measures::default();
         let train = self.dataset(context, Split::Train, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let preview = preview::training(context, &self.fit, &tokenizer, self.objective, &train)?;
+        let preview = preview::training(context, &self.fit, &tokenizer, &self.objective, &train)?;
         Ok(Some(preview))
     }
 }
@@ -136,6 +135,7 @@ impl DpoStage {
             "model": Manifest::read(model)?.hash,
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
             "max_length": self.fit.max_length,
+            "ld_alpha": self.objective.tail_weight(),
             "by_dialogue": RowsSettings::read(data)?.by_dialogue,
             "backend": context.backend,
             "bf16": self.fit.bf16(&context.backend),

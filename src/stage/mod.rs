@@ -6,6 +6,7 @@ mod fit;
 mod folder;
 pub mod keys;
 pub mod kind;
+pub mod loss_keys;
 mod measures;
 mod memory;
 mod pairs;

@@ -59,7 +59,7 @@ impl Measure for Perplexity {
             .flat_map(|example| set.examples.branches(example))
             .map(|branch| branch.scored())
             .sum();
-        let found = evaluate(&model.valid(), &set, &Objective::Sft, 8, device);
+        let found = evaluate(&model.valid(), &set, &Objective::Sft, 8);
         let value = perplexity(found.loss * tokens as f64, tokens as u64)
             .context("no reply to measure perplexity on")?;
         measures.numbers.insert("perplexity".into(), value);

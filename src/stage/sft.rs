@@ -54,7 +54,7 @@ impl Stage for Sft {
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
         let sets = (train.unwrap_or_default(), valid);
         self.fit
-            .run(context, &tokenizer, Objective::Sft, sets, measures)
+            .run(context, &tokenizer, &Objective::Sft, sets, measures)
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {
@@ -62,7 +62,7 @@ impl Stage for Sft {
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let preview = preview::training(context, &self.fit, &tokenizer, Objective::Sft, &train)?;
+        let preview = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
         Ok(Some(preview))
     }
 }

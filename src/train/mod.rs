@@ -17,12 +17,12 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::{Decoder, weights};
-use crate::objective::Objective;
+use crate::objective::{Normaliser, Objective, Shared, Totals};
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
 pub use batches::{Batch, Cost, Dataset};
@@ -93,7 +93,7 @@ pub struct Evaluation {
 pub struct Job<'a> {
     pub label: &'a str,
     pub settings: &'a TrainSettings,
-    pub objective: Objective,
+    pub objective: &'a Objective,
     pub train: &'a Dataset,
     pub valid: Option<&'a Dataset>,
     /// Where metrics and checkpoints go.
@@ -145,7 +145,7 @@ pub fn train<B: TrainBackend>(
 
     let first = state.step;
     let steps = job.train.steps(settings, job.seed, first).map(|step| {
-        let lay_out = |units: &Vec<usize>| job.train.batch(units, &job.objective);
+        let lay_out = |units: &Vec<usize>| job.train.batch(units, job.objective);
         step.iter().map(lay_out).collect::<Vec<Batch>>()
     });
     let (model, state) = ahead(steps, |steps| -> Result<_> {
@@ -154,7 +154,7 @@ pub fn train<B: TrainBackend>(
         for batches in steps {
             let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
             let learning_rate = settings.learning_rate * factor;
-            let (gradients, mut line) = gradients(&model, &job.objective, &batches, device);
+            let (gradients, mut line) = gradients(&model, job.objective, &batches);
             let loss = line.get("loss").and_then(Value::as_f64);
             let norm;
             (model, norm) = adamw.step(model, gradients, learning_rate);
@@ -178,8 +178,8 @@ pub fn train<B: TrainBackend>(
             line.insert("learning_rate".into(), json!(learning_rate));
             line.insert("seconds".into(), json!(seconds));
             line.insert("tokens_per_s".into(), json!(tokens as f64 / seconds));
-            if let Objective::Dpo(_) = job.objective {
-                let pairs: usize = batches.iter().map(|b| b.normaliser).sum();
+            if let Objective::Pairs(_) = job.objective {
+                let pairs: usize = batches.iter().map(|b| b.normaliser.examples).sum();
                 line.insert("pairs_per_s".into(), json!(pairs as f64 / seconds));
             }
             progress.at(state.step);
@@ -192,7 +192,7 @@ pub fn train<B: TrainBackend>(
             if let Some(valid) = job.valid
                 && (due || state.step == total)
             {
-                let found = evaluate(&model.valid(), valid, &job.objective, micro, device);
+                let found = evaluate(&model.valid(), valid, job.objective, micro);
                 let found = Evaluation {
                     step: state.step,
                     ..found
@@ -202,7 +202,7 @@ pub fn train<B: TrainBackend>(
                     checkpoints.keep(state.step, &model)?;
                 }
                 line.insert("eval_loss".into(), json!(found.loss));
-                if let Objective::Dpo(_) = job.objective {
+                if let Objective::Pairs(_) = job.objective {
                     line.insert("eval_rewards/accuracies".into(), json!(found.accuracy));
                 }
                 state.evaluations.push(found);
@@ -244,31 +244,24 @@ pub fn gradients<B: TrainBackend>(
     model: &Decoder<B>,
     objective: &Objective,
     batches: &[Batch],
-    device: &B::Device,
 ) -> (GradientsParams, Map<String, Value>) {
-    let normaliser: usize = batches.iter().map(|b| b.normaliser).sum();
+    let normaliser: Normaliser = batches.iter().map(|b| b.normaliser).sum();
+    let shared = Shared::default();
     let mut accumulator = GradientsAccumulator::new();
-    let mut totals: Map<String, Value> = Map::new();
+    let mut totals = Totals::default();
     for batch in batches {
         let (loss, gradients) = recompute::backward(model, &batch.forest, |policy| {
-            objective.loss(policy, batch.reference(device), normaliser)
+            objective.loss(&batch.branches(policy), &normaliser, &shared)
         });
-        let mut add = |name: &str, value: f64| {
-            let sum = totals.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            totals.insert(name.into(), json!(sum + value));
-        };
-        add("loss", scalar(loss.value.clone()));
-        for (name, sum) in loss.sums {
-            add(name, scalar(sum) / normaliser.max(1) as f64);
-        }
+        totals.add(loss);
         accumulator.accumulate(model, gradients);
     }
-    (accumulator.grads(), totals)
-}
-
-/// Reads a one-element tensor.
-pub(crate) fn scalar<B: Backend>(value: Tensor<B, 1>) -> f64 {
-    value.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
+    let mut line = Map::new();
+    line.insert("loss".into(), json!(totals.loss));
+    for (name, mean) in totals.means() {
+        line.insert(name.into(), json!(mean));
+    }
+    (accumulator.grads(), line)
 }
 
 /// Whether `found` is better than every evaluation before it.
