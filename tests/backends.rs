@@ -3,7 +3,7 @@
 
 use rapport::backend::{BACKENDS, Work, dispatch};
 use rapport::model::config::Family;
-use rapport::objective::{Objective, dpo::Dpo};
+use rapport::objective::{Objective, Sigmoid};
 use rapport::ops::TrainBackend;
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
@@ -68,7 +68,7 @@ impl Work for Run {
                 eval_steps: 0,
                 keep: Keep::Last,
             },
-            objective,
+            objective: &objective,
             train: &set,
             valid: None,
             dir: dir.path(),
@@ -96,19 +96,16 @@ fn every_backend_of_this_build_trains_to_the_same_losses() {
         .filter(|(name, built)| *built && *name != "cuda")
         .map(|(name, _)| *name)
         .collect();
-    let dpo = Dpo {
-        beta: 0.3,
-        label_smoothing: 0.0,
-    };
-    for objective in [Objective::Sft, Objective::Dpo(dpo)] {
-        let first = losses(built[0], objective);
+    let dpo = Objective::pairs(Sigmoid::new(0.3, 0.0));
+    for objective in [Objective::Sft, dpo] {
+        let first = losses(built[0], objective.clone());
         assert_eq!(first.len(), 6);
         assert!(
             (first[0] - first[5]).abs() > 1e-2,
             "the run learns: {first:?}"
         );
         for other in &built[1..] {
-            for (a, b) in first.iter().zip(losses(other, objective)) {
+            for (a, b) in first.iter().zip(losses(other, objective.clone())) {
                 assert!((a - b).abs() < 1e-3, "{other}: {b}, {}: {a}", built[0]);
             }
         }

@@ -1,5 +1,6 @@
 //! Recomputation and bf16: the same gradients, or nearly, from less memory.
 
+use rapport::objective::Running;
 use rapport::train::gradients;
 
 use crate::packing::{FAMILIES, dataset, dialogues, objectives};
@@ -15,7 +16,8 @@ fn recomputed_blocks_give_the_same_gradient() {
             let batches = [set.batch(&[0, 2], &objective), set.batch(&[1], &objective)];
             let mut gradient = |recompute: bool| {
                 model.compute.recompute = recompute;
-                let (gradients, line) = gradients(&model, &objective, &batches, &device);
+                let (gradients, line) =
+                    gradients(&model, &objective, &batches, &mut Running::default());
                 (flatten(&model, gradients), line["loss"].as_f64().unwrap())
             };
             let (kept, loss_kept) = gradient(false);
@@ -43,10 +45,10 @@ fn bf16_moves_weights_by_less_than_bf16_can_hold() {
     let objective = Objective::Sft;
     let set = dataset(dialogues(1), true);
     let batches = [set.batch(&[0, 1, 2], &objective)];
-    let (exact, _) = gradients(&model, &objective, &batches, &device);
+    let (exact, _) = gradients(&model, &objective, &batches, &mut Running::default());
     let exact = flatten(&model, exact);
     model.compute.precision = Precision::Bf16;
-    let (rounded, _) = gradients(&model, &objective, &batches, &device);
+    let (rounded, _) = gradients(&model, &objective, &batches, &mut Running::default());
     let before = model.embed.val().into_data().to_vec::<f32>().unwrap();
     let mut adamw = AdamW::<Ad>::new(AdamWConfig {
         adam_beta1: 0.9,
@@ -67,7 +69,7 @@ fn bf16_moves_weights_by_less_than_bf16_can_hold() {
             > before.len() / 2
     );
 
-    let (rounded, _) = gradients(&model, &objective, &batches, &device);
+    let (rounded, _) = gradients(&model, &objective, &batches, &mut Running::default());
     let rounded = flatten(&model, rounded);
     let difference = |a: &[f32], b: &[f32]| -> f32 {
         a.iter()

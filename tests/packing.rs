@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rapport::data::rows::{preference_rows, sft_rows};
 use rapport::data::{Example, Tokenizer};
 use rapport::model::config::{DecoderConfig, Family};
-use rapport::objective::{Objective, dpo::Dpo};
+use rapport::objective::{Objective, Running, Sigmoid};
 use rapport::stage::Measures;
 use rapport::stage::corpus::{self, Encoding, Group};
 use rapport::train::{Dataset, Sequence, TrainExample, branch_logps, gradients};
@@ -71,11 +71,7 @@ pub fn dataset(dialogues: Vec<Vec<TrainExample>>, grouped: bool) -> Dataset {
 }
 
 pub fn objectives() -> [Objective; 2] {
-    let dpo = Dpo {
-        beta: 0.5,
-        label_smoothing: 0.1,
-    };
-    [Objective::Sft, Objective::Dpo(dpo)]
+    [Objective::Sft, Objective::pairs(Sigmoid::new(0.5, 0.1))]
 }
 
 #[test]
@@ -114,7 +110,8 @@ fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
                     .iter()
                     .map(|units| set.batch(units, &objective))
                     .collect();
-                let (gradients, line) = gradients(&model, &objective, &batches, &device);
+                let (gradients, line) =
+                    gradients(&model, &objective, &batches, &mut Running::default());
                 (flatten(&model, gradients), line["loss"].as_f64().unwrap())
             };
             let (alone, loss_alone) = gradient(false, 1);
@@ -172,7 +169,7 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
     for objective in objectives() {
         let rows = match objective {
             Objective::Sft => sft_rows(&path, None),
-            Objective::Dpo(_) => preference_rows(&path, None),
+            _ => preference_rows(&path, None),
         };
         let examples: Vec<Example> = rows.unwrap().collect::<Result<_, _>>().unwrap();
         let run = |group: Group, size: usize| {
@@ -185,7 +182,7 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
             let rows = examples.iter().cloned().map(Ok);
             let set = corpus::dataset(rows, &tokenizer, encoding, "", dir.path(), &mut measures);
             let mut set = set.unwrap();
-            if let Objective::Dpo(_) = objective {
+            if objective.needs_reference() {
                 let logps = (0..set.examples.len()).flat_map(|i| set.examples.branches(i));
                 let logps = logps.map(|branch| -(branch.scored() as f32)).collect();
                 set.examples.set_reference(logps);
@@ -196,7 +193,8 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
                 .map(|units| set.batch(units, &objective))
                 .collect();
             let computed: usize = batches.iter().map(|batch| batch.forest.computed).sum();
-            let (gradients, line) = gradients(&model, &objective, &batches, &device);
+            let (gradients, line) =
+                gradients(&model, &objective, &batches, &mut Running::default());
             let loss = line["loss"].as_f64().unwrap();
             (set.units.len(), computed, loss, flatten(&model, gradients))
         };

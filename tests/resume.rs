@@ -63,7 +63,7 @@ fn run(dir: &Path, stop: bool) -> Option<Vec<f32>> {
         &Job {
             label: "resume",
             settings: &settings(),
-            objective: Objective::Sft,
+            objective: &Objective::Sft,
             train: &dataset(11),
             valid: Some(&dataset(4)),
             dir,

@@ -15,6 +15,8 @@ pub mod template;
 mod tokenizer;
 
 pub use lines::BadLines;
-pub use records::{Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict};
+pub use records::{
+    Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
+};
 pub use row_stream::Examples;
 pub use tokenizer::{Encoding, Tokenizer};

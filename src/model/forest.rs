@@ -49,6 +49,8 @@ pub struct Forest {
     pub end: Vec<u32>,
     /// What is scored, grouped by branch in the order given.
     pub scored: Vec<Scored>,
+    /// What each scored token weighs in its branch's sum; 1 where there are none.
+    pub weights: Option<Vec<f32>>,
     /// Number of branches.
     pub branches: usize,
     /// Tokens that are computed, filling left out.

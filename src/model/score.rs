@@ -1,6 +1,6 @@
 //! Log-probabilities of a forest's scored tokens under a decoder.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use crate::model::decoder::{Decoder, int_tensor};
 use crate::model::forest::Forest;
@@ -18,15 +18,22 @@ impl<B: Ops> Decoder<B> {
         self.target_logps(hidden, &targets)
     }
 
-    /// Summed log-probability of each branch: `[branches]`.
+    /// Summed log-probability of each branch, its tokens weighed as the forest says: `[branches]`.
     pub fn branch_logps(&self, forest: &Forest) -> Tensor<B, 1> {
         branch_logps(self.token_logps(forest), forest)
     }
 }
 
-/// Sums the log-probs of a forest's scored tokens by branch: `[branches]`.
+/// Sums the log-probs of a forest's scored tokens, weighed as it says, by branch: `[branches]`.
 pub fn branch_logps<B: Ops>(logps: Tensor<B, 1>, forest: &Forest) -> Tensor<B, 1> {
     let branch = forest.scored.iter().map(|s| s.branch as i32).collect();
     let branch = int_tensor(branch, &logps.device());
+    let logps = match &forest.weights {
+        Some(weights) => {
+            let weights = TensorData::new(weights.clone(), [weights.len()]);
+            logps.clone() * Tensor::from_data(weights, &logps.device())
+        }
+        None => logps,
+    };
     branch_sums(logps, branch, forest.branches)
 }

@@ -1,79 +1,181 @@
 //! Objectives: pure functions from log-probs to a loss. Nothing here knows of models or text.
+//!
+//! One file each; formulas, sources and defaults are listed in `docs/objectives.md`. What several of
+//! them are made of is in `branches` (log-ratios), `reward` (implicit rewards and their margin),
+//! `divergence`, `logistic` and `desensitised`.
 
-pub mod dpo;
-pub mod sft;
+mod aot;
+mod aot_unpaired;
+mod apo_down;
+mod apo_zero;
+mod bco;
+mod bco_pair;
+mod branches;
+mod check;
+mod cpo;
+pub mod desensitised;
+mod discopop;
+mod divergence;
+mod exo_pair;
+mod hinge;
+mod ipo;
+pub mod kto;
+mod logistic;
+mod metrics;
+mod nca_pair;
+mod orpo;
+mod pairs;
+mod reward;
+mod robust;
+mod sft;
+mod shared;
+mod sigmoid;
+mod simpo;
+mod sppo_hard;
+mod unpaired;
 
 use burn::tensor::{Tensor, backend::Backend};
+
+pub use aot::Aot;
+pub use aot_unpaired::AotUnpaired;
+pub use apo_down::ApoDown;
+pub use apo_zero::ApoZero;
+pub use bco::Bco;
+pub use bco_pair::BcoPair;
+pub use branches::{Branches, PairLogps};
+pub use cpo::Cpo;
+pub use discopop::DiscoPop;
+pub use divergence::Divergence;
+pub use exo_pair::ExoPair;
+pub use hinge::Hinge;
+pub use ipo::Ipo;
+pub use kto::Kto;
+pub use metrics::{Metric, Totals};
+pub use nca_pair::NcaPair;
+pub use orpo::Orpo;
+pub use pairs::{PairLoss, Sum};
+pub use reward::{Margin, Reward};
+pub use robust::Robust;
+pub use shared::{Normaliser, Running, Shared, Statistics};
+pub use sigmoid::Sigmoid;
+pub use simpo::SimPo;
+pub use sppo_hard::SppoHard;
+pub use unpaired::Unpaired;
 
 /// A loss to minimise, and what is worth logging about it.
 pub struct Loss<B: Backend> {
     /// Scalar, `[1]`, already divided by the whole step's normaliser.
     pub value: Tensor<B, 1>,
-    /// Names as TRL logs them, each the *sum* over this batch's pairs, `[1]`.
-    pub sums: Vec<(&'static str, Tensor<B, 1>)>,
+    /// What TRL logs, by its names.
+    pub metrics: Vec<Metric<B>>,
 }
 
 /// Which objective a stage trains with, and its own parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Objective {
-    /// One scored branch an example.
+    /// Mean negative log-likelihood of the scored tokens; one branch an example.
     Sft,
-    /// Two branches an example: chosen, then rejected.
-    Dpo(dpo::Dpo),
+    /// Losses of pairs; two branches an example: chosen, then rejected.
+    Pairs(Sum),
+    /// Losses of single completions that are labelled desirable or not.
+    Unpaired(Unpaired),
 }
 
 impl Objective {
+    /// One loss of pairs, by itself.
+    pub fn pairs(loss: impl Into<PairLoss>) -> Self {
+        Self::Pairs(Sum {
+            terms: vec![(1.0, loss.into())],
+            ld_alpha: None,
+        })
+    }
+
+    /// Whether all parameters are in range and go together.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words that name the parameter.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Sft => Ok(()),
+            Self::Pairs(sum) => sum.check(),
+            Self::Unpaired(unpaired) => unpaired.check(),
+        }
+    }
+
     /// Branches that one example has.
     pub fn branches(&self) -> usize {
         match self {
-            Objective::Sft => 1,
-            Objective::Dpo(_) => 2,
+            Self::Sft => 1,
+            Self::Pairs(_) => 2,
+            Self::Unpaired(unpaired) => unpaired.branches(),
         }
     }
 
-    /// What an example adds to the step's normaliser: its scored tokens, or one pair.
-    pub fn weight(&self, scored_tokens: usize) -> usize {
+    /// Whether it reads the reference's log-probs.
+    pub fn needs_reference(&self) -> bool {
         match self {
-            Objective::Sft => scored_tokens,
-            Objective::Dpo(_) => 1,
+            Self::Sft => false,
+            Self::Pairs(sum) => sum.needs_reference(),
+            Self::Unpaired(_) => true,
         }
     }
 
-    /// The loss of a batch.
+    /// Whether the loss reads something of the whole step ([`Shared`]) that must be known before any of
+    /// its micro-batches.
+    pub fn needs_statistics(&self) -> bool {
+        matches!(self, Self::Unpaired(_))
+    }
+
+    /// What each token beyond the length of its pair's shorter completion weighs in a branch's sum, where
+    /// not 1; see [`desensitised::token_weights`].
+    pub fn tail_weight(&self) -> Option<f64> {
+        match self {
+            Self::Pairs(sum) => sum.ld_alpha,
+            _ => None,
+        }
+    }
+
+    /// The objective with what it was not told derived from the number of desirable and undesirable
+    /// examples to train on: KTO's class weights.
+    pub fn with_counts(self, desirable: usize, undesirable: usize) -> Self {
+        match self {
+            Self::Unpaired(Unpaired::Kto(kto)) => {
+                Self::Unpaired(Unpaired::Kto(kto.with_counts(desirable, undesirable)))
+            }
+            other => other,
+        }
+    }
+
+    /// What a micro-batch adds to its step's statistics; nothing for objectives that need none.
+    pub fn statistics<B: Backend>(&self, branches: &Branches<B>) -> Statistics {
+        match self {
+            Self::Unpaired(unpaired) => unpaired.statistics(branches),
+            _ => Statistics::default(),
+        }
+    }
+
+    /// The loss of a micro-batch, divided by the counts of its whole step, so that the micro-batches'
+    /// values and gradients add up to the large batch's. (AOT's losses alone do not: they sort what is in
+    /// a micro-batch.)
     ///
-    /// # Shapes
+    /// # Panics
     ///
-    /// - `policy`, `reference`: `[examples * branches]`, example by example; summed log-probs
-    /// - `normaliser`: the sum of [`weight`](Self::weight) over the whole step
+    /// Where `branches` lacks what [`branches`](Self::branches) and
+    /// [`needs_reference`](Self::needs_reference) ask for.
     pub fn loss<B: Backend>(
         &self,
-        policy: Tensor<B, 1>,
-        reference: Option<Tensor<B, 1>>,
-        normaliser: usize,
+        branches: &Branches<B>,
+        normaliser: &Normaliser,
+        shared: &Shared,
     ) -> Loss<B> {
         match self {
-            Objective::Sft => sft::loss(policy, normaliser),
-            Objective::Dpo(dpo) => {
-                let reference = reference.expect("DPO is given reference log-probs");
-                let [policy_chosen, policy_rejected] = sides(policy);
-                let [reference_chosen, reference_rejected] = sides(reference);
-                dpo.loss(
-                    dpo::PairLogps {
-                        policy_chosen,
-                        policy_rejected,
-                        reference_chosen,
-                        reference_rejected,
-                    },
-                    normaliser,
-                )
-            }
+            Self::Sft => Loss {
+                value: sft::nll(branches.policy.clone(), normaliser),
+                metrics: Vec::new(),
+            },
+            Self::Pairs(sum) => sum.loss(branches, normaliser),
+            Self::Unpaired(unpaired) => unpaired.loss(branches, normaliser, shared),
         }
     }
-}
-
-/// Splits `[chosen, rejected, chosen, rejected, ...]` into its two sides.
-fn sides<B: Backend>(logps: Tensor<B, 1>) -> [Tensor<B, 1>; 2] {
-    let pairs = logps.dims()[0] / 2;
-    let table = logps.reshape([pairs, 2]);
-    [0, 1].map(|side| table.clone().narrow(1, side, 1).reshape([pairs]))
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::objective::Loss;
+use crate::objective::Normaliser;
 
 /// `-sum(logps) / tokens`, with `tokens` counted over the whole step, so that accumulated
 /// micro-batches give the large batch's gradient whatever their lengths.
@@ -10,9 +10,9 @@ use crate::objective::Loss;
 /// # Shapes
 ///
 /// - `logps`: `[scored]` or `[branches]`
-pub fn loss<B: Backend>(logps: Tensor<B, 1>, tokens: usize) -> Loss<B> {
-    Loss {
-        value: logps.sum().neg().div_scalar(tokens.max(1) as f64),
-        sums: Vec::new(),
-    }
+pub fn nll<B: Backend>(logps: Tensor<B, 1>, normaliser: &Normaliser) -> Tensor<B, 1> {
+    logps
+        .sum()
+        .neg()
+        .div_scalar(normaliser.tokens.max(1) as f64)
 }

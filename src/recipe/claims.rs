@@ -112,7 +112,10 @@ fn direction(keys: &mut Keys<'_>) -> Direction {
     }
     match (lower, same) {
         (true, true) => {
-            keys.problem("same", "a claim is of a decrease (lower) or of no change (same)");
+            keys.problem(
+                "same",
+                "a claim is of a decrease (lower) or of no change (same)",
+            );
             Direction::Same
         }
         (true, false) => Direction::Lower,

@@ -21,8 +21,8 @@ use crate::store;
 pub use html::render as html;
 pub use markdown::render as markdown;
 pub use summary::{
-    Cell, ClaimResult, Column, Curve, Direction, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
-    Series, StageSummary, Table, Unit, Utterance,
+    Cell, ClaimResult, Column, Curve, Direction, Machine, MetricSummary, Reply, Row, RunSummary,
+    SampleBlock, Series, StageSummary, Table, Unit, Utterance,
 };
 pub use terminal::render as terminal;
 

@@ -164,13 +164,7 @@ impl ClaimResult {
     /// Judges the claim: it holds when the estimate is at least `by` in the claimed direction and
     /// the whole 95% interval lies on that side of zero; or, where nothing is to change, when the whole
     /// interval is within `by` of zero.
-    pub fn judged(
-        self,
-        difference: &Interval,
-        by: f64,
-        direction: Direction,
-        unit: Unit,
-    ) -> Self {
+    pub fn judged(self, difference: &Interval, by: f64, direction: Direction, unit: Unit) -> Self {
         let Interval {
             estimate,
             low,

@@ -258,26 +258,28 @@ fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
             (false, _) => 2,
         }
     });
-    let block = |at: usize| SampleBlock {
-        head: places[at].head.clone(),
-        history: places[at].history.iter().map(|turn| utterance(turn)).collect(),
-        replies: std::iter::once(Reply {
-            model: "reference".into(),
-            text: places[at].reference.clone(),
-            verdict: None,
-        })
-        .chain(
-            models
+    let block =
+        |at: usize| SampleBlock {
+            head: places[at].head.clone(),
+            history: places[at]
+                .history
                 .iter()
-                .filter(|(_, replies)| asked(replies, at))
-                .map(|(name, replies)| Reply {
+                .map(|turn| utterance(turn))
+                .collect(),
+            replies: std::iter::once(Reply {
+                model: "reference".into(),
+                text: places[at].reference.clone(),
+                verdict: None,
+            })
+            .chain(models.iter().filter(|(_, replies)| asked(replies, at)).map(
+                |(name, replies)| Reply {
                     model: (*name).to_owned(),
                     text: replies[at].reply.clone(),
                     verdict: replies[at].verdict.clone(),
-                }),
-        )
-        .collect(),
-    };
+                },
+            ))
+            .collect(),
+        };
     Ok(order.into_iter().take(SAMPLES).map(block).collect())
 }
 

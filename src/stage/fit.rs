@@ -155,7 +155,7 @@ impl Fit {
         &self,
         context: &Context,
         tokenizer: &Tokenizer,
-        objective: Objective,
+        objective: &Objective,
         sets: (Dataset, Option<Dataset>),
         mut measures: Measures,
     ) -> Result<()> {
@@ -177,7 +177,7 @@ struct Train<'a> {
     fit: &'a Fit,
     context: &'a Context,
     tokenizer: &'a Tokenizer,
-    objective: Objective,
+    objective: &'a Objective,
     sets: &'a (Dataset, Option<Dataset>),
     measures: &'a mut Measures,
 }
@@ -236,7 +236,7 @@ impl Work for Train<'_> {
             .find(|e| e.step == outcome.kept_step)
         {
             numbers.insert("eval_loss".into(), kept.loss);
-            if let Objective::Dpo(_) = self.objective {
+            if let Objective::Pairs(_) = self.objective {
                 numbers.insert("eval_accuracy".into(), kept.accuracy);
             }
         }

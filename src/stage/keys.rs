@@ -286,6 +286,11 @@ impl<'a> Keys<'a> {
             .unwrap_or(low)
     }
 
+    /// A number within `range`, or nothing.
+    pub fn optional_float(&mut self, key: &str, range: impl RangeBounds<f64>) -> Option<f64> {
+        self.number(key, Need::Optional, &range)
+    }
+
     fn number(&mut self, key: &str, need: Need<f64>, range: &impl RangeBounds<f64>) -> Option<f64> {
         self.read(key, need, &within("a number", range), |node| {
             as_float(node, range)
@@ -379,6 +384,41 @@ impl<'a> Keys<'a> {
                 .map(str::to_string)
         });
         options[chosen.and_then(|name| index(&name)).unwrap_or(0)].1
+    }
+
+    /// One of a few words, or a list of some of them that is not empty.
+    pub fn one_or_more(
+        &mut self,
+        key: &str,
+        default: &'static str,
+        options: &[&'static str],
+    ) -> Vec<&'static str> {
+        let word = |node: &Node| {
+            let text = node.as_str()?;
+            options.iter().copied().find(|&option| option == text)
+        };
+        let words: Vec<String> = options.iter().map(|name| format!("\"{name}\"")).collect();
+        let expected = format!("one of {}, or a list of them", words.join(", "));
+        let mut chosen = vec![default];
+        self.read(
+            key,
+            Need::Default(Json::from(default)),
+            &expected,
+            |node| match &node.value {
+                Value::Array(items) => {
+                    chosen = items.iter().map(word).collect::<Option<Vec<_>>>()?;
+                    (!chosen.is_empty()).then(|| json!(chosen))
+                }
+                _ => {
+                    chosen = vec![word(node)?];
+                    Some(json!(chosen[0]))
+                }
+            },
+        );
+        if chosen.is_empty() {
+            chosen.push(default);
+        }
+        chosen
     }
 
     /// A list of numbers within `range`; `None` as the default makes it required.

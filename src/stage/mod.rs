@@ -2,19 +2,19 @@
 
 pub mod corpus;
 mod dpo;
-mod failures;
 mod fit;
 mod folder;
-mod judged;
 pub mod keys;
 pub mod kind;
+mod kto;
+pub mod loss_keys;
 mod measures;
 mod memory;
-mod oracle;
 mod pairs;
 mod perplexity;
 mod persona_files;
 mod persona_world;
+mod prefer;
 mod pretrained;
 mod preview;
 mod rank;
@@ -34,8 +34,7 @@ use kind::Kind;
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
     dpo::KIND,
-    failures::KIND,
-    judged::KIND,
+    kto::KIND,
     pairs::KIND,
     perplexity::KIND,
     persona_world::KIND,

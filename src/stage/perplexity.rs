@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use burn::module::AutodiffModule;
 
 use crate::eval::ranking::perplexity;
-use crate::objective::Objective;
+use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
@@ -62,7 +62,13 @@ impl Measure for Perplexity {
             .flat_map(|example| set.examples.branches(example))
             .map(|branch| branch.scored())
             .sum();
-        let found = evaluate(&model.valid(), &set, &Objective::Sft, 8, device);
+        let found = evaluate(
+            &model.valid(),
+            &set,
+            &Objective::Sft,
+            8,
+            &Running::default(),
+        );
         let value = perplexity(found.loss * tokens as f64, tokens as u64)
             .context("no reply to measure perplexity on")?;
         measures.numbers.insert("perplexity".into(), value);

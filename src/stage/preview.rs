@@ -20,7 +20,7 @@ pub fn training(
     context: &Context,
     fit: &Fit,
     tokenizer: &Tokenizer,
-    objective: Objective,
+    objective: &Objective,
     train: &Dataset,
 ) -> Result<String> {
     let config = config_json::read(&model_dir(context.input(&fit.model)))?;
@@ -30,7 +30,7 @@ pub fn training(
     let widened = !backend::prefers_bf16(&context.backend);
     let looked_at = micro_batches.iter().take(LOOKED_AT);
     let batches: Vec<Batch> = looked_at
-        .map(|units| train.batch(units, &objective))
+        .map(|units| train.batch(units, objective))
         .collect();
     let estimates = batches
         .iter()

@@ -86,7 +86,10 @@ impl Stage for Replies {
         measures.mean("finished", finished);
         if known_world {
             let share = |test: &dyn Fn(&Verdict) -> bool| -> Vec<f64> {
-                verdicts.iter().map(|v| f64::from(u8::from(test(v)))).collect()
+                verdicts
+                    .iter()
+                    .map(|v| f64::from(u8::from(test(v))))
+                    .collect()
             };
             for (name, relation) in [
                 ("grounded", Relation::Grounded),

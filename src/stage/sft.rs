@@ -39,7 +39,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     };
     Box::new(Sft {
         fit: Fit::read(keys, &defaults),
-        data: keys.stage("data", &[Produces::Dialogues, Produces::Rows, Produces::Pairs]),
+        data: keys.stage(
+            "data",
+            &[Produces::Dialogues, Produces::Rows, Produces::Pairs],
+        ),
         split: Split::read(keys, "train"),
         group: keys.has("group").then(|| Group::read(keys, "dialogue")),
         shuffle: keys.optional_bool("shuffle"),
@@ -54,7 +57,7 @@ impl Stage for Sft {
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
         let sets = (train.unwrap_or_default(), valid);
         self.fit
-            .run(context, &tokenizer, Objective::Sft, sets, measures)
+            .run(context, &tokenizer, &Objective::Sft, sets, measures)
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {
@@ -62,7 +65,7 @@ impl Stage for Sft {
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let preview = preview::training(context, &self.fit, &tokenizer, Objective::Sft, &train)?;
+        let preview = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
         Ok(Some(preview))
     }
 }

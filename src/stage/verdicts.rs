@@ -19,7 +19,10 @@ pub fn in_words(verdict: &Verdict) -> String {
         None => "no guardrail at stake".to_owned(),
     }];
     for (holds, word) in [
-        (verdict.hallucinated == Some(true), "states what it was not given"),
+        (
+            verdict.hallucinated == Some(true),
+            "states what it was not given",
+        ),
         (verdict.over_conservative, "over-conservative"),
         (verdict.repetitive, "repetitive"),
     ] {
@@ -45,8 +48,14 @@ pub fn measure(references: &[Verdict], verdicts: &[Verdict], measures: &mut Meas
         let kept = share(verdict.adherent != Some(false));
         adherence.push(kept);
         let rule = reference.rule.as_deref().unwrap_or("other");
-        for part in [format!("rule.{rule}"), format!("domain.{}", reference.domain)] {
-            parts.entry(format!("adherence.{part}")).or_default().push(kept);
+        for part in [
+            format!("rule.{rule}"),
+            format!("domain.{}", reference.domain),
+        ] {
+            parts
+                .entry(format!("adherence.{part}"))
+                .or_default()
+                .push(kept);
         }
     }
     let whole = [("adherence".to_owned(), adherence)];
@@ -57,7 +66,10 @@ pub fn measure(references: &[Verdict], verdicts: &[Verdict], measures: &mut Meas
     }
     let all = |test: &dyn Fn(&Verdict) -> f64| verdicts.iter().map(test).collect::<Vec<f64>>();
     if verdicts.iter().any(|it| it.hallucinated.is_some()) {
-        measures.mean("hallucination", all(&|it| share(it.hallucinated == Some(true))));
+        measures.mean(
+            "hallucination",
+            all(&|it| share(it.hallucinated == Some(true))),
+        );
     }
     if verdicts.iter().all(|it| it.naturalness.is_some()) {
         measures.mean("naturalness", all(&|it| it.naturalness.unwrap_or_default()));

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::model::forest::{Branch, Forest};
-use crate::objective::Objective;
+use crate::objective::{Branches, Normaliser, Objective, desensitised};
 use crate::train::{Examples, TrainSettings, Units};
 
 /// Columns that a row of trees may have. Wide rows are full rows; backends without a fused kernel
@@ -122,6 +122,16 @@ impl Dataset {
         prompt + scored
     }
 
+    /// What the whole set's loss is divided by.
+    pub fn normaliser(&self) -> Normaliser {
+        let first = |example| self.examples.branches(example).next();
+        let tokens = |example| first(example).map_or(0, |branch| branch.scored());
+        Normaliser {
+            examples: self.examples.len(),
+            tokens: (0..self.examples.len()).map(tokens).sum(),
+        }
+    }
+
     /// The order in which an epoch draws the units.
     fn order(&self, epoch: usize, seed: u64) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.units.len() as u32).collect();
@@ -136,7 +146,8 @@ impl Dataset {
     /// Lays out some units as a batch.
     pub fn batch(&self, units: &[usize], objective: &Objective) -> Batch {
         let mut reference = Vec::new();
-        let mut normaliser = 0;
+        let (mut lengths, mut normaliser) = (Vec::new(), Normaliser::default());
+        let mut desirable = Vec::new();
         let trees: Vec<Vec<Branch>> = units
             .iter()
             .map(|&unit| {
@@ -145,14 +156,26 @@ impl Dataset {
                     let first = tree.len();
                     tree.extend(self.examples.branches(example));
                     reference.extend(self.examples.reference(example));
-                    normaliser += objective.weight(tree[first..].iter().map(Branch::scored).sum());
+                    desirable.extend(self.examples.desirable(example));
+                    normaliser += Normaliser {
+                        examples: 1,
+                        tokens: tree.get(first).map_or(0, Branch::scored),
+                    };
+                    lengths.extend(tree[first..].iter().map(|branch| branch.scored() as f32));
                 }
                 tree
             })
             .collect();
+        let mut forest = Forest::pack(&trees, ROW_WIDTH);
+        if let Some(alpha) = objective.tail_weight() {
+            let branch: Vec<usize> = forest.scored.iter().map(|scored| scored.branch).collect();
+            forest.weights = Some(desensitised::token_weights(&branch, alpha));
+        }
         Batch {
-            forest: Forest::pack(&trees, ROW_WIDTH),
+            forest,
             reference,
+            lengths,
+            desirable,
             normaliser,
         }
     }
@@ -166,17 +189,26 @@ fn indices(units: &[u32]) -> Vec<usize> {
 pub struct Batch {
     pub forest: Forest,
     reference: Vec<f32>,
+    lengths: Vec<f32>,
+    desirable: Vec<bool>,
     /// What this batch adds to its step's normaliser.
-    pub normaliser: usize,
+    pub normaliser: Normaliser,
 }
 
 impl Batch {
-    /// Reference log-probs on the device, `[branches]`; none where the examples carry none.
-    pub fn reference<B: Backend>(&self, device: &B::Device) -> Option<Tensor<B, 1>> {
-        (!self.reference.is_empty()).then(|| {
-            let size = self.reference.len();
-            Tensor::from_data(TensorData::new(self.reference.clone(), [size]), device)
-        })
+    /// What the objective reads of this batch, given the policy's log-probs, `[branches]`; no reference
+    /// where the examples carry none.
+    pub fn branches<B: Backend>(&self, policy: Tensor<B, 1>) -> Branches<B> {
+        let device = policy.device();
+        let on_device = |values: &Vec<f32>| {
+            Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device)
+        };
+        Branches {
+            reference: (!self.reference.is_empty()).then(|| on_device(&self.reference)),
+            lengths: on_device(&self.lengths),
+            desirable: self.desirable.clone(),
+            policy,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::hf::{slots, tensors};
 use crate::model::{Decoder, weights};
+use crate::objective::Running;
 use crate::ops::TrainBackend;
 use crate::store;
 use crate::train::optimizer::AdamW;
@@ -25,6 +26,8 @@ pub struct State {
     pub evaluations: Vec<Evaluation>,
     /// The step whose weights are kept as the best.
     pub best: Option<usize>,
+    /// What the objective keeps from step to step.
+    pub running: Running,
 }
 
 /// Named arrays on the host.

@@ -1,40 +1,39 @@
 //! Scoring without gradients: validation, and reference log-probs.
 
 use crate::model::Decoder;
-use crate::objective::Objective;
+use crate::objective::{Objective, Running, Shared, Totals};
 use crate::ops::Ops;
 use crate::train::prefetch::ahead;
-use crate::train::{Dataset, Evaluation, scalar};
+use crate::train::{Dataset, Evaluation};
 
-/// Loss and accuracy over a whole set, `batch` units at a time. `step` is left 0.
+/// Loss and accuracy over a whole set, `batch` units at a time, with what the objective has kept from its
+/// training (`running`). `step` is left 0.
 pub fn evaluate<B: Ops>(
     model: &Decoder<B>,
     set: &Dataset,
     objective: &Objective,
     batch: usize,
-    device: &B::Device,
+    running: &Running,
 ) -> Evaluation {
-    let (mut loss, mut accurate, mut weight) = (0.0, 0.0, 0);
+    let normaliser = set.normaliser();
+    let mut found = Vec::new();
     let batches = chunks(set, batch).map(|units| set.batch(&units, objective));
     ahead(batches, |batches| {
         for batch in batches {
             let policy = model.branch_logps(&batch.forest);
-            // Undivided, so that batches of unequal weight add up to the exact mean.
-            let found = objective.loss(policy, batch.reference(device), 1);
-            loss += scalar(found.value);
-            weight += batch.normaliser;
-            for (name, sum) in found.sums {
-                if name == "rewards/accuracies" {
-                    accurate += scalar(sum);
-                }
-            }
+            found.push(batch.branches(policy));
         }
     });
-    let weight = weight.max(1) as f64;
+    let statistics = found.iter().map(|branches| objective.statistics(branches));
+    let shared = Shared::new(&statistics.sum(), running);
+    let mut totals = Totals::default();
+    for branches in &found {
+        totals.add(objective.loss(branches, &normaliser, &shared));
+    }
     Evaluation {
         step: 0,
-        loss: loss / weight,
-        accuracy: accurate / weight,
+        loss: totals.loss,
+        accuracy: totals.mean("rewards/accuracies").unwrap_or(0.0),
     }
 }
 

@@ -18,12 +18,12 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::{Decoder, weights};
-use crate::objective::Objective;
+use crate::objective::{Normaliser, Objective, Running, Shared, Statistics, Totals};
 use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
 pub use batches::{Batch, Cost, Dataset};
@@ -94,7 +94,7 @@ pub struct Evaluation {
 pub struct Job<'a> {
     pub label: &'a str,
     pub settings: &'a TrainSettings,
-    pub objective: Objective,
+    pub objective: &'a Objective,
     pub train: &'a Dataset,
     pub valid: Option<&'a Dataset>,
     /// Where metrics and checkpoints go.
@@ -146,7 +146,7 @@ pub fn train<B: TrainBackend>(
 
     let first = state.step;
     let steps = job.train.steps(settings, job.seed, first).map(|step| {
-        let lay_out = |units: &Vec<usize>| job.train.batch(units, &job.objective);
+        let lay_out = |units: &Vec<usize>| job.train.batch(units, job.objective);
         step.iter().map(lay_out).collect::<Vec<Batch>>()
     });
     let (model, state) = ahead(steps, |steps| -> Result<_> {
@@ -155,7 +155,8 @@ pub fn train<B: TrainBackend>(
         for batches in steps {
             let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
             let learning_rate = settings.learning_rate * factor;
-            let (gradients, mut line) = gradients(&model, &job.objective, &batches, device);
+            let (gradients, mut line) =
+                gradients(&model, job.objective, &batches, &mut state.running);
             let loss = line.get("loss").and_then(Value::as_f64);
             let norm;
             (model, norm) = adamw.step(model, gradients, learning_rate);
@@ -179,8 +180,8 @@ pub fn train<B: TrainBackend>(
             line.insert("learning_rate".into(), json!(learning_rate));
             line.insert("seconds".into(), json!(seconds));
             line.insert("tokens_per_s".into(), json!(tokens as f64 / seconds));
-            if let Objective::Dpo(_) = job.objective {
-                let pairs: usize = batches.iter().map(|b| b.normaliser).sum();
+            if let Objective::Pairs(_) = job.objective {
+                let pairs: usize = batches.iter().map(|b| b.normaliser.examples).sum();
                 line.insert("pairs_per_s".into(), json!(pairs as f64 / seconds));
             }
             progress.at(state.step);
@@ -193,7 +194,7 @@ pub fn train<B: TrainBackend>(
             if let Some(valid) = job.valid
                 && (due || state.step == total)
             {
-                let found = evaluate(&model.valid(), valid, &job.objective, micro, device);
+                let found = evaluate(&model.valid(), valid, job.objective, micro, &state.running);
                 let found = Evaluation {
                     step: state.step,
                     ..found
@@ -203,7 +204,7 @@ pub fn train<B: TrainBackend>(
                     checkpoints.keep(state.step, &model)?;
                 }
                 line.insert("eval_loss".into(), json!(found.loss));
-                if let Objective::Dpo(_) = job.objective {
+                if let Objective::Pairs(_) = job.objective {
                     line.insert("eval_rewards/accuracies".into(), json!(found.accuracy));
                 }
                 state.evaluations.push(found);
@@ -240,36 +241,46 @@ pub fn train<B: TrainBackend>(
 
 /// The step's gradient, accumulated over its micro-batches, and its line of metrics.
 ///
-/// Every micro-batch is divided by the whole step's normaliser, so the sum is the large batch's.
+/// Every micro-batch is divided by the whole step's normaliser, so the sum is the large batch's. What an
+/// objective reads of the whole step is found first where there are several, by a forward pass of its own;
+/// `running` is what it keeps from step to step.
 pub fn gradients<B: TrainBackend>(
     model: &Decoder<B>,
     objective: &Objective,
     batches: &[Batch],
-    device: &B::Device,
+    running: &mut Running,
 ) -> (GradientsParams, Map<String, Value>) {
-    let normaliser: usize = batches.iter().map(|b| b.normaliser).sum();
+    let normaliser: Normaliser = batches.iter().map(|b| b.normaliser).sum();
+    let mut settle = |statistics: Statistics| {
+        running.update(&statistics);
+        Shared::new(&statistics, running)
+    };
+    let several = objective.needs_statistics() && batches.len() > 1;
+    let settled = several.then(|| {
+        let untracked = model.valid();
+        let statistics = batches.iter().map(|batch| {
+            let policy = untracked.branch_logps(&batch.forest);
+            objective.statistics(&batch.branches(policy))
+        });
+        settle(statistics.sum())
+    });
     let mut accumulator = GradientsAccumulator::new();
-    let mut totals: Map<String, Value> = Map::new();
+    let mut totals = Totals::default();
     for batch in batches {
         let (loss, gradients) = recompute::backward(model, &batch.forest, |policy| {
-            objective.loss(policy, batch.reference(device), normaliser)
+            let branches = batch.branches(policy);
+            let shared = settled.unwrap_or_else(|| settle(objective.statistics(&branches)));
+            objective.loss(&branches, &normaliser, &shared)
         });
-        let mut add = |name: &str, value: f64| {
-            let sum = totals.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            totals.insert(name.into(), json!(sum + value));
-        };
-        add("loss", scalar(loss.value.clone()));
-        for (name, sum) in loss.sums {
-            add(name, scalar(sum) / normaliser.max(1) as f64);
-        }
+        totals.add(loss);
         accumulator.accumulate(model, gradients);
     }
-    (accumulator.grads(), totals)
-}
-
-/// Reads a one-element tensor.
-pub(crate) fn scalar<B: Backend>(value: Tensor<B, 1>) -> f64 {
-    value.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
+    let mut line = Map::new();
+    line.insert("loss".into(), json!(totals.loss));
+    for (name, mean) in totals.means() {
+        line.insert(name.into(), json!(mean));
+    }
+    (accumulator.grads(), line)
 }
 
 /// Whether `found` is better than every evaluation before it.

@@ -1,0 +1,299 @@
+//! What training on preferences is, whatever the objective: the reference's log-probs beforehand, then the
+//! run.
+
+use std::fs;
+use std::path::Path;
+
+use crate::ops::TrainBackend;
+use anyhow::{Context as _, Result, bail, ensure};
+use burn::module::AutodiffModule;
+use serde_json::json;
+
+use crate::backend::{self, Work};
+use crate::data::Tokenizer;
+use crate::objective::{Objective, Unpaired};
+use crate::stage::corpus::{Split, Take};
+use crate::stage::fit::Fit;
+use crate::stage::folder::{self, model_dir};
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::stage::preview;
+use crate::stage::rows::RowsSettings;
+use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
+use crate::train::{Dataset, ExamplesWriter, mismatch, unit_logps};
+
+/// Tokens of which the reference scores a batch: enough to keep a backend busy.
+const REFERENCE_TOKENS: usize = 4096;
+
+/// The reference's log-probs of all sequences, f32 in little-endian order; NaN where none was needed.
+const LOGPS: &str = "logps.f32";
+
+/// A stage that trains a model on preferences.
+pub struct Prefer {
+    fit: Fit,
+    data: StageRef,
+    /// The reference, where it is not the model that is trained from.
+    reference: Option<StageRef>,
+    objective: Objective,
+}
+
+impl Prefer {
+    /// Reads the keys beside those of `fit`; the objective's are read by `objective`.
+    pub fn read(
+        keys: &mut Keys<'_>,
+        fit: Fit,
+        data: &[Produces],
+        objective: impl FnOnce(&mut Keys<'_>) -> Objective,
+    ) -> Self {
+        let data = keys.stage("data", data);
+        let objective = objective(keys);
+        let reference = keys
+            .doc("the model that training is held to; where left out, the one it starts from")
+            .optional_stage("reference", &[Produces::Model]);
+        if reference.is_some() && !objective.needs_reference() {
+            keys.problem("reference", "the loss reads no reference; leave it out");
+        }
+        Self {
+            fit,
+            data,
+            reference,
+            objective,
+        }
+    }
+}
+
+impl Stage for Prefer {
+    fn run(&self, context: &Context) -> Result<()> {
+        let tokenizer = self.tokenizer(context)?;
+        let mut measures = Measures::default();
+        let mut scored = |split| -> Result<Option<Dataset>> {
+            let Some(mut set) = self.dataset(context, split, &tokenizer, &mut measures)? else {
+                return Ok(None);
+            };
+            if self.objective.needs_reference() {
+                self.reference(context, split, &mut set)?;
+            }
+            Ok(Some(set))
+        };
+        let Some(train) = scored(Split::Train)? else {
+            bail!("{}: there are no pairs to train on", context.label);
+        };
+        let valid = scored(Split::Valid)?;
+        let objective = self.counted(&train, &mut measures);
+        self.fit
+            .run(context, &tokenizer, &objective, (train, valid), measures)
+    }
+
+    fn preview(&self, context: &Context) -> Result<Option<String>> {
+        let tokenizer = self.tokenizer(context)?;
+        let mut measures = Measures::default();
+        let train = self.dataset(context, Split::Train, &tokenizer, &mut measures)?;
+        let train = train.unwrap_or_default();
+        let mut text = preview::training(context, &self.fit, &tokenizer, &self.objective, &train)?;
+        self.counted(&train, &mut measures);
+        for note in &measures.notes {
+            text.push_str(&format!("  {note}\n"));
+        }
+        Ok(Some(text))
+    }
+}
+
+impl Prefer {
+    /// The tokenizer of the model that is trained, which the reference must have too.
+    fn tokenizer(&self, context: &Context) -> Result<Tokenizer> {
+        let model = model_dir(context.input(&self.fit.model));
+        if let Some(reference) = &self.reference {
+            let file = |dir: &Path| hash_file(&dir.join("tokenizer.json"));
+            let other = model_dir(context.input(reference));
+            ensure!(
+                file(&model)? == file(&other)?,
+                "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other \
+                 tokens",
+                context.label,
+                reference.name,
+                self.fit.model.name
+            );
+        }
+        Tokenizer::open(&model)
+    }
+
+    /// The split's examples, tokenised; nothing where there are none.
+    fn dataset(
+        &self,
+        context: &Context,
+        split: Split,
+        tokenizer: &Tokenizer,
+        measures: &mut Measures,
+    ) -> Result<Option<Dataset>> {
+        let take = match self.objective {
+            Objective::Unpaired(_) => Take::Labelled,
+            _ => Take::All,
+        };
+        let data = (&self.data, split, take);
+        let set = self
+            .fit
+            .dataset(context, data, (None, None), tokenizer, measures)?;
+        let Some(mut set) = set else { return Ok(None) };
+        let Objective::Unpaired(Unpaired::Kto(_)) = self.objective else {
+            return Ok(Some(set));
+        };
+        let what = format!("{} ({})", context.label, split.name());
+        let (examples, cut) = mismatch::with_mismatches(
+            &set.examples,
+            context.seed,
+            self.fit.max_length,
+            ExamplesWriter::files(&context.dir)?,
+        )
+        .with_context(|| what.clone())?;
+        if cut > 0 {
+            measures.note(format!(
+                "{what}: max_length {} cut {cut} mismatched completions",
+                self.fit.max_length
+            ));
+        }
+        set.examples = examples;
+        Ok(Some(set))
+    }
+
+    /// The objective with what it takes from the number of examples of each label.
+    fn counted(&self, train: &Dataset, measures: &mut Measures) -> Objective {
+        let labels = (0..train.examples.len()).filter_map(|at| train.examples.desirable(at));
+        let (desirable, undesirable): (Vec<bool>, Vec<bool>) = labels.partition(|&label| label);
+        let (desirable, undesirable) = (desirable.len(), undesirable.len());
+        let objective = self.objective.clone().with_counts(desirable, undesirable);
+        if let Objective::Unpaired(unpaired) = &objective {
+            let mut note =
+                format!("{desirable} desirable and {undesirable} undesirable completions");
+            if let Unpaired::Kto(kto) = unpaired {
+                let (up, down) = kto.weights();
+                note.push_str(&format!(
+                    ": desirable_weight {up:.4}, undesirable_weight {down:.4}"
+                ));
+                measures.numbers.insert("desirable_weight".into(), up);
+                measures.numbers.insert("undesirable_weight".into(), down);
+            }
+            measures.note(note);
+        }
+        objective
+    }
+
+    /// Fills in the reference's log-probs of the pairs that are ever read, computed once for each content
+    /// of model and pairs, whatever objective or learning rate then uses them.
+    fn reference(&self, context: &Context, split: Split, set: &mut Dataset) -> Result<()> {
+        let model = self.reference.as_ref().unwrap_or(&self.fit.model);
+        let model = context.input(model);
+        let data = context.input(&self.data);
+        const KIND: &str = "reference-logps";
+        let units = match split {
+            Split::Train => set.drawn(&self.fit.settings, context.seed),
+            _ => (0..set.units.len()).collect(),
+        };
+        let covers = match units.len() == set.units.len() {
+            true => json!("all"),
+            false => json!(units),
+        };
+        let settings = json!({
+            "version": 3,
+            // What is scored: pairs, labelled completions, or these and mismatched ones that the seed draws.
+            "scored": match &self.objective {
+                Objective::Unpaired(Unpaired::Kto(_)) => json!({"mismatched": context.seed}),
+                Objective::Unpaired(_) => json!("labelled"),
+                _ => json!({"ld_alpha": self.objective.tail_weight()}),
+            },
+            "covers": covers,
+            "model": Manifest::read(model)?.hash,
+            "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
+            "max_length": self.fit.max_length,
+            "ld_alpha": self.objective.tail_weight(),
+            "by_dialogue": RowsSettings::read(data)?.by_dialogue,
+            "backend": context.backend,
+            "bf16": self.fit.bf16(&context.backend),
+        });
+        let hash = hash_json(&settings);
+        let dir = match context.store.begin(KIND, &hash, &context.stop)? {
+            Begun::Finished(dir) => dir,
+            Begun::Work(work) => {
+                let started = std::time::Instant::now();
+                let logps = backend::dispatch(
+                    &context.backend,
+                    Reference {
+                        stage: self,
+                        context,
+                        model,
+                        split,
+                        set,
+                        units,
+                    },
+                )??;
+                let bytes: Vec<u8> = logps.iter().flat_map(|logp| logp.to_le_bytes()).collect();
+                write_atomic(&work.dir().join(LOGPS), &bytes)?;
+                work.finish(&Manifest {
+                    kind: KIND.into(),
+                    name: context.label.clone(),
+                    hash,
+                    inputs: Default::default(),
+                    settings: json!({"max_length": self.fit.max_length}),
+                    backend: context.backend.clone(),
+                    seconds: started.elapsed().as_secs_f64(),
+                    created: Manifest::now(),
+                })?
+            }
+        };
+        let path = dir.join(LOGPS);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (logps, rest) = bytes.as_chunks::<4>();
+        ensure!(
+            logps.len() == set.examples.sequences() && rest.is_empty(),
+            "{}: {} bytes, where {} log-probs have 4 each; remove the folder to have them computed anew",
+            path.display(),
+            bytes.len(),
+            set.examples.sequences()
+        );
+        let logps = logps.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        set.examples.set_reference(logps.collect());
+        Ok(())
+    }
+}
+
+struct Reference<'a> {
+    stage: &'a Prefer,
+    context: &'a Context,
+    model: &'a Path,
+    split: Split,
+    set: &'a Dataset,
+    units: Vec<usize>,
+}
+
+impl Work for Reference<'_> {
+    type Output = Result<Vec<f32>>;
+
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+        let (mut model, _) = folder::open::<B>(self.model, device)?;
+        // In the policy's precision: the first step's margins are exactly zero.
+        model.compute = self
+            .stage
+            .fit
+            .compute::<B::InnerBackend>(self.context, device)?;
+        let label = format!("{} reference ({})", self.context.label, self.split.name());
+        let progress = Progress::new(&label, self.units.len());
+        let logps = unit_logps(
+            &model.valid(),
+            self.set,
+            &self.stage.objective,
+            self.set.by_tokens(&self.units, REFERENCE_TOKENS),
+            |done| {
+                progress.at(done);
+                !self.context.stop.requested()
+            },
+        );
+        progress.finish();
+        match logps {
+            Some(logps) => Ok(logps),
+            None => Err(self.context.stop.check().err().map_or_else(
+                || anyhow::anyhow!("scoring ended early"),
+                anyhow::Error::from,
+            )),
+        }
+    }
+}
