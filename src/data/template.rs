@@ -15,10 +15,15 @@ use crate::data::{Completion, Dialogue, Example, Prompt, Role, Speaker, Turn};
 
 /// The prompt for a reply to `history`, which must end with the user's turn (or be empty).
 pub fn persona_prompt(persona: &[String], history: &[Turn]) -> Prompt {
+    prompt(head(persona), history)
+}
+
+/// As [`persona_prompt`] under any `head`, which ends its last line.
+pub fn prompt(head: String, history: &[Turn]) -> Prompt {
     let mut turns: Vec<String> = history.iter().map(turn_text).collect();
     let last = turns.pop().unwrap_or_default();
     Prompt::Parts {
-        head: head(persona),
+        head,
         turns,
         tail: format!("{last}Bot:"),
     }

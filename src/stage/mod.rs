@@ -4,6 +4,7 @@ pub mod corpus;
 mod dpo;
 mod fit;
 mod folder;
+mod guardrail_world;
 pub mod keys;
 pub mod kind;
 mod kto;
@@ -34,6 +35,7 @@ use kind::Kind;
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
     dpo::KIND,
+    guardrail_world::KIND,
     kto::KIND,
     pairs::KIND,
     perplexity::KIND,

@@ -6,8 +6,9 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom, index};
 use serde_json::{Map, Value, json};
 
-use super::families::{Grammar, pick};
+use super::families::Grammar;
 use crate::data::{Dialogue, Speaker, Turn};
+use crate::world::pick;
 
 /// A dialogue opens with small talk at this rate, as most PersonaChat dialogues open with a greeting.
 const OPENS_WITH_SMALL_TALK: f64 = 0.6;

@@ -2,31 +2,9 @@
 
 use std::sync::LazyLock;
 
-use rand::Rng;
 use serde::Deserialize;
 
-const SLOT: &str = "{v}";
-
-/// A sentence with its relative likelihood; `{v}` stands for a value.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "(String, u32)")]
-pub struct Phrase {
-    pub pattern: String,
-    pub weight: u32,
-}
-
-impl From<(String, u32)> for Phrase {
-    fn from((pattern, weight): (String, u32)) -> Self {
-        Self { pattern, weight }
-    }
-}
-
-impl Phrase {
-    /// The sentence for one value.
-    pub fn with(&self, value: &str) -> String {
-        self.pattern.replace(SLOT, value)
-    }
-}
+use crate::world::Phrase;
 
 /// One attribute that a persona has at most one value of.
 #[derive(Clone, Debug, Deserialize)]
@@ -118,18 +96,6 @@ impl Grammar {
     }
 }
 
-/// An index drawn in proportion to `weights`, of which at least one is positive.
-pub fn pick<R: Rng>(rng: &mut R, weights: impl Iterator<Item = u32> + Clone) -> usize {
-    let mut ticket = rng.random_range(0..weights.clone().sum::<u32>());
-    for (index, weight) in weights.enumerate() {
-        if ticket < weight {
-            return index;
-        }
-        ticket -= weight;
-    }
-    unreachable!("a ticket lies below the sum of the weights")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +120,7 @@ mod tests {
         for family in &Grammar::get().families {
             for phrase in family.wordings() {
                 let pattern = &phrase.pattern;
-                assert_eq!(pattern.matches(SLOT).count(), 1, "{pattern}");
+                assert_eq!(pattern.matches(Phrase::SLOT).count(), 1, "{pattern}");
                 assert!(pattern.ends_with('.') && pattern.matches(['.', '?', '!']).count() == 1);
                 assert!((3..=9).contains(&pattern.split(' ').count()), "{pattern}");
                 for value in &family.values {
@@ -171,17 +137,5 @@ mod tests {
             assert_eq!(weights.len(), family.statements.len(), "{}", family.name);
             assert!(family.questions.len() >= 3 && family.answers.len() >= 3);
         }
-    }
-
-    #[test]
-    fn pick_follows_the_weights() {
-        use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-        let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let mut counts = [0_i32; 3];
-        for _ in 0..6_000 {
-            counts[pick(&mut rng, [1, 0, 5].into_iter())] += 1;
-        }
-        assert_eq!(counts[1], 0);
-        assert!((counts[0] - 1_000).abs() < 100, "{counts:?}");
     }
 }

@@ -20,8 +20,11 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Dialogue, RankingItem};
+use crate::world::SettingError;
 use dialogue::{Draft, Manner};
 use families::Grammar;
+
+const WORLD: &str = "persona";
 
 /// How the contradicting candidates of a ranking item are worded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,30 +93,16 @@ pub struct PersonaData {
     pub ranking: Vec<RankingItem>,
 }
 
-/// A setting outside its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("persona world: `{key}` is {value}, expected {expected}")]
-pub struct SettingError {
-    pub key: &'static str,
-    pub value: String,
-    pub expected: String,
-}
-
 impl PersonaWorld {
     /// Every setting that is out of range; empty when the world can be generated.
     pub fn problems(&self) -> Vec<SettingError> {
         let mut found = Vec::new();
         for (key, rate) in [("ungrounded", self.ungrounded), ("reuse", self.reuse)] {
-            if !(0.0..=1.0).contains(&rate) {
-                found.push(SettingError {
-                    key,
-                    value: rate.to_string(),
-                    expected: "a rate from 0 to 1".into(),
-                });
-            }
+            found.extend(SettingError::rate(WORLD, key, rate));
         }
         if !(0.0..=4.0).contains(&self.popularity) {
             found.push(SettingError {
+                world: WORLD,
                 key: "popularity",
                 value: self.popularity.to_string(),
                 expected: "an exponent from 0 to 4".into(),
@@ -122,6 +111,7 @@ impl PersonaWorld {
         let most = Grammar::get().most_false_values();
         if !(1..=most).contains(&self.candidates_per_label) {
             found.push(SettingError {
+                world: WORLD,
                 key: "candidates_per_label",
                 value: self.candidates_per_label.to_string(),
                 expected: format!("1 to {most}, the false values of the smallest attribute family"),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::families::Grammar;
 use crate::data::{RankingItem, Speaker, Turn};
+use crate::world::wording::sentences;
 
 /// How a reply relates to a persona.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,9 +98,8 @@ pub fn judge_reply(persona: &[String], history: &[Turn], reply: &str) -> Verdict
         .last()
         .filter(|turn| turn.speaker == Speaker::User)
         .and_then(|turn| {
-            sentences(&turn.text)
-                .filter_map(|s| lexicon.prompts.get(s))
-                .next_back()
+            let sentences = sentences(&turn.text).into_iter();
+            sentences.filter_map(|s| lexicon.prompts.get(s)).next_back()
         });
 
     let mut verdict = Verdict {
@@ -137,24 +137,6 @@ pub fn label(item: &RankingItem, candidate: &str) -> &'static str {
         Relation::Contradicting => "contradict",
         Relation::Neither => "random",
     }
-}
-
-/// The sentences of a text, each with its full stop or mark, set apart by one space.
-fn sentences(text: &str) -> impl DoubleEndedIterator<Item = &str> {
-    let mut rest = text.trim();
-    let mut found = Vec::new();
-    while !rest.is_empty() {
-        let end = rest
-            .match_indices(". ")
-            .chain(rest.match_indices("? "))
-            .chain(rest.match_indices("! "))
-            .map(|(at, _)| at + 1)
-            .min()
-            .unwrap_or(rest.len());
-        found.push(&rest[..end]);
-        rest = rest[end..].strip_prefix(' ').unwrap_or(&rest[end..]);
-    }
-    found.into_iter()
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom, index};
 
 use super::dialogue::{Draft, Fact, Form, Manner, Reply};
-use super::families::{Grammar, pick};
+use super::families::Grammar;
 use super::{Contradictions, PersonaWorld};
 use crate::data::RankingItem;
+use crate::world::pick;
 
 /// Draws `world.ranking_items` items; their dialogues are added to `seen`.
 pub(super) fn items<R: Rng>(

@@ -1,0 +1,242 @@
+//! Guardrails, and what is known at a bot's turn: by these a reply can be judged.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::act::Act;
+use super::grammar::{Grammar, fill};
+use crate::world::Phrase;
+
+/// The kinds of guardrails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleKind {
+    /// A detail must be asked for before a service is done.
+    AskBefore,
+    /// Something may not be promised.
+    NeverPromise,
+    /// No more than a number of something may be given.
+    Limit,
+    /// Something must be mentioned when a service is done.
+    Disclosure,
+    /// A fact may not be told.
+    ForbiddenTopic,
+    /// A service is someone else's to do.
+    HandOver,
+}
+
+impl RuleKind {
+    pub const ALL: [Self; 6] = [
+        Self::AskBefore,
+        Self::NeverPromise,
+        Self::Limit,
+        Self::Disclosure,
+        Self::ForbiddenTopic,
+        Self::HandOver,
+    ];
+
+    /// The name in records and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AskBefore => "ask_before",
+            Self::NeverPromise => "never_promise",
+            Self::Limit => "limit",
+            Self::Disclosure => "disclosure",
+            Self::ForbiddenTopic => "forbidden_topic",
+            Self::HandOver => "hand_over",
+        }
+    }
+}
+
+impl fmt::Display for RuleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A guardrail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Rule {
+    AskBefore { service: String, detail: String },
+    NeverPromise { promise: String },
+    Limit { item: String, most: usize },
+    Disclosure { service: String, note: String },
+    ForbiddenTopic { topic: String },
+    HandOver { service: String, team: String },
+}
+
+impl Rule {
+    pub fn kind(&self) -> RuleKind {
+        match self {
+            Self::AskBefore { .. } => RuleKind::AskBefore,
+            Self::NeverPromise { .. } => RuleKind::NeverPromise,
+            Self::Limit { .. } => RuleKind::Limit,
+            Self::Disclosure { .. } => RuleKind::Disclosure,
+            Self::ForbiddenTopic { .. } => RuleKind::ForbiddenTopic,
+            Self::HandOver { .. } => RuleKind::HandOver,
+        }
+    }
+
+    /// What it is about: a service, a promise, an item or a topic.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::AskBefore { service, .. }
+            | Self::Disclosure { service, .. }
+            | Self::HandOver { service, .. } => service,
+            Self::NeverPromise { promise } => promise,
+            Self::Limit { item, .. } => item,
+            Self::ForbiddenTopic { topic } => topic,
+        }
+    }
+
+    /// The rule as a sentence, in a drawn wording.
+    pub fn text<R: Rng>(&self, rng: &mut R) -> String {
+        let grammar = Grammar::get();
+        let phrase = Phrase::draw(rng, &grammar.wordings.rules[&self.kind()]);
+        let w = match self {
+            Self::AskBefore { detail, .. } => detail,
+            Self::Disclosure { note, .. } => note,
+            Self::HandOver { team, .. } => team,
+            Self::Limit { most, .. } => grammar.number(*most),
+            Self::NeverPromise { .. } | Self::ForbiddenTopic { .. } => "",
+        };
+        fill(phrase, "", self.target(), w)
+    }
+
+    /// Whether a reply of these acts does what the rule rules out, `given` being the details that the user
+    /// has told.
+    pub fn broken_by(&self, acts: &[Act], given: &[String]) -> bool {
+        acts.iter().any(|act| match (self, act) {
+            (Self::AskBefore { service, detail }, Act::Serve { service: done }) => {
+                service == done && !given.contains(detail)
+            }
+            (Self::HandOver { service, .. }, Act::Serve { service: done }) => service == done,
+            (Self::Disclosure { service, note }, Act::Serve { service: done }) => {
+                service == done && !acts.contains(&Act::Note { note: note.clone() })
+            }
+            (Self::NeverPromise { promise }, Act::Promise { promise: said }) => promise == said,
+            (
+                Self::Limit { item, most },
+                Act::Give { item: said, amount } | Act::Cap { item: said, amount },
+            ) => item == said && amount > most,
+            (Self::ForbiddenTopic { topic }, Act::Answer { topic: said, .. }) => topic == said,
+            _ => false,
+        })
+    }
+
+    /// What must be in a reply while the rule is at stake; a rule that only forbids asks for nothing.
+    pub fn required(&self) -> Option<Act> {
+        match self.clone() {
+            Self::AskBefore { detail, .. } => Some(Act::Ask { detail }),
+            Self::Disclosure { note, .. } => Some(Act::Note { note }),
+            Self::HandOver { team, .. } => Some(Act::HandOver { team }),
+            Self::NeverPromise { .. } | Self::Limit { .. } | Self::ForbiddenTopic { .. } => None,
+        }
+    }
+}
+
+/// What the user wants at a bot's turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "snake_case")]
+pub enum Asked {
+    Service { service: String },
+    Item { item: String, amount: usize },
+    Promise { promise: String },
+    Topic { topic: String },
+}
+
+impl Asked {
+    /// The service, item, promise or topic.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Service { service } => service,
+            Self::Item { item, .. } => item,
+            Self::Promise { promise } => promise,
+            Self::Topic { topic } => topic,
+        }
+    }
+
+    /// The user's sentence, in a drawn wording.
+    pub fn text<R: Rng>(&self, rng: &mut R) -> String {
+        let grammar = Grammar::get();
+        let user = &grammar.wordings.user;
+        let (phrases, w) = match self {
+            Self::Service { .. } => (&user.service, ""),
+            Self::Item { amount, .. } => (&user.item, grammar.number(*amount)),
+            Self::Promise { .. } => (&user.promise, ""),
+            Self::Topic { .. } => (&user.topic, ""),
+        };
+        let owner = if grammar.is_account(self.name()) {
+            "my"
+        } else {
+            "the"
+        };
+        fill(Phrase::draw(rng, phrases), owner, self.name(), w)
+    }
+}
+
+/// What is known at a bot's turn: the `meta` of an example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truth {
+    /// The business.
+    pub domain: String,
+    /// The guardrails of the prompt; no two are about the same thing.
+    pub rules: Vec<Rule>,
+    /// The facts of the prompt: topic and value.
+    pub facts: BTreeMap<String, String>,
+    pub asked: Asked,
+    /// The details that the user has told so far.
+    pub given: Vec<String>,
+}
+
+impl Truth {
+    /// As an example's `meta`.
+    pub fn meta(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(meta)) => meta,
+            _ => unreachable!("a struct of strings and numbers becomes an object"),
+        }
+    }
+
+    /// The rule that bears on what is asked, if one does: one that the direct answer would break.
+    pub fn at_stake(&self) -> Option<&Rule> {
+        let direct = [self.direct()];
+        self.rules
+            .iter()
+            .find(|rule| rule.broken_by(&direct, &self.given))
+    }
+
+    /// What a bot without rules would do: what is asked.
+    pub fn direct(&self) -> Act {
+        match self.asked.clone() {
+            Asked::Service { service } => Act::Serve { service },
+            Asked::Item { item, amount } => Act::Give { item, amount },
+            Asked::Promise { promise } => Act::Promise { promise },
+            Asked::Topic { topic } => match self.facts.get(&topic) {
+                Some(value) => Act::Answer {
+                    value: value.clone(),
+                    topic,
+                },
+                None => Act::Unknown { topic },
+            },
+        }
+    }
+
+    /// What a bot does that reads its rules, sentence by sentence.
+    pub fn right(&self) -> Vec<Act> {
+        match self.at_stake().cloned() {
+            None => vec![self.direct()],
+            Some(Rule::AskBefore { detail, .. }) => vec![Act::Ask { detail }],
+            Some(Rule::HandOver { team, .. }) => vec![Act::HandOver { team }],
+            Some(Rule::Disclosure { note, .. }) => vec![self.direct(), Act::Note { note }],
+            Some(Rule::NeverPromise { promise }) => vec![Act::NoPromise { promise }],
+            Some(Rule::Limit { item, most }) => vec![Act::Cap { item, amount: most }],
+            Some(Rule::ForbiddenTopic { topic }) => vec![Act::Withhold { topic }],
+        }
+    }
+}
