@@ -5,8 +5,8 @@ use anyhow::Result;
 
 use crate::data::{Completion, Example, Prompt, Role};
 use crate::stage::corpus::Split;
-use crate::stage::judging::Judging;
 use crate::stage::judged::prompts;
+use crate::stage::judging::Judging;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
@@ -43,8 +43,12 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         skip: keys
             .doc("prompts left out at the front, such as those of earlier rounds")
             .usize("skip", 0, 0..),
-        examples: keys.doc("prompts replied to; 0: all").usize("examples", 0, 0..),
-        samples: keys.doc("replies sampled for each prompt").usize("samples", 1, 1..),
+        examples: keys
+            .doc("prompts replied to; 0: all")
+            .usize("examples", 0, 0..),
+        samples: keys
+            .doc("replies sampled for each prompt")
+            .usize("samples", 1, 1..),
         sampling: SamplingSettings::read(keys),
         judging: Judging::read(keys),
         rows: RowsSettings {

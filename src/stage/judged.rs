@@ -92,7 +92,10 @@ impl Stage for Judged {
         let mut measures = Measures::default();
         measures.mean(
             "finished",
-            sampled.iter().map(|it| f64::from(u8::from(it.finished))).collect(),
+            sampled
+                .iter()
+                .map(|it| f64::from(u8::from(it.finished)))
+                .collect(),
         );
         let mut replied: Vec<Replied> = examples
             .iter()

@@ -78,7 +78,9 @@ impl Judging {
             match scores {
                 Ok(scores) => {
                     replied.verdict = Some(in_words(scores));
-                    replied.failed = scores.get(ADHERENCE).is_some_and(|it| *it < self.fail_below);
+                    replied.failed = scores
+                        .get(ADHERENCE)
+                        .is_some_and(|it| *it < self.fail_below);
                     for (criterion, score) in scores {
                         by_criterion.entry(criterion).or_default().push(*score);
                     }
@@ -123,6 +125,8 @@ fn by_oracle(
 }
 
 fn in_words(scores: &Scores) -> String {
-    let words = scores.iter().map(|(criterion, score)| format!("{criterion} {score}"));
+    let words = scores
+        .iter()
+        .map(|(criterion, score)| format!("{criterion} {score}"));
     words.collect::<Vec<_>>().join(", ")
 }

@@ -2,15 +2,20 @@
 
 pub mod corpus;
 mod dpo;
+mod failures;
 mod fit;
 mod folder;
 mod guardrail_world;
+pub mod judge_keys;
+mod judged;
+mod judging;
 pub mod keys;
 pub mod kind;
 mod kto;
 pub mod loss_keys;
 mod measures;
 mod memory;
+mod oracle;
 mod pairs;
 mod perplexity;
 mod persona_files;
@@ -35,7 +40,9 @@ use kind::Kind;
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
     dpo::KIND,
+    failures::KIND,
     guardrail_world::KIND,
+    judged::KIND,
     kto::KIND,
     pairs::KIND,
     perplexity::KIND,

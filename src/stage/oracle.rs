@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
 
-use crate::data::{Example, Verdict, star};
+use crate::data::{Example, Verdict};
 use crate::store::Manifest;
 use crate::world::guardrail;
 
@@ -13,7 +13,6 @@ use crate::world::guardrail;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
     GuardrailWorld,
-    Star,
 }
 
 impl Oracle {
@@ -25,7 +24,6 @@ impl Oracle {
         let manifest = Manifest::read(artifact)?;
         match manifest.kind.as_str() {
             "guardrail-world" => Ok(Self::GuardrailWorld),
-            "star" => Ok(Self::Star),
             other => bail!(
                 "{}, of kind {other}, has no oracle; judge with an endpoint (judge = \"endpoint\")",
                 manifest.name
@@ -42,7 +40,6 @@ impl Oracle {
             Self::GuardrailWorld => {
                 guardrail::oracle::judge_reply(&example.meta, &example.prompt, reply)
             }
-            Self::Star => star::adherence::judge_reply(&example.meta, reply),
         }
         .with_context(|| format!("example {}", example.id))
     }
@@ -58,10 +55,7 @@ impl Oracle {
     ) -> Result<(Vec<Verdict>, Vec<Verdict>)> {
         let both = |(example, reply): (&Example, &String)| {
             let reference = &example.completions[0].text;
-            Ok((
-                self.judge(example, reference)?,
-                self.judge(example, reply)?,
-            ))
+            Ok((self.judge(example, reference)?, self.judge(example, reply)?))
         };
         examples.par_iter().zip(replies).map(both).collect()
     }
