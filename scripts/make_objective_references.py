@@ -181,7 +181,10 @@ def closed(keys, batch, policy):
     total = mpf(0)
     for name, weight in terms(keys):
         k = own(name, keys)
-        losses = [] if name == "sft" else SORTED[name](pairs, k) if name in SORTED else [LOSSES[name](p, k) for p in pairs]
+        if name in SORTED:
+            losses = SORTED[name](pairs, k)
+        else:
+            losses = [] if name == "sft" else [LOSSES[name](pair, k) for pair in pairs]
         total += mpf(weight) * fsum(losses) / len(pairs)
         total += mpf(weight) * nll * {"sft": 1, "orpo": 1, "cpo": mpf(k["cpo_alpha"])}.get(name, 0)
     return total
@@ -282,8 +285,8 @@ def trl_free(keys, batch):
     return loss + (k["cpo_alpha"] * nll if name == "cpo" else 0.0)
 
 
-DPO_TYPES = {"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
-             "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft"}
+DPO_TYPES = {"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard",
+             "aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft"}
 
 
 def trl_pairs(keys, batch):
@@ -310,6 +313,19 @@ def tokens(count, low, high):
 
 
 def random_batch(pairs):
+    """Pairs without ties: where AOT's sorted values are tied its loss has no gradient, only one on either side."""
+    while True:
+        batch = draw(pairs)
+        lengths = np.array([len(branch) for branch in batch["policy"]])
+        values = []
+        for keys, by in ({}, 1), ({"ld_alpha": 0.0}, 1), ({"ld_alpha": 0.4}, 1), ({}, lengths):
+            p, q = (np.array(sums(batch[name], keys), dtype=float) / by for name in ("policy", "reference"))
+            values += [(p - q)[::2], (p - q)[1::2], p[::2] - p[1::2], q[::2] - q[1::2]]
+        if all(np.diff(np.sort(x)).min() > 1e-3 for x in values):
+            return batch
+
+
+def draw(pairs):
     policy = [tokens(int(rng.integers(2, 12)), -5, -0.25) for _ in range(2 * pairs)]
     reference = [[min(t + d, -1 / 64) for t, d in zip(branch, tokens(len(branch), -1, 1))] for branch in policy]
     return {"policy": policy, "reference": reference}
@@ -326,13 +342,14 @@ BATCHES = {
     # No margin: policy is the reference, or is as far from it on both sides.
     "zero": whole([-10, -12, -30.5, -28, -7, -9.5], [-10, -12, -31.5, -29, -4, -6.5], [5, 5, 8, 8, 3, 3]),
     # Log-ratios of about 1e4 with every sign.
-    "huge": whole([-3, -10004, -10001, -2, -10, -12.5, -10005, -10007], [-10001, -5, -4, -10010, -10008, -10011, -7, -8],
-                  [7, 9, 4, 4, 11, 3, 2, 6]),
+    "huge": whole([-3, -10004, -10001, -2, -11, -12.5, -10005, -10009],
+                  [-10001, -5, -4, -10010, -10008, -10011, -7, -8], [7, 9, 4, 4, 11, 3, 2, 6]),
 }
 F = [{"f_divergence_type": "forward_kl"}, {"f_divergence_type": "js_divergence"}] + [
-    {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": a} for a in (0.0, 0.3, 0.5, 0.9999999, 1.0)]
+    {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": a} for a in (0.0, 0.3, 0.5, 0.999, 1.0)]
 MARGINS = ["sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop"]
-REFERENCE = MARGINS[:1] + MARGINS[2:] + ["nca_pair", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down"]
+REFERENCE = MARGINS[:1] + MARGINS[2:]
+REFERENCE += ["nca_pair", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down"]
 
 
 def pair_keys():
@@ -367,8 +384,8 @@ def pair_cases():
             if "ld_alpha" in keys and name in ("zero", "huge"):
                 continue
             kind = keys.get("f_divergence_type")
-            capped = kind == "forward_kl" or (kind == "alpha_divergence" and keys["f_alpha_divergence_coef"] < 0.99)
-            # Exponents are capped: there it is only said that all is finite.
+            capped = kind == "forward_kl" or (kind == "alpha_divergence" and keys["f_alpha_divergence_coef"] < 1)
+            # Exponents are capped, or scores too large for f32 to subtract: it is only said that all is finite.
             if name == "huge" and capped:
                 yield {"keys": keys, "batch": name, "value": None, "gradient": None, "trl": None, "metrics": {}}
                 continue
@@ -427,8 +444,8 @@ def trl_kto(keys, batch):
     count = len(batch["policy"])
     ids = torch.zeros(count, 2, dtype=torch.long)
     mask = torch.tensor([[0, 1]] * count)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "completion_mask": mask, "KL_input_ids": ids + 1,
-              "KL_attention_mask": torch.ones_like(ids), "KL_completion_mask": mask,
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "completion_mask": mask,
+              "KL_input_ids": ids + 1, "KL_attention_mask": torch.ones_like(ids), "KL_completion_mask": mask,
               "label": torch.tensor(batch["desirable"])}
     return KTOTrainer._compute_loss(told, told.model, inputs, False).item(), logged(told)
 
@@ -437,8 +454,8 @@ def unpaired_batch(count, spread, apart):
     policy, mismatched = tokens(count, -60, -5), tokens(count, -90, -30)
     near = lambda values, low, high: [v + d for v, d in zip(values, tokens(count, low, high))]
     return {"policy": policy, "reference": near(policy, -spread, spread), "policy_mismatched": mismatched,
-            "reference_mismatched": near(mismatched, *apart), "desirable": [bool(rng.random() < 0.6) for _ in range(count)],
-            "seen": [float(x) for x in tokens(4, -1, 3)]}
+            "reference_mismatched": near(mismatched, *apart),
+            "desirable": [bool(rng.random() < 0.6) for _ in range(count)], "seen": [float(x) for x in tokens(4, -1, 3)]}
 
 
 UNPAIRED = {
@@ -453,8 +470,9 @@ UNPAIRED = {
 
 def unpaired_cases():
     for name, batch in UNPAIRED.items():
-        for keys in ({"loss_type": "kto"}, {"loss_type": "kto", "beta": 0.6, "desirable_weight": 1.25, "undesirable_weight": 0.8},
-                     {"loss_type": "bco"}, {"loss_type": "bco", "beta": 0.45}):
+        weighted = {"beta": 0.6, "desirable_weight": 1.25, "undesirable_weight": 0.8}
+        for keys in ({"loss_type": "kto"}, {"loss_type": "kto"} | weighted, {"loss_type": "bco"},
+                     {"loss_type": "bco", "beta": 0.45}):
             of = {"kto": kto, "bco": bco}[keys["loss_type"]]
             policy = [mpf(p) for p in batch["policy"]]
             value, shared = of(keys, batch, policy)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rapport::data::rows::{preference_rows, sft_rows};
 use rapport::data::{Example, Tokenizer};
 use rapport::model::config::{DecoderConfig, Family};
-use rapport::objective::{Objective, Running, Sigmoid};
+use rapport::objective::{Objective, Running, Sigmoid, Sum};
 use rapport::stage::Measures;
 use rapport::stage::corpus::{self, Encoding, Group};
 use rapport::train::{Dataset, Sequence, TrainExample, branch_logps, gradients};
@@ -125,6 +125,50 @@ fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn tails_beyond_the_shorter_completion_weigh_what_the_objective_says() {
+    let device = Default::default();
+    let model = model::<Inner>(&config(Family::Llama), 1, &device);
+    let mut dialogues = dialogues(2);
+    for example in dialogues.iter_mut().flatten() {
+        let scored_from = example.sequences[0].scored_from;
+        example.sequences[1].tokens.truncate(scored_from + 2);
+    }
+    let set = dataset(dialogues, true);
+    let objective = |ld_alpha| {
+        let dpo = Sigmoid::new(0.5, 0.0).into();
+        Objective::Pairs(Sum {
+            terms: vec![(1.0, dpo)],
+            ld_alpha,
+        })
+    };
+    let logps = |alpha| {
+        let logps = branch_logps(&model, &set, &objective(alpha), 2, |_| true).unwrap();
+        logps.concat()
+    };
+    let (plain, one, half, none) = (
+        logps(None),
+        logps(Some(1.0)),
+        logps(Some(0.5)),
+        logps(Some(0.0)),
+    );
+    assert_eq!(plain, one);
+    for (at, pair) in none.chunks(2).enumerate() {
+        let (long, short) = (2 * at, 2 * at + 1);
+        assert_eq!(
+            pair[1], plain[short],
+            "nothing is longer than the shorter one"
+        );
+        assert!(pair[0] > plain[long] + 0.1, "the longer one has a tail");
+        let middle = (plain[long] + pair[0]) / 2.0;
+        assert!(
+            (half[long] - middle).abs() < 1e-4,
+            "{} {middle}",
+            half[long]
+        );
     }
 }
 

@@ -107,6 +107,37 @@ fn dpo_takes_the_steps_of_trl() {
     }
 }
 
+#[test]
+fn losses_without_a_reference_and_lists_of_losses_train_too() {
+    for (loss, against_reference) in [
+        ("[\"simpo\", \"sft\"]", false),
+        ("[\"sigmoid\", \"hinge\"]", true),
+    ] {
+        let work = tempfile::tempdir().unwrap();
+        let (_, mut sets) = settings("trl_dpo", "pairs.jsonl");
+        sets.push(format!("train.loss_type={loss}"));
+        sets.push("train.loss_weights=[1.0, 0.5]".into());
+        let ours = rapport(work.path(), "dpo", &sets);
+        let first = ours[0]["loss"].as_f64().unwrap();
+        // At the start policy and reference are the same: every margin is 0 but for rounding.
+        let start = std::f64::consts::LN_2 + 0.5;
+        assert_eq!(
+            (first - start).abs() < 1e-5,
+            against_reference,
+            "{loss}: {first}"
+        );
+        let last = ours.last().unwrap()["loss"].as_f64().unwrap();
+        assert!(last < first, "{loss}: {first} to {last}");
+        let artifacts = std::fs::read_dir(work.path().join("runs/.artifacts")).unwrap();
+        let mut names = artifacts.map(|entry| entry.unwrap().file_name());
+        let scored = names.any(|name| name.to_string_lossy().starts_with("reference-logps"));
+        assert_eq!(
+            scored, against_reference,
+            "{loss}: reference log-probs are there where they are read"
+        );
+    }
+}
+
 /// Flex and CUDA compute in bf16, which rounds a log-prob of 5 to within 0.01: a reply of 20 tokens is
 /// some 0.05 off, and so is a margin. TRL's own losses in bf16 are up to 0.006 away from its f32 ones.
 #[cfg(any(feature = "flex", feature = "cuda"))]

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::objective::pairs::{Pairwise, implicit_rewards};
 use crate::objective::{PairLogps, Reward, check, logistic::cross_entropy};
 
-/// The policy's log-ratios of chosen to rejected and the reference's are each sorted within the micro-batch; DPO's loss, with
-/// label smoothing, of quantile against quantile.
+/// The policy's log-ratios of chosen to rejected and the reference's are each sorted within the
+/// micro-batch; DPO's loss, with label smoothing, of quantile against quantile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aot {
     pub reward: Reward,

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::objective::pairs::{Pairwise, implicit_rewards};
 use crate::objective::{PairLogps, Reward, aot::sorted, check, logistic::cross_entropy};
 
-/// The log-ratios, policy to reference, of chosen completions and those of rejected ones are each sorted within the micro-batch;
-/// DPO's loss, with label smoothing, of quantile against quantile.
+/// The log-ratios, policy to reference, of chosen completions and those of rejected ones are each sorted
+/// within the micro-batch; DPO's loss, with label smoothing, of quantile against quantile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AotUnpaired {
     pub reward: Reward,

@@ -17,8 +17,9 @@ impl Pairwise for ApoDown {
     }
 
     fn losses<B: Backend>(&self, pairs: &PairLogps<B>) -> Tensor<B, 1> {
-        let [chosen, rejected] = self.reward.of(pairs);
-        sigmoid(chosen.clone()) + sigmoid(rejected - chosen)
+        let [chosen, rejected] = self.reward.ratios(pairs);
+        let scaled = |ratio: Tensor<B, 1>| ratio.mul_scalar(self.reward.beta);
+        sigmoid(scaled(chosen.clone())) + sigmoid(scaled(rejected - chosen))
     }
 
     fn rewards<B: Backend>(&self, pairs: &PairLogps<B>) -> [Tensor<B, 1>; 2] {

@@ -25,8 +25,9 @@ impl Pairwise for Cpo {
     }
 
     fn losses<B: Backend>(&self, pairs: &PairLogps<B>) -> Tensor<B, 1> {
-        let [chosen, rejected] = self.rewards(pairs);
-        cross_entropy(chosen - rejected, self.label_smoothing)
+        let [chosen, rejected] = pairs.policy(false);
+        let margin = (chosen - rejected).mul_scalar(self.beta);
+        cross_entropy(margin, self.label_smoothing)
     }
 
     fn rewards<B: Backend>(&self, pairs: &PairLogps<B>) -> [Tensor<B, 1>; 2] {

@@ -1,8 +1,6 @@
 //! f-divergences that hold a policy to its reference (f-DPO, Wang et al., arXiv 2309.16240).
 
-use std::f64::consts::LN_2;
-
-use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::check;
 
@@ -42,7 +40,7 @@ impl Divergence {
         match self {
             Self::ReverseKl => ratio,
             Self::ForwardKl => power(ratio, -1.0),
-            Self::JensenShannon => log_sigmoid(ratio).add_scalar(LN_2),
+            Self::JensenShannon => log_twice_sigmoid(ratio),
             Self::Alpha(coef) => power(ratio, coef - 1.0),
         }
     }
@@ -50,11 +48,23 @@ impl Divergence {
 
 /// `(u^p - 1) / p` of `ratio = log u`, and its limit `log u` at `p = 0`.
 fn power<B: Backend>(ratio: Tensor<B, 1>, p: f64) -> Tensor<B, 1> {
-    if p.abs() < 1e-6 {
+    if p == 0.0 {
         return ratio;
     }
-    let x = ratio.mul_scalar(p).clamp_max(LARGEST_EXPONENT);
-    // exp(x) - 1 without its cancellation near 0.
+    expm1(ratio.mul_scalar(p).clamp_max(LARGEST_EXPONENT)).div_scalar(p)
+}
+
+/// `log(2 / (1 + exp(-x)))` without the cancellation of `log 2` near 0: for `x` of at least 0 it is
+/// `-log(1 + (exp(-x) - 1) / 2)`, and else `x` more than at `-x`.
+fn log_twice_sigmoid<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
+    let negative = x.clone().lower_elem(0.0);
+    let size = x.clone().mask_where(negative.clone(), x.clone().neg());
+    let half = expm1(size.neg()).mul_scalar(0.5);
+    x.mask_fill(negative.bool_not(), 0.0) - half.log1p()
+}
+
+/// `exp(x) - 1` without its cancellation near 0.
+fn expm1<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
     let half = x.clone().mul_scalar(0.5).tanh();
-    (half * x.exp().add_scalar(1.0)).div_scalar(p)
+    half * x.exp().add_scalar(1.0)
 }

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::objective::pairs::{Pairwise, implicit_rewards};
 use crate::objective::{Margin, PairLogps};
 
-/// `(m - 1 / (2 tau))^2` with `m` the margin without `beta`, which stands for the paper's `tau`. Averaged log-ratios
-/// (`length_average`) are what the authors say their results used; their equation sums.
+/// `(m - 1 / (2 tau))^2` with `m` the margin without `beta`, which stands for the paper's `tau`. Averaged
+/// log-ratios (`length_average`) are what the authors say their results used; their equation sums.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ipo {
     pub margin: Margin,

@@ -5,7 +5,8 @@ use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 use crate::objective::pairs::{Pairwise, implicit_rewards};
 use crate::objective::{PairLogps, Reward};
 
-/// `-log sigmoid(r_w) - (log sigmoid(-r_w) + log sigmoid(-r_l)) / 2`: keeps the chosen completion's reward from falling.
+/// `-log sigmoid(r_w) - (log sigmoid(-r_w) + log sigmoid(-r_l)) / 2`: keeps the chosen completion's reward
+/// from falling.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NcaPair {
     pub reward: Reward,

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 use crate::objective::pairs::{Pairwise, implicit_rewards};
 use crate::objective::{Margin, PairLogps, check};
 
-/// `(-(1 - e) log sigmoid(m) + e log sigmoid(-m)) / (1 - 2e)`: an unbiased estimate of DPO's loss where labels are
-/// swapped with probability `e`.
+/// `(-(1 - e) log sigmoid(m) + e log sigmoid(-m)) / (1 - 2e)`: an unbiased estimate of DPO's loss
+/// where labels are swapped with probability `e`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Robust {
     pub margin: Margin,

@@ -25,9 +25,9 @@ impl Pairwise for SimPo {
     }
 
     fn losses<B: Backend>(&self, pairs: &PairLogps<B>) -> Tensor<B, 1> {
-        let [chosen, rejected] = self.rewards(pairs);
-        let margin = (chosen - rejected).sub_scalar(self.gamma);
-        cross_entropy(margin, self.label_smoothing)
+        let [chosen, rejected] = pairs.policy(true);
+        let margin = (chosen - rejected).mul_scalar(self.beta);
+        cross_entropy(margin.sub_scalar(self.gamma), self.label_smoothing)
     }
 
     fn rewards<B: Backend>(&self, pairs: &PairLogps<B>) -> [Tensor<B, 1>; 2] {

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::objective::pairs::{Pairwise, implicit_rewards};
 use crate::objective::{PairLogps, Reward};
 
-/// `(a_w - 1 / (2 beta))^2 + (a_l + 1 / (2 beta))^2` with log-ratios `a`: the paper's win probabilities are 1 and 0, and its
-/// `eta` is `1 / beta`.
+/// `(a_w - 1 / (2 beta))^2 + (a_l + 1 / (2 beta))^2` with log-ratios `a`: the paper's win
+/// probabilities are 1 and 0, and its `eta` is `1 / beta`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SppoHard {
     pub reward: Reward,

@@ -171,7 +171,6 @@ const PAIRS: &[Choice] = &[
                 label_smoothing: given.label_smoothing,
             })
         }),
-        ..PLAIN
     },
     Choice {
         name: "cpo",

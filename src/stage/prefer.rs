@@ -205,7 +205,6 @@ impl Prefer {
             "model": Manifest::read(model)?.hash,
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
             "max_length": self.fit.max_length,
-            "ld_alpha": self.objective.tail_weight(),
             "by_dialogue": RowsSettings::read(data)?.by_dialogue,
             "backend": context.backend,
             "bf16": self.fit.bf16(&context.backend),
