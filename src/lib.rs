@@ -6,6 +6,7 @@ pub mod cli;
 pub mod data;
 pub mod eval;
 pub mod generate;
+pub mod judge;
 pub mod model;
 pub mod objective;
 pub mod ops;

@@ -4,6 +4,7 @@ pub mod corpus;
 mod dpo;
 mod fit;
 mod folder;
+pub mod judge_keys;
 pub mod keys;
 pub mod kind;
 mod measures;

@@ -1,0 +1,176 @@
+//! A judge that knows the truth.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
+
+use super::{Choice, Compared, Item, Judge, Missing, Pair, Scored, Scores};
+use crate::data::Verdict;
+
+/// The judge made of a function from what is known of a prompt, the prompt and a reply to a
+/// [`Verdict`].
+///
+/// Scores are `adherence` and `hallucination` (1 yes, 0 no) and `naturalness` (0 to 1), those of them
+/// that the verdict decides. Of two replies the adherent one is better, then the one that makes nothing
+/// up, then the more natural one.
+#[derive(Clone, Debug)]
+pub struct Oracle<F>(F);
+
+impl<F> Oracle<F>
+where
+    F: Fn(&Map<String, Value>, &str, &str) -> Result<Verdict> + Send + Sync,
+{
+    /// The oracle of `verdict`, given meta, prompt and reply.
+    pub fn new(verdict: F) -> Self {
+        Self(verdict)
+    }
+}
+
+impl<F> Judge for Oracle<F>
+where
+    F: Fn(&Map<String, Value>, &str, &str) -> Result<Verdict> + Send + Sync,
+{
+    fn score(&self, items: &[Item<'_>]) -> Result<Scored> {
+        let mut scored = Scored::default();
+        for item in items {
+            let verdict = (self.0)(item.meta, item.prompt, item.reply)
+                .with_context(|| format!("item {}", item.id))?;
+            let scores = scores(&verdict);
+            scored.counts.add(&scores);
+            scored.scores.push(scores);
+        }
+        Ok(scored)
+    }
+
+    fn compare(&self, pairs: &[Pair<'_>]) -> Result<Compared> {
+        let mut compared = Compared::default();
+        for pair in pairs {
+            let verdict = |reply| {
+                (self.0)(pair.meta, pair.prompt, reply).with_context(|| format!("pair {}", pair.id))
+            };
+            let choice = better(&verdict(pair.first)?, &verdict(pair.second)?);
+            compared.counts.add(&choice);
+            compared.choices.push(choice);
+        }
+        Ok(compared)
+    }
+}
+
+fn scores(verdict: &Verdict) -> Result<Scores, Missing> {
+    let truth = |value: Option<bool>| value.map(|value| f64::from(u8::from(value)));
+    let scores: Scores = [
+        ("adherence", truth(verdict.adherent)),
+        ("hallucination", truth(verdict.hallucinated)),
+        ("naturalness", verdict.naturalness),
+    ]
+    .into_iter()
+    .filter_map(|(name, score)| Some((name.to_owned(), score?)))
+    .collect();
+    if scores.is_empty() {
+        return Err(Missing::Undecided);
+    }
+    Ok(scores)
+}
+
+/// A point on which only one of the two is decided does not tell them apart.
+fn better(first: &Verdict, second: &Verdict) -> Result<Choice, Missing> {
+    let grade = |verdict: &Verdict| {
+        let truth = |value: bool| f64::from(u8::from(value));
+        [
+            verdict.adherent.map(truth),
+            verdict.hallucinated.map(|made_up| truth(!made_up)),
+            verdict.naturalness,
+        ]
+    };
+    let mut decided = false;
+    for (first, second) in grade(first).into_iter().zip(grade(second)) {
+        let (Some(first), Some(second)) = (first, second) else {
+            continue;
+        };
+        decided = true;
+        if first > second {
+            return Ok(Choice::First);
+        }
+        if first < second {
+            return Ok(Choice::Second);
+        }
+    }
+    if decided {
+        Ok(Choice::Tie)
+    } else {
+        Err(Missing::Undecided)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a verdict from the reply itself: adherent, hallucinated, naturalness; `?` is undecided.
+    fn judge(_: &Map<String, Value>, _: &str, reply: &str) -> Result<Verdict> {
+        let mut words = reply.split(' ');
+        let mut truth = || words.next().and_then(|word| word.parse().ok());
+        let (adherent, hallucinated) = (truth(), truth());
+        Ok(Verdict {
+            adherent,
+            hallucinated,
+            naturalness: words.next().and_then(|word| word.parse().ok()),
+            ..Verdict::default()
+        })
+    }
+
+    #[test]
+    fn replies_are_compared_by_adherence_then_hallucination_then_naturalness() {
+        use Choice::{First, Second, Tie};
+        let cases = [
+            ("true true 0.1", "false false 0.9", Ok(First)),
+            ("true true 0.9", "true false 0.1", Ok(Second)),
+            ("true false 0.4", "true false 0.5", Ok(Second)),
+            ("false false 0.5", "false false 0.5", Ok(Tie)),
+            ("? true 0.5", "true false 0.1", Ok(Second)),
+            ("? ? ?", "true true 1", Err(Missing::Undecided)),
+        ];
+        let meta = Map::new();
+        let oracle = Oracle::new(judge);
+        for (first, second, expected) in cases {
+            for (first, second, expected) in [
+                (first, second, expected.clone()),
+                (second, first, expected.map(Choice::swapped)),
+            ] {
+                let pair = Pair {
+                    id: "p",
+                    prompt: "",
+                    first,
+                    second,
+                    meta: &meta,
+                };
+                let compared = oracle.compare(&[pair]).unwrap();
+                assert_eq!(compared.choices, [expected], "{first} / {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_decided_is_scored_and_the_rest_counted() {
+        let meta = Map::new();
+        let item = |reply| Item {
+            id: "i",
+            prompt: "",
+            reply,
+            meta: &meta,
+        };
+        let oracle = Oracle::new(judge);
+        let scored = oracle.score(&[item("? true 0.25"), item("? ? ?")]).unwrap();
+        let expected = [("hallucination", 1.0), ("naturalness", 0.25)];
+        let expected = expected.map(|(name, score)| (name.to_owned(), score));
+        assert_eq!(scored.scores[0], Ok(expected.into()));
+        assert_eq!(scored.scores[1], Err(Missing::Undecided));
+        let counts = scored.counts;
+        assert_eq!(
+            (counts.questions, counts.answered, counts.undecided),
+            (2, 1, 1)
+        );
+        let refuses = Oracle::new(|_: &Map<String, Value>, _: &str, _: &str| anyhow::bail!("odd"));
+        let error = refuses.score(&[item("x")]).unwrap_err();
+        assert_eq!(format!("{error:#}"), "item i: odd");
+    }
+}

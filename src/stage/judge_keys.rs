@@ -1,0 +1,307 @@
+//! Settings of judging: by the oracle of a world, or by a model behind an endpoint.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use super::keys::{Keys, POSITIVE};
+use super::kind::Context;
+use crate::data::Verdict;
+use crate::judge::{
+    Criterion, Endpoint, EndpointSettings, Judge, Language, Limits, Oracle, Place, check_base_url,
+};
+
+/// The judge that a recipe chose.
+#[derive(Clone, Debug)]
+pub enum JudgeSettings {
+    /// The oracle of the world that the prompts come from.
+    Oracle,
+    /// A model.
+    Endpoint(Box<EndpointSettings>),
+}
+
+/// The keys that only an endpoint has.
+const ENDPOINT_KEYS: [&str; 20] = [
+    "base_url",
+    "model_name",
+    "api_key_env",
+    "criteria",
+    "language",
+    "score_prompt",
+    "pair_prompt",
+    "temperature",
+    "max_answer_tokens",
+    "max_tokens_key",
+    "concurrency",
+    "timeout_s",
+    "connect_timeout_s",
+    "max_retries",
+    "first_wait_s",
+    "longest_wait_s",
+    "max_response_bytes",
+    "max_failures",
+    "max_requests",
+    "max_tokens_total",
+];
+
+/// Reads the keys.
+pub fn read(keys: &mut Keys<'_>) -> JudgeSettings {
+    let endpoint = keys
+        .doc("who judges: the world's oracle, or a model behind an OpenAI-compatible endpoint")
+        .one_of("judge", "oracle", &[("oracle", false), ("endpoint", true)]);
+    if endpoint {
+        return JudgeSettings::Endpoint(Box::new(read_endpoint(keys)));
+    }
+    for key in ENDPOINT_KEYS {
+        if keys.raw(key).is_some() {
+            keys.problem(
+                key,
+                "goes with judge = \"endpoint\" alone; set that or remove the key",
+            );
+        }
+    }
+    JudgeSettings::Oracle
+}
+
+fn read_endpoint(keys: &mut Keys<'_>) -> EndpointSettings {
+    let base_url = keys
+        .doc("address to which /chat/completions is appended")
+        .string("base_url", None);
+    if keys.has("base_url")
+        && let Err(error) = check_base_url(&base_url)
+    {
+        keys.problem("base_url", format!("{error:#}"));
+    }
+    let model = keys
+        .doc("the model's name at the server")
+        .string("model_name", None);
+    let api_key_env = keys
+        .doc("environment variable that holds the key; empty if the server needs none")
+        .string("api_key_env", "");
+    let language = keys.doc("of the prompts").one_of(
+        "language",
+        "en",
+        &[("en", Language::English), ("ja", Language::Japanese)],
+    );
+    let criteria = read_criteria(keys, language);
+    EndpointSettings {
+        base_url,
+        model,
+        api_key_env: (!api_key_env.is_empty()).then_some(api_key_env),
+        criteria,
+        language,
+        score_prompt: keys
+            .doc("file that takes the place of assets/judge/score.*.jinja")
+            .optional_path("score_prompt"),
+        pair_prompt: keys
+            .doc("file that takes the place of assets/judge/pair.*.jinja")
+            .optional_path("pair_prompt"),
+        temperature: keys.float("temperature", 0.0, 0.0..=2.0),
+        max_answer_tokens: keys
+            .doc("longest answer, a model's thoughts included")
+            .usize("max_answer_tokens", 512, 1..) as u64,
+        max_tokens_key: keys
+            .doc("the name under which the server takes max_answer_tokens")
+            .choice(
+                "max_tokens_key",
+                "max_tokens",
+                &["max_tokens", "max_completion_tokens"],
+            ),
+        limits: read_limits(keys),
+    }
+}
+
+fn read_criteria(keys: &mut Keys<'_>, language: Language) -> Vec<Criterion> {
+    let texts = keys.doc("\"name\" or \"name: what it means\"").strings(
+        "criteria",
+        Some(&["adherence", "hallucination", "naturalness"]),
+    );
+    if texts.is_empty() {
+        keys.problem("criteria", "expected at least one");
+    }
+    let mut criteria: Vec<Criterion> = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match Criterion::parse(text, language) {
+            Ok(new) => {
+                let (name, fold) = (&new.name, |name: &str| {
+                    name.to_lowercase().replace(['_', '-'], " ")
+                });
+                if criteria.iter().any(|old| fold(&old.name) == fold(name)) {
+                    keys.problem("criteria", format!("{name} is there twice"));
+                }
+                criteria.push(new);
+            }
+            Err(error) => keys.problem("criteria", format!("item {index}: {error}")),
+        }
+    }
+    criteria
+}
+
+fn read_limits(keys: &mut Keys<'_>) -> Limits {
+    let defaults = Limits::default();
+    let mut seconds = |key: &str, doc: &'static str, default: Duration| {
+        let seconds = keys.doc(doc).float(key, default.as_secs_f64(), POSITIVE);
+        // A wait of a year is as good as any longer one.
+        Duration::from_secs_f64(seconds.min(3.2e7))
+    };
+    let timeout = seconds(
+        "timeout_s",
+        "for one request, from the connection to the last byte",
+        defaults.timeout,
+    );
+    let connect_timeout = seconds(
+        "connect_timeout_s",
+        "for finding and connecting to the server",
+        defaults.connect_timeout,
+    );
+    let first_wait = seconds(
+        "first_wait_s",
+        "before a request is sent again; doubles each time",
+        defaults.first_wait,
+    );
+    let longest_wait = seconds(
+        "longest_wait_s",
+        "longest such wait, and longest Retry-After that is obeyed",
+        defaults.longest_wait,
+    );
+    Limits {
+        concurrency: keys.doc("requests under way at once").usize(
+            "concurrency",
+            defaults.concurrency,
+            1..=256,
+        ),
+        timeout,
+        connect_timeout,
+        max_retries: keys.doc("how often a request is sent again").usize(
+            "max_retries",
+            defaults.max_retries as usize,
+            0..=100,
+        ) as u32,
+        first_wait,
+        longest_wait,
+        max_response_bytes: keys.doc("largest response that is read").usize(
+            "max_response_bytes",
+            defaults.max_response_bytes,
+            1024..=1 << 30,
+        ),
+        max_failures: keys
+            .doc("failed questions in a row after which the server is given up")
+            .usize("max_failures", defaults.max_failures, 1..),
+        max_requests: keys
+            .doc("budget; requests sent again count")
+            .optional_usize("max_requests", 1..)
+            .map(|count| count as u64),
+        max_tokens_total: keys
+            .doc("budget of prompt and answer tokens")
+            .optional_usize("max_tokens_total", 1..)
+            .map(|count| count as u64),
+    }
+}
+
+impl JudgeSettings {
+    /// The judge, ready for a stage to ask. An endpoint keeps raw answers in `answers.jsonl` in the stage's
+    /// folder, and answers by content in a folder that all stages share. `oracle` is the world's.
+    ///
+    /// # Errors
+    /// As [`Endpoint::open`].
+    pub fn open<'a, F>(&self, context: &Context, oracle: F) -> Result<Box<dyn Judge + 'a>>
+    where
+        F: Fn(&Map<String, Value>, &str, &str) -> Result<Verdict> + Send + Sync + 'a,
+    {
+        Ok(match self {
+            Self::Oracle => Box::new(Oracle::new(oracle)),
+            Self::Endpoint(settings) => {
+                let place = Place {
+                    answers: context.dir.join("answers.jsonl"),
+                    cache: context.store.root().join(".judge"),
+                    label: context.label.clone(),
+                    stop: context.stop.clone(),
+                };
+                Box::new(Endpoint::open((**settings).clone(), place)?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::keys::{Node, Reading, Scope};
+    use super::*;
+
+    fn read_text(text: &str) -> (JudgeSettings, Vec<String>) {
+        let node = Node::parse(Path::new("r.toml"), text).unwrap();
+        let scope = Scope::default();
+        let mut found = Reading::default();
+        let mut keys = Keys::new(&scope, &node, &[], &mut found);
+        let settings = read(&mut keys);
+        drop(keys);
+        let problems = found.problems.iter().map(ToString::to_string);
+        (settings, problems.collect())
+    }
+
+    #[test]
+    fn an_endpoint_is_read_with_its_defaults() {
+        let text = "judge = \"endpoint\"\nbase_url = \"http://localhost:8000/v1\"\nmodel_name = \"m\"\n\
+                    criteria = [\"adherence\", \"tact: is it kind\"]\nlanguage = \"ja\"\ntimeout_s = 2.5\n\
+                    max_requests = 9\n";
+        let (settings, problems) = read_text(text);
+        assert_eq!(problems, [""; 0]);
+        let JudgeSettings::Endpoint(settings) = settings else {
+            panic!("an endpoint was asked for");
+        };
+        assert_eq!(settings.limits.timeout, Duration::from_millis(2500));
+        assert_eq!(settings.limits.max_requests, Some(9));
+        assert_eq!(settings.limits.max_tokens_total, None);
+        assert_eq!(settings.api_key_env, None);
+        assert_eq!(settings.criteria[1].about, "is it kind");
+        assert!(settings.criteria[0].about.contains("規則"));
+    }
+
+    #[test]
+    fn keys_of_an_endpoint_beside_the_oracle_are_errors_each() {
+        let (settings, problems) = read_text("judge = \"oracle\"\n");
+        assert!(matches!(settings, JudgeSettings::Oracle) && problems.is_empty());
+        // Every key that an endpoint reads is known to the oracle as none of its own.
+        let node = Node::parse(Path::new("r.toml"), "judge = \"endpoint\"").unwrap();
+        let (scope, mut found) = (Scope::default(), Reading::default());
+        read(&mut Keys::new(&scope, &node, &[], &mut found));
+        let read: Vec<&str> = found.docs.iter().map(|doc| doc.key.as_str()).collect();
+        let mut expected = ENDPOINT_KEYS.to_vec();
+        let mut others: Vec<&str> = read.into_iter().filter(|key| *key != "judge").collect();
+        expected.sort_unstable();
+        others.sort_unstable();
+        assert_eq!(others, expected);
+        for key in ENDPOINT_KEYS {
+            let (_, problems) = read_text(&format!("{key} = 1\n"));
+            assert_eq!(
+                problems,
+                [format!(
+                    "r.toml:1: {key}: goes with judge = \"endpoint\" alone; set that or remove the key"
+                )]
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_reported_at_its_line() {
+        let text = "judge = \"endpoint\"\nbase_url = \"localhost\"\nmodel_name = \"m\"\n\
+                    criteria = [\"a_b\", \"A-B\", \"[[1]]\"]\ntimeout_s = 0\nconcurrency = 0\nmodel = 1\n";
+        let (_, problems) = read_text(text);
+        for expected in [
+            "r.toml:2: base_url: expected an address that begins with",
+            "r.toml:4: criteria: A-B is there twice",
+            "r.toml:4: criteria: item 2: expected \"name\"",
+            "r.toml:5: timeout_s: expected a number above 0",
+            "r.toml:6: concurrency: expected a whole number in [1, 256]",
+            "r.toml:7: model: unknown key",
+        ] {
+            let found = problems.iter().any(|problem| problem.starts_with(expected));
+            assert!(found, "{expected}\n{problems:#?}");
+        }
+        let (_, problems) = read_text("judge = \"endpoint\"\ncriteria = []\n");
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+    }
+}
