@@ -147,7 +147,7 @@ fn bodies_that_are_no_completion() {
         "overloaded",
         ok(r#"{"error": {"message": "overloaded"}}"#),
     );
-    let deep = format!("{{\"choices\":{}", "[".repeat(60_000));
+    let deep = format!("{{\"usage\":{}", "[".repeat(60_000));
     sends("deep", Failed, "recursion", ok(deep));
     sends("utf-16", Failed, "not a JSON object", ok(b"\xff\xfe{\0}\0"));
     let broken = good()
