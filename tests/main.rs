@@ -5,6 +5,7 @@ mod cli;
 mod compute;
 mod generate;
 mod imports;
+mod judge;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod memory;
 mod objective;

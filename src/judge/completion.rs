@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_no_completion_says_why() {
-        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+        let deep = format!("{{\"usage\":{}", "[".repeat(100_000));
         for (body, expected) in [
             ("", "empty"),
             ("<html>no</html>", "not a JSON object but \"<html>"),
