@@ -10,11 +10,14 @@ mod lines;
 mod records;
 mod row_stream;
 pub mod rows;
+pub mod star;
 pub mod synthetic_persona_chat;
 pub mod template;
 mod tokenizer;
 
 pub use lines::BadLines;
-pub use records::{Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict};
+pub use records::{
+    Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
+};
 pub use row_stream::Examples;
 pub use tokenizer::{Encoding, Tokenizer};

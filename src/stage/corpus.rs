@@ -21,12 +21,20 @@ pub enum Split {
     Train,
     Valid,
     Test,
+    /// Tasks that no other split has.
+    TestTasks,
 }
 
 impl Split {
     /// Reads the key `split`.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
-        let all = [Split::Train, Split::Pretrain, Split::Valid, Split::Test];
+        let all = [
+            Split::Train,
+            Split::Pretrain,
+            Split::Valid,
+            Split::Test,
+            Split::TestTasks,
+        ];
         keys.one_of("split", default, &all.map(|split| (split.name(), split)))
     }
 
@@ -37,6 +45,7 @@ impl Split {
             Split::Train => "train",
             Split::Valid => "valid",
             Split::Test => "test",
+            Split::TestTasks => "test_tasks",
         }
     }
 

@@ -20,6 +20,7 @@ mod rows;
 mod sampling;
 mod scratch;
 mod sft;
+mod star_files;
 mod tokenizer;
 
 pub use measures::Measures;
@@ -40,5 +41,6 @@ pub const KINDS: &[Kind] = &[
     rows::COMPLETIONS,
     scratch::KIND,
     sft::KIND,
+    star_files::KIND,
     tokenizer::KIND,
 ];
