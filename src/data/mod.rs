@@ -10,6 +10,7 @@ mod lines;
 mod records;
 mod row_stream;
 pub mod rows;
+pub mod star;
 pub mod synthetic_persona_chat;
 pub mod template;
 mod tokenizer;

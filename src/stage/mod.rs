@@ -30,6 +30,7 @@ mod rows;
 mod sampling;
 mod scratch;
 mod sft;
+mod star_files;
 mod tokenizer;
 mod verdicts;
 
@@ -56,5 +57,6 @@ pub const KINDS: &[Kind] = &[
     rows::LABELS,
     scratch::KIND,
     sft::KIND,
+    star_files::KIND,
     tokenizer::KIND,
 ];

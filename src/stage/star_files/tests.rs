@@ -1,0 +1,134 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::data::star::fixture::{dialogue, lookup, order, pack, pick, user, write};
+use crate::stage::keys::{Node, Reading, Scope};
+use crate::stage::rows::read_examples;
+use crate::store::{Stop, Store};
+
+fn lore(id: usize) -> serde_json::Value {
+    let [query, found] = lookup("tea_lore", "", json!({"Fact": "Tea came by sea."}));
+    let tell = pick(
+        "lore_inform_fact",
+        "Tea came by sea.",
+        &["lore_inform_fact", "hello"],
+    );
+    dialogue(id, &["tea_lore"], vec![user("tell me"), query, found, tell])
+}
+
+fn stage(settings: &str) -> Result<Box<dyn Stage>, String> {
+    let node = Node::parse(Path::new("r.toml"), settings).unwrap();
+    let (scope, mut found) = (Scope::default(), Reading::default());
+    let mut keys = Keys::new(&scope, &node, &[], &mut found);
+    let stage = read(&mut keys);
+    drop(keys);
+    match found.problems.first() {
+        Some(problem) => Err(problem.to_string()),
+        None => Ok(stage),
+    }
+}
+
+fn run(archive: &Path, dir: &Path, settings: &str) -> Result<Measures, String> {
+    let stage = stage(&format!(
+        "archive = {:?}\n{settings}",
+        archive.display().to_string()
+    ))?;
+    fs::create_dir_all(dir).unwrap();
+    let context = Context {
+        dir: dir.to_owned(),
+        seed: 0,
+        backend: "flex".into(),
+        inputs: BTreeMap::new(),
+        label: "star".into(),
+        stop: Stop::new(),
+        store: Store::open(dir).unwrap(),
+    };
+    stage.run(&context).map_err(|error| format!("{error:#}"))?;
+    Ok(Measures::read(dir).unwrap())
+}
+
+fn groups(dir: &Path, split: Split) -> BTreeSet<String> {
+    let examples = read_examples(dir, split).unwrap();
+    examples.map(|example| example.unwrap().group).collect()
+}
+
+#[test]
+fn every_dialogue_is_in_one_split_and_held_out_tasks_are_in_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, archive) = (dir.path().join("in"), dir.path().join("star.tar.gz"));
+    let mut dialogues: Vec<_> = (0..60).map(order).collect();
+    dialogues.extend((60..70).map(lore));
+    write(&folder, &dialogues);
+    pack(&folder, &archive);
+    let out = dir.path().join("out");
+    let settings = "valid = 0.2\ntest = 0.3\nheld_out_tasks = [\"tea_lore\"]";
+    let measures = run(&archive, &out, settings).unwrap();
+    let parts = SPLITS.map(|split| groups(&out, split));
+    let sizes = parts.each_ref().map(BTreeSet::len);
+    let all: BTreeSet<&String> = parts.iter().flatten().collect();
+    assert_eq!((all.len(), sizes.iter().sum::<usize>()), (70, 70));
+    let lore: BTreeSet<String> = (60..70).map(|id| id.to_string()).collect();
+    assert_eq!(parts[3], lore);
+    // Of 60, 18 and 12 are expected; five standard deviations of 3.5 and 3.1.
+    assert!(
+        (1..=35).contains(&sizes[0]) && (1..=28).contains(&sizes[1]),
+        "{sizes:?}"
+    );
+    for (name, value) in [
+        ("dialogues", 70.0),
+        ("picks", 190.0),
+        ("off_graph_picks", 0.0),
+        // The tea ordered: 4 + 2 + 2 options; the lore: 1.
+        ("options", 490.0),
+        ("allowed_options", 120.0),
+        ("pairs", 370.0),
+        ("train_pairs", 6.0 * sizes[2] as f64),
+        ("test_tasks_pairs", 10.0),
+        ("tasks", 2.0),
+        ("misread_picks", 0.0),
+        ("on_graph", 1.0),
+    ] {
+        assert_eq!(measures.numbers[name], value, "{name}");
+    }
+    assert!(RowsSettings::find(&out).unwrap().is_some());
+
+    // The same from the folder, and with the count instead of the name; other seeds draw otherwise.
+    let again = dir.path().join("again");
+    run(&folder, &again, settings).unwrap();
+    assert_eq!(groups(&again, Split::Test), parts[0]);
+    run(&folder, &again, &format!("{settings}\nseed = 2")).unwrap();
+    assert_ne!(groups(&again, Split::Test), parts[0]);
+    run(&folder, &again, "held_out_count = 0\nrejected = \"first\"").unwrap();
+    assert!(groups(&again, Split::TestTasks).is_empty());
+}
+
+#[test]
+fn settings_that_leave_nothing_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("in");
+    write(&folder, &[order(1)]);
+    let out = dir.path().join("out");
+    for (settings, expected) in [
+        (
+            "held_out_tasks = [\"tea_ordre\"]",
+            "did you mean tea_order?",
+        ),
+        ("held_out_count = 2", "expected less than the 2 tasks"),
+        ("held_out_tasks = [\"tea_order\"]", "no pairs for training"),
+        ("valid = 0.5\ntest = 0.5", "expected valid + test below 1"),
+        ("valid = 1.0", "valid"),
+    ] {
+        let error = run(&folder, &out, settings).unwrap_err();
+        assert!(error.contains(expected), "{expected} not in {error}");
+    }
+    fs::remove_file(folder.join("tasks/tea_lore/responses.json")).unwrap();
+    let error = run(&folder, &out, "held_out_count = 0").unwrap_err();
+    assert!(
+        error.contains("tasks/tea_lore: expected tea_lore.json and responses.json"),
+        "{error}"
+    );
+}
