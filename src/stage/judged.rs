@@ -1,6 +1,7 @@
 //! `judge`: replies sampled from a model, judged by what knows the truth or by an endpoint, and how far the
 //! model has moved from its reference.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -61,13 +62,20 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     })
 }
 
-/// A split's examples in an order that is the same for every model and seed; `limit` of them, 0 for all.
+/// A split's examples, one a prompt, in an order that is the same for every model and seed; `limit` of them, 0
+/// for all.
 ///
 /// # Errors
 /// When there are none, or they cannot be read.
 pub fn prompts(artifact: &Path, split: Split, limit: usize) -> Result<Vec<Example>> {
-    let examples: Result<Vec<Example>> = split.examples(artifact)?.collect();
-    let mut examples = examples?;
+    let mut seen = HashSet::new();
+    let mut examples = Vec::new();
+    for example in split.examples(artifact)? {
+        let example = example?;
+        if seen.insert(blake3::hash(example.prompt.text().as_bytes())) {
+            examples.push(example);
+        }
+    }
     ensure!(
         !examples.is_empty(),
         "{}: its {} split is empty",

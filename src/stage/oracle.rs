@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
 
-use crate::data::{Example, Verdict};
+use crate::data::{Example, Verdict, star};
 use crate::store::Manifest;
 use crate::world::guardrail;
 
@@ -13,6 +13,7 @@ use crate::world::guardrail;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
     GuardrailWorld,
+    Star,
 }
 
 impl Oracle {
@@ -24,6 +25,7 @@ impl Oracle {
         let manifest = Manifest::read(artifact)?;
         match manifest.kind.as_str() {
             "guardrail-world" => Ok(Self::GuardrailWorld),
+            "star" => Ok(Self::Star),
             other => bail!(
                 "{}, of kind {other}, has no oracle; judge with an endpoint (judge = \"endpoint\")",
                 manifest.name
@@ -40,6 +42,7 @@ impl Oracle {
             Self::GuardrailWorld => {
                 guardrail::oracle::judge_reply(&example.meta, &example.prompt, reply)
             }
+            Self::Star => star::adherence::judge_reply(&example.meta, reply),
         }
         .with_context(|| format!("example {}", example.id))
     }
