@@ -89,7 +89,10 @@ pub fn pack(folder: &Path, archive: &Path) {
 pub fn dialogue(id: usize, tasks: &[&str], events: Vec<Value>) -> Value {
     let capabilities: Vec<Value> = tasks
         .iter()
-        .map(|task| json!({"Task": task, "Domain": "tea", "SchemaImage": "none"}))
+        .map(|task| {
+            let domain = (*task == "tea_order").then_some("tea");
+            json!({"Task": task, "Domain": domain, "SchemaImage": "none"})
+        })
         .collect();
     json!({
         "DialogueID": id,

@@ -12,7 +12,7 @@ pub struct Conversation {
     pub id: String,
     /// The task in words that the wizard was given.
     pub description: String,
-    /// Tasks that the wizard could serve, each with its domain.
+    /// Tasks that the wizard could serve, each with its domain (its own name where the file has none).
     pub capabilities: Vec<(String, String)>,
     /// The user was to follow the happy path.
     pub happy: bool,
@@ -68,7 +68,8 @@ struct RawScenario {
 #[serde(rename_all = "PascalCase")]
 struct RawCapability {
     task: String,
-    domain: String,
+    /// Trivia has none.
+    domain: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -118,7 +119,12 @@ impl Conversation {
         }
         Ok(Self {
             description: one_line(&raw.scenario.wizard_task),
-            capabilities: capabilities.map(|c| (c.task, c.domain)).collect(),
+            capabilities: capabilities
+                .map(|c| {
+                    let domain = c.domain.unwrap_or_else(|| c.task.clone());
+                    (c.task, domain)
+                })
+                .collect(),
             happy: raw.scenario.happy,
             id,
             events,

@@ -132,3 +132,19 @@ fn settings_that_leave_nothing_are_refused() {
         "{error}"
     );
 }
+
+/// The published archive, given by `STAR_ARCHIVE`; the artifact stays in `STAR_OUT` if that is given.
+#[test]
+#[ignore = "needs STAR's archive"]
+fn the_published_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = std::env::var("STAR_ARCHIVE").expect("STAR_ARCHIVE names the archive");
+    let out = std::env::var("STAR_OUT").map_or(dir.path().to_owned(), Into::into);
+    let start = std::time::Instant::now();
+    let measures = run(Path::new(&archive), &out, "").unwrap();
+    println!("{:.1?}\n{:#?}", start.elapsed(), measures);
+    let [picks, custom, lost] =
+        ["picks", "custom_picks", "picks_without_task"].map(|name| measures.numbers[name]);
+    assert_eq!(picks + custom + lost, 46_640.0);
+    assert_eq!((measures.numbers["dialogues"], custom), (6_652.0, 668.0));
+}
