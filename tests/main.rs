@@ -4,6 +4,7 @@ mod backends;
 mod cli;
 mod compute;
 mod generate;
+mod guardrail;
 mod imports;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod memory;
