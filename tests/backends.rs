@@ -3,12 +3,12 @@
 
 use rapport::backend::{BACKENDS, Work, dispatch};
 use rapport::model::config::Family;
-use rapport::objective::{Objective, Sigmoid};
+use rapport::objective::{Kto, Objective, Sigmoid, Unpaired};
 use rapport::ops::TrainBackend;
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
 use rapport::train::schedule::Schedule;
-use rapport::train::{Dataset, Job, Keep, Sequence, TrainExample, TrainSettings, train};
+use rapport::train::{Dataset, Examples, Job, Keep, Sequence, TrainExample, TrainSettings, train};
 
 use crate::support::{config, model};
 
@@ -37,13 +37,16 @@ impl Work for Run {
                 })
                 .collect(),
             reference: if branches == 2 {
-                vec![-20.0, -22.0]
+                vec![-40.0, -42.0]
             } else {
                 Vec::new()
             },
         });
+        let mut examples: Examples = examples.collect();
+        // Read by KTO alone.
+        examples.set_desirable((0..6).map(|i| i % 2 == 0));
         let set = Dataset {
-            examples: examples.collect(),
+            examples,
             units: (0..6).map(|i| vec![i]).collect(),
             shuffle: true,
         };
@@ -97,7 +100,12 @@ fn every_backend_of_this_build_trains_to_the_same_losses() {
         .map(|(name, _)| *name)
         .collect();
     let dpo = Objective::pairs(Sigmoid::new(0.3, 0.0));
-    for objective in [Objective::Sft, dpo] {
+    let kto = Objective::Unpaired(Unpaired::Kto(Kto {
+        beta: 0.3,
+        desirable_weight: None,
+        undesirable_weight: None,
+    }));
+    for objective in [Objective::Sft, dpo, kto] {
         let first = losses(built[0], objective.clone());
         assert_eq!(first.len(), 6);
         assert!(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::cargo::CommandCargoExt;
 use serde_json::Value;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -17,7 +17,7 @@ fn rapport(work: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(work: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub fn run(work: &Path, arguments: &[&str]) -> (i32, String, String) {
     let Output {
         status,
         stdout,

@@ -12,7 +12,7 @@ fn recomputed_blocks_give_the_same_gradient() {
     for family in FAMILIES {
         let mut model = model::<Ad>(&config(family), 2, &device);
         for objective in objectives() {
-            let set = dataset(dialogues(objective.branches()), true);
+            let set = dataset(dialogues(&objective), true);
             let batches = [set.batch(&[0, 2], &objective), set.batch(&[1], &objective)];
             let mut gradient = |recompute: bool| {
                 model.compute.recompute = recompute;
@@ -43,7 +43,7 @@ fn bf16_moves_weights_by_less_than_bf16_can_hold() {
     let device = Default::default();
     let mut model = model::<Ad>(&config(FAMILIES[1]), 2, &device);
     let objective = Objective::Sft;
-    let set = dataset(dialogues(1), true);
+    let set = dataset(dialogues(&objective), true);
     let batches = [set.batch(&[0, 1, 2], &objective)];
     let (exact, _) = gradients(&model, &objective, &batches, &mut Running::default());
     let exact = flatten(&model, exact);

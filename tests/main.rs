@@ -4,6 +4,7 @@ mod backends;
 mod cli;
 mod compute;
 mod generate;
+mod guardrail;
 mod imports;
 mod judge;
 #[cfg(all(feature = "flex", target_os = "linux"))]

@@ -2,20 +2,26 @@
 
 use std::fmt::Write as _;
 
-use rapport::data::rows::{preference_rows, sft_rows};
+use burn::module::AutodiffModule;
+use rapport::data::rows::{labelled_rows, preference_rows, sft_rows};
 use rapport::data::{Example, Tokenizer};
+use rapport::model::Decoder;
 use rapport::model::config::{DecoderConfig, Family};
-use rapport::objective::{Objective, Running, Sigmoid, Sum};
+use rapport::objective::{Bco, Kto, Objective, Running, Sigmoid, Statistics, Sum, Unpaired};
 use rapport::stage::Measures;
 use rapport::stage::corpus::{self, Encoding, Group};
-use rapport::train::{Dataset, Sequence, TrainExample, branch_logps, gradients};
+use rapport::train::mismatch::with_mismatches;
+use rapport::train::{
+    Dataset, Examples, ExamplesWriter, Sequence, TrainExample, branch_logps, evaluate, gradients,
+};
 
 use crate::support::{Ad, Inner, config, flatten, model};
 
 pub const FAMILIES: [Family; 4] = [Family::Gpt2, Family::Llama, Family::Mistral, Family::Qwen2];
 
-/// Three dialogues of three turns: each turn's prompt goes on from the last one's chosen reply.
-pub fn dialogues(branches: usize) -> Vec<Vec<TrainExample>> {
+/// Three dialogues of three turns: each turn's prompt goes on from the last one's first reply.
+pub fn dialogues(objective: &Objective) -> Vec<Vec<TrainExample>> {
+    let branches = objective.branches();
     (0..3u32)
         .map(|dialogue| {
             let mut prompt: Vec<u32> = (0..4).map(|i| (dialogue * 7 + i * 5) % 50).collect();
@@ -39,9 +45,10 @@ pub fn dialogues(branches: usize) -> Vec<Vec<TrainExample>> {
                     prompt = chosen[..chosen.len() - 1].to_vec();
                     prompt.extend([turn + 1, 40 + turn]);
                     TrainExample {
-                        reference: match branches {
-                            1 => Vec::new(),
-                            _ => (0..branches).map(|b| -10.0 - b as f32).collect(),
+                        // So low that KTO's estimate of the KL is not below 0.
+                        reference: match objective.needs_reference() {
+                            false => Vec::new(),
+                            true => (0..branches).map(|b| -40.0 - b as f32).collect(),
                         },
                         sequences,
                     }
@@ -63,15 +70,37 @@ pub fn dataset(dialogues: Vec<Vec<TrainExample>>, grouped: bool) -> Dataset {
             units.extend(indices.into_iter().map(|i| vec![i]));
         }
     }
+    let mut examples: Examples = dialogues.into_iter().flatten().collect();
+    // Read by losses of single completions alone.
+    examples.set_desirable((0..at).map(|example| example % 3 != 1));
     Dataset {
-        examples: dialogues.into_iter().flatten().collect(),
+        examples,
         units: units.into_iter().collect(),
         shuffle: false,
     }
 }
 
-pub fn objectives() -> [Objective; 2] {
-    [Objective::Sft, Objective::pairs(Sigmoid::new(0.5, 0.1))]
+pub fn objectives() -> [Objective; 4] {
+    [
+        Objective::Sft,
+        Objective::pairs(Sigmoid::new(0.5, 0.1)),
+        kto(),
+        bco(),
+    ]
+}
+
+const BETA: f64 = 0.1;
+
+fn kto() -> Objective {
+    Objective::Unpaired(Unpaired::Kto(Kto {
+        beta: BETA,
+        desirable_weight: Some(1.5),
+        undesirable_weight: None,
+    }))
+}
+
+fn bco() -> Objective {
+    Objective::Unpaired(Unpaired::Bco(Bco { beta: BETA }))
 }
 
 #[test]
@@ -81,7 +110,7 @@ fn a_forest_of_dialogues_scores_like_each_sequence_alone() {
         let model = model::<Inner>(&config(family), 1, &device);
         for objective in objectives() {
             let [grouped, single] =
-                [true, false].map(|grouped| dataset(dialogues(objective.branches()), grouped));
+                [true, false].map(|grouped| dataset(dialogues(&objective), grouped));
             let all = branch_logps(&model, &grouped, &objective, 3, |_| true).unwrap();
             let alone = branch_logps(&model, &single, &objective, 1, |_| true).unwrap();
             let all: Vec<f32> = all.into_iter().flatten().collect();
@@ -104,7 +133,7 @@ fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
         let model = model::<Ad>(&config(family), 2, &device);
         for objective in objectives() {
             let gradient = |grouped: bool, size: usize| {
-                let set = dataset(dialogues(objective.branches()), grouped);
+                let set = dataset(dialogues(&objective), grouped);
                 let batches: Vec<_> = set
                     .micro_batches(0, 0, size)
                     .iter()
@@ -132,7 +161,7 @@ fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
 fn tails_beyond_the_shorter_completion_weigh_what_the_objective_says() {
     let device = Default::default();
     let model = model::<Inner>(&config(Family::Llama), 1, &device);
-    let mut dialogues = dialogues(2);
+    let mut dialogues = dialogues(&objectives()[1]);
     for example in dialogues.iter_mut().flatten() {
         let scored_from = example.sequences[0].scored_from;
         example.sequences[1].tokens.truncate(scored_from + 2);
@@ -172,6 +201,128 @@ fn tails_beyond_the_shorter_completion_weigh_what_the_objective_says() {
     }
 }
 
+/// Log-ratio of policy to reference of every branch, each example alone.
+fn ratios(model: &Decoder<Ad>, set: &Dataset, objective: &Objective) -> Vec<Vec<f64>> {
+    let logps = branch_logps(&model.valid(), set, objective, 1, |_| true).unwrap();
+    let of = |(example, logps): (usize, &Vec<f32>)| {
+        let pairs = logps.iter().zip(set.examples.reference(example));
+        pairs.map(|(p, q)| f64::from(p - q)).collect()
+    };
+    logps.iter().enumerate().map(of).collect()
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
+#[test]
+fn statistics_are_of_the_whole_step_however_it_is_cut() {
+    let device = Default::default();
+    let models = [2, 3].map(|seed| model::<Ad>(&config(Family::Llama), seed, &device));
+    for objective in [kto(), bco()] {
+        let set = dataset(dialogues(&objective), false);
+        let steps = [0..8, 1..9];
+        // Losses of two steps, KTO's KL and BCO's shift after each, cut into batches of `size`.
+        let run = |size: usize| {
+            let mut running = Running::default();
+            let step = |(model, units): (&Decoder<Ad>, std::ops::Range<usize>)| {
+                let units: Vec<usize> = units.collect();
+                let batches: Vec<_> = units
+                    .chunks(size)
+                    .map(|units| set.batch(units, &objective))
+                    .collect();
+                let (gradients, line) = gradients(model, &objective, &batches, &mut running);
+                let kl = line.get("kl").map_or(0.0, |kl| kl.as_f64().unwrap());
+                let numbers = [line["loss"].as_f64().unwrap(), kl, running.mean()];
+                (numbers, flatten(model, gradients))
+            };
+            models
+                .iter()
+                .zip(steps.clone())
+                .map(step)
+                .collect::<Vec<_>>()
+        };
+        let whole = run(8);
+        // By hand, in f64.
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let mut rewards = Vec::new();
+        for ((model, units), (found, _)) in models.iter().zip(steps.clone()).zip(&whole) {
+            let ratios = &ratios(model, &set, &objective)[units.clone()];
+            let labels = units.map(|unit| set.examples.desirable(unit).unwrap());
+            let all = labels.zip(ratios);
+            let [loss, kl, shift] = match objective.branches() {
+                2 => {
+                    let kl = mean(ratios.iter().map(|ratio| ratio[1]));
+                    assert!(kl > 1.0, "an estimate that is not clamped: {kl}");
+                    let losses = all.map(|(label, ratio)| match label {
+                        true => 1.5 * (1.0 - sigmoid(BETA * (ratio[0] - kl))),
+                        false => 1.0 - sigmoid(BETA * (kl - ratio[0])),
+                    });
+                    [mean(losses.collect::<Vec<_>>().into_iter()), kl, 0.0]
+                }
+                _ => {
+                    rewards.extend(ratios.iter().map(|ratio| BETA * ratio[0]));
+                    let shift = mean(rewards.iter().copied());
+                    let losses = all.map(|(label, ratio)| {
+                        let above = BETA * ratio[0] - shift;
+                        -sigmoid(if label { above } else { -above }).ln()
+                    });
+                    [mean(losses.collect::<Vec<_>>().into_iter()), 0.0, shift]
+                }
+            };
+            for (found, by_hand) in found.iter().zip([loss, kl, shift]) {
+                assert!(
+                    (found - by_hand).abs() < 1e-5 * by_hand.abs().max(1.0),
+                    "{found} {by_hand}"
+                );
+            }
+        }
+        for size in [1, 3] {
+            for ((numbers, gradient), (of_whole, whole)) in run(size).iter().zip(&whole) {
+                for (a, b) in numbers.iter().zip(of_whole) {
+                    assert!(
+                        (a - b).abs() < 1e-5 * b.abs().max(1.0),
+                        "{numbers:?} {of_whole:?}"
+                    );
+                }
+                let norm = whole.iter().map(|g| g * g).sum::<f32>().sqrt();
+                assert!(norm > 1e-2, "a gradient to compare with");
+                for (a, b) in gradient.iter().zip(whole) {
+                    assert!((a - b).abs() <= 1e-5 * norm.max(1.0), "{a} {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_does_not_depend_on_how_many_examples_are_scored_at_once() {
+    let device = Default::default();
+    let model = model::<Ad>(&config(Family::Llama), 2, &device);
+    let mut running = Running::default();
+    running.update(&Statistics {
+        examples: 10,
+        rewards: 7.0,
+        kl: 0.0,
+    });
+    for objective in objectives() {
+        let run = |grouped: bool, size: usize| {
+            let set = dataset(dialogues(&objective), grouped);
+            evaluate(&model.valid(), &set, &objective, size, &running)
+        };
+        let whole = run(false, 9);
+        for (grouped, size) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
+            let found = run(grouped, size);
+            assert!(
+                (found.loss - whole.loss).abs() < 1e-5 * whole.loss.abs().max(1.0),
+                "{objective:?}: {found:?} {whole:?}"
+            );
+            assert_eq!(found.accuracy, whole.accuracy);
+        }
+    }
+}
+
 /// Rows as a user brings them: four dialogues of three turns, the turns of all dialogues mixed, and two
 /// rows of no dialogue.
 fn user_rows() -> String {
@@ -184,13 +335,15 @@ fn user_rows() -> String {
             write!(prompt, " what {turn}{dialogue}?\nBot:").unwrap();
             let (chosen, rejected) = (format!(" {dialogue} and {turn}."), format!(" not {turn}!"));
             let row = serde_json::json!({
-                "prompt": prompt, "chosen": chosen, "rejected": rejected, "completion": chosen});
+                "prompt": prompt, "chosen": chosen, "rejected": rejected, "completion": chosen,
+                "label": (turn + dialogue) % 2 == 0});
             writeln!(rows, "{row}").unwrap();
             write!(prompt, "{chosen}\nUser:").unwrap();
         }
         if turn > 0 {
             let row = serde_json::json!({
-                "prompt": format!("No {turn}"), "chosen": " a", "rejected": " b", "completion": " a"});
+                "prompt": format!("No {turn}"), "chosen": " a", "rejected": " b", "completion": " a",
+                "label": turn == 1});
             writeln!(rows, "{row}").unwrap();
         }
     }
@@ -213,7 +366,8 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
     for objective in objectives() {
         let rows = match objective {
             Objective::Sft => sft_rows(&path, None),
-            _ => preference_rows(&path, None),
+            Objective::Pairs(_) => preference_rows(&path, None),
+            Objective::Unpaired(_) => labelled_rows(&path, None),
         };
         let examples: Vec<Example> = rows.unwrap().collect::<Result<_, _>>().unwrap();
         let run = |group: Group, size: usize| {
@@ -226,6 +380,12 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
             let rows = examples.iter().cloned().map(Ok);
             let set = corpus::dataset(rows, &tokenizer, encoding, "", dir.path(), &mut measures);
             let mut set = set.unwrap();
+            if objective == kto() {
+                let writer = ExamplesWriter::memory();
+                let (matched, cut) = with_mismatches(&set.examples, 4, 256, writer).unwrap();
+                assert_eq!(cut, 0);
+                set.examples = matched;
+            }
             if objective.needs_reference() {
                 let logps = (0..set.examples.len()).flat_map(|i| set.examples.branches(i));
                 let logps = logps.map(|branch| -(branch.scored() as f32)).collect();

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rapport::model::config::Family;
 use rapport::model::weights;
-use rapport::objective::Objective;
+use rapport::objective::{Bco, Objective, Unpaired};
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
 use rapport::train::schedule::Schedule;
-use rapport::train::{Dataset, Job, Keep, Sequence, TrainExample, TrainSettings, train};
+use rapport::train::{Dataset, Examples, Job, Keep, Sequence, TrainExample, TrainSettings, train};
 
 use crate::support::{Ad, config, model};
 
@@ -34,24 +34,33 @@ fn settings() -> TrainSettings {
     }
 }
 
-fn dataset(examples: u32) -> Dataset {
+/// What keeps nothing from step to step, and what keeps the mean of its rewards.
+fn objectives() -> [Objective; 2] {
+    let bco = Unpaired::Bco(Bco { beta: 0.1 });
+    [Objective::Sft, Objective::Unpaired(bco)]
+}
+
+/// Labelled completions with a reference, of which an SFT reads neither.
+fn dataset(count: u32) -> Dataset {
+    let mut examples: Examples = (0..count)
+        .map(|i| TrainExample {
+            sequences: vec![Sequence {
+                tokens: (0..9).map(|j| (i * 7 + j * j) % 50).collect(),
+                scored_from: 3,
+            }],
+            reference: vec![-35.0 - i as f32],
+        })
+        .collect();
+    examples.set_desirable((0..count).map(|i| i % 2 == 0));
     Dataset {
-        examples: (0..examples)
-            .map(|i| TrainExample {
-                sequences: vec![Sequence {
-                    tokens: (0..9).map(|j| (i * 7 + j * j) % 50).collect(),
-                    scored_from: 3,
-                }],
-                reference: Vec::new(),
-            })
-            .collect(),
-        units: (0..examples as usize).map(|i| vec![i]).collect(),
+        examples,
+        units: (0..count as usize).map(|i| vec![i]).collect(),
         shuffle: true,
     }
 }
 
 /// Trains in `dir` to the end, or, once a stop is asked for, for one step more.
-fn run(dir: &Path, stop: bool) -> Option<Vec<f32>> {
+fn run(dir: &Path, objective: &Objective, stop: bool) -> Option<Vec<f32>> {
     let device = Default::default();
     let model = model::<Ad>(&config(Family::Qwen2), 3, &device);
     let asked = Stop::new();
@@ -63,7 +72,7 @@ fn run(dir: &Path, stop: bool) -> Option<Vec<f32>> {
         &Job {
             label: "resume",
             settings: &settings(),
-            objective: &Objective::Sft,
+            objective,
             train: &dataset(11),
             valid: Some(&dataset(4)),
             dir,
@@ -90,30 +99,35 @@ fn losses(dir: &Path) -> Vec<(f64, f64, f64)> {
 
 #[test]
 fn a_run_stopped_again_and_again_ends_like_one_that_never_stopped() {
-    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let expected = run(whole.path(), false).unwrap();
-    let steps = losses(whole.path());
-    assert_eq!(steps.len(), 12, "11 examples, batches of 2 x 2, 4 epochs");
-    for step in 1..=7 {
-        assert!(run(parts.path(), true).is_none(), "stopped after one step");
-        assert_eq!(losses(parts.path()).len(), step);
+    for objective in objectives() {
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = run(whole.path(), &objective, false).unwrap();
+        let steps = losses(whole.path());
+        assert_eq!(steps.len(), 12, "11 examples, batches of 2 x 2, 4 epochs");
+        for step in 1..=7 {
+            let stopped = run(parts.path(), &objective, true);
+            assert!(stopped.is_none(), "stopped after one step");
+            assert_eq!(losses(parts.path()).len(), step);
+        }
+        assert_eq!(run(parts.path(), &objective, false).unwrap(), expected);
+        assert_eq!(losses(parts.path()), steps, "{objective:?}");
     }
-    assert_eq!(run(parts.path(), false).unwrap(), expected);
-    assert_eq!(losses(parts.path()), steps);
 }
 
 #[test]
 fn a_killed_run_goes_on_from_the_last_saved_step() {
-    let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let expected = run(whole.path(), false).unwrap();
-    // A kill leaves the checkpoint of step 10 (save_steps 5 of 12), later lines of metrics, and a torn
-    // last line: the state after a run whose end is then taken away.
-    run(killed.path(), false).unwrap();
-    let metrics = killed.path().join("metrics.jsonl");
-    let mut text = std::fs::read_to_string(&metrics).unwrap();
-    text.truncate(text.len() - 20);
-    std::fs::write(&metrics, text).unwrap();
-    assert!(killed.path().join("checkpoint/state.json").exists());
-    assert_eq!(run(killed.path(), false).unwrap(), expected);
-    assert_eq!(losses(killed.path()), losses(whole.path()));
+    for objective in objectives() {
+        let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = run(whole.path(), &objective, false).unwrap();
+        // A kill leaves the checkpoint of step 10 (save_steps 5 of 12), later lines of metrics, and a
+        // torn last line: the state after a run whose end is then taken away.
+        run(killed.path(), &objective, false).unwrap();
+        let metrics = killed.path().join("metrics.jsonl");
+        let mut text = std::fs::read_to_string(&metrics).unwrap();
+        text.truncate(text.len() - 20);
+        std::fs::write(&metrics, text).unwrap();
+        assert!(killed.path().join("checkpoint/state.json").exists());
+        assert_eq!(run(killed.path(), &objective, false).unwrap(), expected);
+        assert_eq!(losses(killed.path()), losses(whole.path()));
+    }
 }

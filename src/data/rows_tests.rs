@@ -90,6 +90,28 @@ fn each_assistant_message_is_an_example() {
 }
 
 #[test]
+fn labelled_rows_are_desirable_or_not() {
+    let rows = r#"{"prompt": "p", "completion": " q", "label": true, "score": 2}
+{"prompt": [{"role": "user", "content": "p"}], "completion": [{"role": "assistant", "content": "q"}], "label": false}
+{"prompt": "p q r", "completion": "s", "label": false}"#;
+    let examples = read(labelled_rows, rows).unwrap();
+    assert_eq!(
+        texts(&examples),
+        [["p", " q"], ["user: p\nassistant:", " q\n"], ["p q r", "s"]]
+    );
+    let roles: Vec<_> = examples.iter().map(|e| &e.completions[0].role).collect();
+    assert_eq!(
+        roles,
+        [&Role::Desirable, &Role::Undesirable, &Role::Undesirable]
+    );
+    assert_eq!(
+        groups(&examples),
+        [0, 1, 0],
+        "one prompt goes on from another"
+    );
+}
+
+#[test]
 fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
     let cases: &[(Reader, &str, &str)] = &[
         (
@@ -158,6 +180,36 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
             "messages[1]: expected a completion",
         ),
         (sft_rows, "", "expected rows, found none"),
+        (
+            labelled_rows,
+            r#"{"prompt": "p", "completion": "c"}"#,
+            "label: expected this key beside the others; found prompt, completion",
+        ),
+        (
+            labelled_rows,
+            r#"{"prompt": "p", "completion": "c", "label": "true"}"#,
+            "label: expected true or false, found text",
+        ),
+        (
+            labelled_rows,
+            r#"{"prompt": "p", "completion": "c", "label": 1}"#,
+            "label: expected true or false, found a number",
+        ),
+        (
+            labelled_rows,
+            r#"{"prompt": "p", "completion": "", "label": true}"#,
+            "completion: expected a completion, found none",
+        ),
+        (
+            labelled_rows,
+            r#"{"prompt": [{"role": "user", "content": "p"}], "completion": [{"role": "assistant", "content": ""}], "label": true}"#,
+            "completion: expected a completion, found none",
+        ),
+        (
+            labelled_rows,
+            r#"{"completion": "c", "label": false}"#,
+            "prompt: expected this key",
+        ),
     ];
     for (reader, row, expected) in cases {
         let error = read(*reader, row).unwrap_err().to_string();

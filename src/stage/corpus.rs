@@ -328,23 +328,4 @@ impl Groups {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Prompt;
-
-    #[test]
-    fn the_replies_of_one_row_are_one_unit() {
-        let mut groups = Groups::default();
-        for id in ["row 1:1", "row 1:3", "row 2", "row 10:1", "row 11:1"] {
-            let example = Example {
-                id: id.into(),
-                group: String::new(),
-                prompt: Prompt::Text(String::new()),
-                completions: Vec::new(),
-                meta: Default::default(),
-            };
-            groups.go_on(row_of(&example));
-        }
-        assert_eq!(groups.of, [0, 0, 1, 2, 3]);
-    }
-}
+mod tests;

@@ -1,0 +1,169 @@
+//! The stages of the guardrail experiments, as their user calls them.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::cli::{root, run};
+
+fn recipe() -> String {
+    let path = root().join("tests/recipes/guardrail.toml");
+    path.display().to_string()
+}
+
+/// Runs the recipe with these settings laid over it.
+fn with(work: &Path, sets: &[&str], more: &[&str]) -> (i32, String, String) {
+    let recipe = recipe();
+    let mut arguments = vec!["run", recipe.as_str()];
+    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+    arguments.extend(more);
+    run(work, &arguments)
+}
+
+/// What the last run measured, by stage and name: "judge.adherence".
+fn measured(work: &Path) -> Map<String, Value> {
+    let text = std::fs::read_to_string(work.join("runs/guardrail/sandbox/summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&text).unwrap();
+    summary["metrics"].as_object().unwrap().clone()
+}
+
+/// The count before `what` in a dry run's preview, and the sequences of its first example.
+fn preview(work: &Path, sets: &[&str], what: &str) -> (usize, usize, String) {
+    let (code, stdout, stderr) = with(work, sets, &["--dry-run"]);
+    assert_eq!(code, 0, "{stderr}");
+    let words: Vec<&str> = stdout.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == what).unwrap();
+    let sequences = stdout.lines().filter(|line| line.starts_with("    \""));
+    (
+        words[at - 1].parse().unwrap(),
+        sequences.count(),
+        stdout.clone(),
+    )
+}
+
+#[test]
+fn a_world_is_learned_judged_and_learned_again_from_its_failures() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    // Of a pair, SFT takes the chosen reply alone.
+    let (pairs, sequences, _) = preview(work, &[], "examples");
+    assert_eq!(sequences, 1);
+
+    let (code, _, stderr) = with(work, &[], &[]);
+    assert_eq!(code, 0, "{stderr}");
+    let first = measured(work);
+    for name in [
+        "adherence",
+        "hallucination",
+        "naturalness",
+        "over_conservative",
+        "repetitive",
+        "finished",
+    ] {
+        let mean = first[&format!("judge.{name}")]["mean"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&mean), "{name} {mean}");
+    }
+    for part in ["rule", "domain"] {
+        let prefix = format!("judge.adherence.{part}.");
+        assert!(first.keys().any(|name| name.starts_with(&prefix)), "{part}");
+    }
+    let number = |name: &str| first[name]["mean"].as_f64().unwrap();
+    assert_ne!(number("judge.kl"), 0.0);
+    for name in ["kto.desirable_weight", "kto.undesirable_weight"] {
+        assert_eq!(number(name), 1.0, "as many of either label");
+    }
+    assert!(number("failures.pairs") > 0.0 && number("again.steps") == 2.0);
+
+    let (code, _, stderr) = with(work, &[], &[]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(!stderr.contains("done in"), "nothing ran again: {stderr}");
+    assert_eq!(measured(work), first);
+
+    // Of a pair, KTO takes each reply with its label, and a mismatched one beside it.
+    let (examples, sequences, text) = preview(work, &["kto.beta=0.2"], "examples");
+    assert_eq!((examples, sequences), (2 * pairs, 2), "{text}");
+    let counts = format!("{pairs} desirable and {pairs} undesirable completions");
+    let weights = "desirable_weight 1.0000, undesirable_weight 1.0000";
+    assert!(text.contains(&format!("{counts}: {weights}")), "{text}");
+    let (_, _, text) = preview(work, &["kto.undesirable_weight=3"], "examples");
+    let weights = "desirable_weight 3.0000, undesirable_weight 3.0000";
+    assert!(text.contains(weights), "{text}");
+
+    let sets = ["judge.data=@failures", "judge.split=train"];
+    let (code, _, stderr) = with(work, &sets, &[]);
+    let expected = "of kind failures, has no oracle; judge with an endpoint";
+    assert!(code != 0 && stderr.contains(expected), "{code}: {stderr}");
+
+    let text = std::fs::read_to_string(recipe()).unwrap();
+    let text = text.replace("reference = \"@scratch\"", "reference = \"@other\"")
+        + "\n[stage.other]\nlike = \"scratch\"\ntokenizer = \"@other-tokenizer\"\n\
+           [stage.other-tokenizer]\nlike = \"tokenizer\"\nvocab_size = 300\n";
+    let path = work.join("other.toml");
+    std::fs::write(&path, text).unwrap();
+    let (code, _, stderr) = run(work, &["run", path.to_str().unwrap()]);
+    let expected = "reference @other has another tokenizer than @sft";
+    assert!(code != 0 && stderr.contains(expected), "{code}: {stderr}");
+}
+
+#[test]
+fn parameters_that_a_loss_does_not_take_are_named_by_line() {
+    let work = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(recipe()).unwrap();
+    let ipo = "loss_type = \"ipo\"";
+    let kto = "kind = \"kto\"";
+    for (from, to, at, expected) in [
+        (
+            ipo,
+            "loss_type = \"simpo\"",
+            "reference =",
+            "reads no reference",
+        ),
+        (
+            ipo,
+            "loss_type = \"ipo\"\nsimpo_gamma = 1",
+            "simpo_gamma",
+            "simpo_gamma",
+        ),
+        (
+            ipo,
+            "loss_type = \"ipo\"\nlabel_smoothing = 0.1",
+            "label_smoothing",
+            "label_smoothing",
+        ),
+        (
+            ipo,
+            "loss_type = \"nca_pair\"\nf_divergence_type = \"forward_kl\"",
+            "f_divergence_type",
+            "nca_pair is not made of",
+        ),
+        (
+            kto,
+            "kind = \"kto\"\nloss_type = \"bco\"\ndesirable_weight = 2.0",
+            "desirable_weight",
+            "desirable_weight",
+        ),
+        (
+            kto,
+            "kind = \"kto\"\nloss_type = \"ipo\"",
+            "loss_type = \"ipo\"",
+            "found \"ipo\"",
+        ),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        // Of the stage that was changed.
+        let start = text.find(from).unwrap();
+        let line = changed[start..]
+            .find(at)
+            .map(|found| start + found)
+            .unwrap();
+        let line = changed[..line].lines().count() + 1;
+        let path = work.path().join("changed.toml");
+        std::fs::write(&path, &changed).unwrap();
+        let (code, _, stderr) = run(work.path(), &["run", path.to_str().unwrap()]);
+        assert_eq!(code, 2, "{stderr}");
+        let place = format!("changed.toml:{line}:");
+        let named = |l: &str| l.contains(&place) && l.contains(expected);
+        assert!(stderr.lines().any(named), "{place} {expected}: {stderr}");
+    }
+    assert!(!work.path().join("runs/changed").exists());
+}
