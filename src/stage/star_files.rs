@@ -122,6 +122,7 @@ impl Stage for Star {
             Ok(())
         })?;
         spoken.complete(&mut tasks);
+        spoken_held_out.complete(&mut tasks);
         let mut tally = Tally::default();
         with_files(&context.dir, &SPLITS, &mut Vec::new(), &mut |files| {
             visit(&self.archive, "dialogues", |_, bytes| {

@@ -74,6 +74,13 @@ impl Situation {
             })
     }
 
+    /// Whether two labels are one or share a wording, as goodbyes do.
+    pub fn alike(&self, one: &str, other: &str) -> bool {
+        let wordings = |label: &str| self.templates.get(label).into_iter().flatten();
+        let shared = |text: &String| wordings(other).any(|known| words(known) == words(text));
+        one == other || wordings(one).any(shared)
+    }
+
     /// Judges a reply; see [`judge_reply`].
     pub fn judge(&self, reply: &str) -> Verdict {
         let found = self.classify(reply);
@@ -81,7 +88,9 @@ impl Situation {
         let adherent = label.is_some_and(|label| self.allowed.contains(label));
         let refuses = label
             .is_some_and(|label| label == OUT_OF_SCOPE || label.ends_with("_inform_nothing_found"));
-        let asks = reply.trim_end().ends_with('?');
+        // Where a question is due, another one is out of order rather than cautious.
+        let due = !matches!(self.rule.as_str(), "ask" | "confirm" | "greet");
+        let asks = due && reply.trim_end().ends_with('?');
         Verdict {
             adherent: Some(adherent),
             rule: Some(self.rule.clone()),
@@ -118,7 +127,7 @@ impl Situation {
 /// - `rule`: the kind of step that is due; `domain`: the task.
 /// - `hallucinated`: where the reply agrees with its template word for word, whether a slot holds a word
 ///   found nowhere in the prompt; else nothing.
-/// - `over_conservative`: it breaks the guardrails by refusing or by asking.
+/// - `over_conservative`: it breaks the guardrails by refusing, or by asking where no question is due.
 /// - `repetitive`: a sentence twice, or one of the bot's earlier turns where the graph does not allow it.
 ///
 /// # Errors

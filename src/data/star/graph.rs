@@ -12,7 +12,7 @@
 //!   (`anything_else`, goodbyes) unless it asked something that the graph has answers to.
 //! - A question may be put again while it is not answered.
 //! - `anything_else` may be passed over; after it come goodbyes, or the first steps anew.
-//! - `info_missing` follows a request of the main path, `info_missing2` one of its own.
+//! - `info_missing` follows a request of the main path that was put, `info_missing2` one of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +49,8 @@ pub struct Task {
     pub name: String,
     /// Wordings of each reply, slots in braces; the one to speak first.
     pub replies: BTreeMap<String, Vec<String>>,
-    /// Goodbyes that the task's files do not word, as they were spoken.
-    pub spoken_closings: BTreeMap<String, Vec<String>>,
+    /// Wordings heard in dialogues that are like none of the files', by which replies are known too.
+    pub heard: BTreeMap<String, Vec<String>>,
     /// Where each node leads, in the file's order of nodes.
     pub edges: Vec<(String, String)>,
     nodes: BTreeSet<String>,
@@ -158,7 +158,7 @@ impl Task {
         Ok(Self {
             name: name.to_owned(),
             replies,
-            spoken_closings: BTreeMap::new(),
+            heard: BTreeMap::new(),
             edges,
             nodes,
         })
@@ -240,8 +240,10 @@ impl Task {
                 open.extend(self.edge(&node).map(str::to_owned));
                 continue;
             }
-            if self.is_request(&node) || node == ANYTHING_ELSE {
+            if node == ANYTHING_ELSE {
                 open.extend(self.after(&node));
+            } else if self.is_request(&node) {
+                open.extend(self.edge(&node).map(str::to_owned));
             }
             allowed.insert(node);
         }

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
-use super::adherence::Situation;
+use super::adherence::{Situation, THRESHOLD};
 use super::dialogues::{Pick, Tasks};
 use super::graph::{Position, Task};
 use super::records::{Conversation, Event};
@@ -16,8 +16,8 @@ use crate::store::hash_bytes;
 
 /// Spoken wordings kept for one label.
 const KEPT: usize = 32;
-/// Spoken wordings of a closing reply that stand in for the template it lacks.
-const CLOSINGS: usize = 4;
+/// Heard wordings that a task keeps of one reply.
+const HEARD: usize = 4;
 /// Least words of a field that can be a whole reply.
 const SENTENCE: usize = 3;
 
@@ -38,16 +38,29 @@ impl Spoken {
         }
     }
 
-    /// Gives the tasks wordings for closing replies that are spoken in them but worded in no file.
+    /// Gives the tasks the wordings of their replies that no template of theirs is like: the files word
+    /// some replies otherwise than the wizards' tool did, and some goodbyes not at all.
     pub fn complete(&self, tasks: &mut Tasks) {
-        for label in ["goodbye_1", "goodbye_2"] {
-            let Some(texts) = self.0.get(label) else {
-                continue;
-            };
-            let texts: Vec<String> = texts.iter().take(CLOSINGS).cloned().collect();
-            let unworded = |task: &&mut Task| !task.replies.contains_key(label);
-            for task in tasks.values_mut().filter(unworded) {
-                task.spoken_closings.insert(label.to_owned(), texts.clone());
+        for task in tasks.values_mut() {
+            for (label, texts) in &self.0 {
+                if !task.replies.contains_key(label) && !task.closes(label) {
+                    continue;
+                }
+                let wordings = task.replies.get(label).into_iter().flatten();
+                let patterns: Vec<Pattern> = wordings.map(|text| Pattern::new(text)).collect();
+                // What fits any reply says nothing of what was heard.
+                if patterns.iter().any(|pattern| !pattern.has_words()) {
+                    continue;
+                }
+                let heard = task.heard.entry(label.clone()).or_default();
+                for text in texts {
+                    let said = words(text);
+                    let known = |pattern: &Pattern| pattern.compare(&said).similarity >= THRESHOLD;
+                    let new = !patterns.iter().any(known) && !heard.contains(text);
+                    if new && heard.len() < HEARD {
+                        heard.push(text.clone());
+                    }
+                }
             }
         }
     }
@@ -139,7 +152,8 @@ pub fn pairs(
     counts.considered = pick.options.len();
     let situation = situation(pick, conversation, task);
     let read = situation.classify(&pick.text).map(|(label, _)| label);
-    counts.misread = usize::from(read != Some(pick.label.as_str()));
+    let right = read.is_some_and(|read| situation.alike(read, &pick.label));
+    counts.misread = usize::from(!right);
     let meta = as_map(&situation)?;
     let mut examples: Vec<Example> = Vec::new();
     for option in &pick.options {
@@ -186,7 +200,6 @@ pub fn pairs(
 
 fn situation(pick: &Pick, conversation: &Conversation, task: &Task) -> Situation {
     let known: Vec<&str> = pick.known.iter().map(String::as_str).collect();
-    let replies = task.replies.iter().chain(&task.spoken_closings);
     Situation {
         dialogue: conversation.id.clone(),
         task: pick.task.clone(),
@@ -198,15 +211,20 @@ fn situation(pick: &Pick, conversation: &Conversation, task: &Task) -> Situation
         options: pick.options.clone(),
         chosen: pick.label.clone(),
         rule: task.kind(&pick.label).to_owned(),
-        templates: replies
-            .map(|(label, texts)| {
-                let texts = texts.iter().flat_map(|text| concrete(text, &pick.result));
-                (label.clone(), texts.collect())
-            })
-            .collect(),
+        templates: templates(pick, task),
         known: known.join(" "),
         said: pick.said.clone(),
     }
+}
+
+/// All wordings of the task's replies, by label.
+fn templates(pick: &Pick, task: &Task) -> BTreeMap<String, Vec<String>> {
+    let mut templates: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (label, texts) in task.replies.iter().chain(&task.heard) {
+        let texts = texts.iter().flat_map(|text| concrete(text, &pick.result));
+        templates.entry(label.clone()).or_default().extend(texts);
+    }
+    templates
 }
 
 /// A template; one that is nothing but slots would fit any reply, so what it can stand for instead: the

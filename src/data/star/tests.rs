@@ -271,6 +271,33 @@ fn the_oracle_knows_replies_by_their_templates() {
 }
 
 #[test]
+fn wordings_heard_are_known_beside_the_templates() {
+    let mut tasks = tasks();
+    let mut spoken = Spoken::default();
+    let mut value = order(1);
+    value["Events"][8]["Text"] = "Kettle on!".into();
+    value["Events"][10]["ActionLabel"] = "goodbye_2".into();
+    let conversation = conversation(&value);
+    spoken.add(&conversation);
+    spoken.complete(&mut tasks);
+    let heard = &tasks["tea_order"].heard;
+    assert_eq!(heard["tea_inform_ordered"], ["Kettle on!"]);
+    assert_eq!(heard["goodbye_2"], ["Farewell!"]);
+    assert!(heard["tea_ask_confirm"].is_empty());
+    let walk = follow(&conversation, &tasks).unwrap();
+    let (examples, counts) = pairs(&walk.picks[2], &conversation, &tasks, &spoken, true).unwrap();
+    assert_eq!((examples.len(), counts.misread), (0, 0));
+    let (examples, counts) = pairs(&walk.picks[1], &conversation, &tasks, &spoken, true).unwrap();
+    assert_eq!((examples.len(), counts.misread), (2, 0));
+    assert_eq!(
+        judge_reply(&examples[0].meta, "kettle on")
+            .unwrap()
+            .adherent,
+        Some(true)
+    );
+}
+
+#[test]
 fn a_template_of_slots_alone_is_known_by_what_was_found() {
     let [query, found] = lookup(
         "tea_lore",

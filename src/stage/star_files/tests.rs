@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
+use crate::data::Role;
+use crate::data::star::adherence::Situation;
 use crate::data::star::fixture::{dialogue, lookup, order, pack, pick, user, write};
 use crate::stage::keys::{Node, Reading, Scope};
 use crate::stage::rows::read_examples;
@@ -147,4 +149,47 @@ fn the_published_archive() {
         ["picks", "custom_picks", "picks_without_task"].map(|name| measures.numbers[name]);
     assert_eq!(picks + custom + lost, 46_640.0);
     assert_eq!((measures.numbers["dialogues"], custom), (6_652.0, 668.0));
+    let mut confused: BTreeMap<String, usize> = BTreeMap::new();
+    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut last = String::new();
+    for split in SPLITS {
+        for example in read_examples(&out, split).unwrap() {
+            let example = example.unwrap();
+            let situation = Situation::read(&example.meta).unwrap();
+            let (id, option) = example.id.rsplit_once(':').unwrap();
+            for (completion, label) in example.completions.iter().zip([&*situation.chosen, option])
+            {
+                if completion.role == Role::Chosen && last == id {
+                    continue;
+                }
+                let verdict = situation.judge(&completion.text);
+                let found = [
+                    ("all", true),
+                    ("adherent", verdict.adherent == Some(true)),
+                    ("hallucinated", verdict.hallucinated == Some(true)),
+                    ("hallucination undecided", verdict.hallucinated.is_none()),
+                    ("over-conservative", verdict.over_conservative),
+                    ("repetitive", verdict.repetitive),
+                ];
+                for (name, _) in found.into_iter().filter(|(_, is)| *is) {
+                    *verdicts
+                        .entry(format!("{:?} {name}", completion.role))
+                        .or_default() += 1;
+                }
+                let read = situation
+                    .classify(&completion.text)
+                    .map_or("none", |(label, _)| label);
+                if completion.role == Role::Chosen && !situation.alike(read, label) {
+                    *confused
+                        .entry(format!("{} {label} -> {read}", situation.task))
+                        .or_default() += 1;
+                }
+            }
+            last = id.to_owned();
+        }
+    }
+    let mut confused: Vec<_> = confused.into_iter().collect();
+    confused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    confused.truncate(40);
+    println!("{verdicts:#?}\n{confused:?}");
 }
