@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rapport::data::{Example, Role};
+use rapport::world::guardrail::judge_reply;
 use serde_json::{Map, Value};
 
 use crate::cli::{root, run};
@@ -25,6 +27,53 @@ fn measured(work: &Path) -> Map<String, Value> {
     let text = std::fs::read_to_string(work.join("runs/guardrail/sandbox/summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&text).unwrap();
     summary["metrics"].as_object().unwrap().clone()
+}
+
+/// The metrics of a stage's first step.
+fn first_line(work: &Path, stage: &str) -> Value {
+    let path = work.join("runs/guardrail/sandbox/metrics.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["stage"] == stage).unwrap()
+}
+
+/// The examples of a split of the only artifact of a kind.
+fn examples(work: &Path, kind: &str, split: &str) -> Vec<Example> {
+    let artifacts = std::fs::read_dir(work.join("runs/.artifacts")).unwrap();
+    let mut files = artifacts
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with(kind)
+        })
+        .map(|path| path.join(format!("{split}.jsonl")));
+    let (file, none) = (files.next().unwrap(), files.next());
+    assert_eq!(none, None);
+    let text = std::fs::read_to_string(file).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    rows.collect()
+}
+
+fn failures_are_pairs_of_the_data_and_the_model(work: &Path, count: usize) {
+    let feedback = examples(work, "guardrail-world", "feedback");
+    let failures = examples(work, "failures", "train");
+    assert_eq!(failures.len(), count);
+    for pair in &failures {
+        let asked = feedback.iter().find(|it| it.id == pair.id).unwrap();
+        assert_eq!(pair.prompt, asked.prompt);
+        let [chosen, rejected] = &pair.completions[..] else {
+            panic!("{pair:?}");
+        };
+        assert_eq!(chosen, &asked.completions[0]);
+        assert_eq!(rejected.role, Role::Rejected);
+        let verdict = judge_reply(&pair.meta, &pair.prompt, &rejected.text).unwrap();
+        let failed = verdict.adherent == Some(false) || verdict.hallucinated == Some(true);
+        assert!(failed, "{}", rejected.text);
+    }
 }
 
 /// The count before `what` in a dry run's preview, and the sequences of its first example.
@@ -73,6 +122,11 @@ fn a_world_is_learned_judged_and_learned_again_from_its_failures() {
         assert_eq!(number(name), 1.0, "as many of either label");
     }
     assert!(number("failures.pairs") > 0.0 && number("again.steps") == 2.0);
+    failures_are_pairs_of_the_data_and_the_model(work, number("failures.pairs") as usize);
+    // A model is at distance 0 from itself, which is the reference where no other is named.
+    let reward = |stage| first_line(work, stage)["rewards/chosen"].as_f64().unwrap();
+    assert!(reward("dpo").abs() > 1e-3, "held to @scratch");
+    assert!(reward("kto").abs() < 1e-4 && reward("again").abs() < 1e-4);
 
     let (code, _, stderr) = with(work, &[], &[]);
     assert_eq!(code, 0, "{stderr}");

@@ -13,5 +13,6 @@ mod objective;
 mod packing;
 mod parity;
 mod resume;
+mod statistics;
 mod support;
 mod trl;

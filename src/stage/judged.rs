@@ -127,10 +127,15 @@ impl Stage for Judged {
                 ..example
             });
             let replies: Vec<Example> = replies.collect();
-            let moved = backend::dispatch(&context.backend, Moved(self, context, replies))??;
-            let count = moved.len().max(1) as f64;
-            let numbers = &mut measures.numbers;
-            numbers.insert("kl".into(), moved.iter().sum::<f64>() / count);
+            let (count, asked) = (replies.len(), replied.len());
+            measures.note(format!(
+                "kl: over the {count} of {asked} replies that are finished and not empty"
+            ));
+            if count > 0 {
+                let moved = backend::dispatch(&context.backend, Moved(self, context, replies))??;
+                let mean = moved.iter().sum::<f64>() / count as f64;
+                measures.numbers.insert("kl".into(), mean);
+            }
         }
         Replied::write(&context.dir, &replied)?;
         measures.write(&context.dir)

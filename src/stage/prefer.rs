@@ -77,7 +77,7 @@ impl Stage for Prefer {
             Ok(Some(set))
         };
         let Some(train) = scored(Split::Train)? else {
-            bail!("{}: there are no pairs to train on", context.label);
+            bail!("{}: there are no completions to train on", context.label);
         };
         let valid = scored(Split::Valid)?;
         let objective = self.counted(&train, &mut measures);
