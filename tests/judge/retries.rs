@@ -92,7 +92,9 @@ fn retry_after_is_obeyed_up_to_the_longest_wait() {
 /// A date as HTTP writes it, of seconds since 1970.
 fn http_date(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let (mut year, mut day) = (1970, days);
     while day >= 365 + u64::from(leap(year)) {
         day -= 365 + u64::from(leap(year));
