@@ -277,6 +277,7 @@ impl Asker {
                     break;
                 }
                 Ruling::Again { why, asked } => {
+                    tracing::info!("asked to {} {}: {why}", question.ask, question.id);
                     reason = why;
                     if attempt < self.limits.max_retries {
                         self.back_off(attempt, asked);
@@ -295,7 +296,7 @@ impl Asker {
         if failures >= self.limits.max_failures {
             self.halt(anyhow!(
                 "the judge at {} failed {failures} times in a row, the last time because: {reason}; see to \
-                 the server and run again, answers that came are kept",
+                 the server (its log, model_name) and run again, answers that came are kept",
                 self.client.url()
             ));
         }

@@ -89,7 +89,6 @@ impl Client {
         api_key_env: Option<&str>,
         connect_timeout: Duration,
         timeout: Duration,
-        connections: usize,
         max_bytes: usize,
     ) -> Result<Self> {
         let mut config = Agent::config_builder()
@@ -100,8 +99,9 @@ impl Client {
             .timeout_global(Some(timeout))
             .timeout_resolve(Some(connect_timeout.min(timeout)))
             .timeout_connect(Some(connect_timeout.min(timeout)))
-            .max_idle_connections(connections)
-            .max_idle_connections_per_host(connections)
+            // Beside a model's answer a new connection costs little, and on an old one a server that
+            // repeats itself would have its repetition taken for the answer to the next question.
+            .max_idle_connections(0)
             .user_agent(concat!("rapport/", env!("CARGO_PKG_VERSION")));
         let uri: Uri = base_url.parse().context(base_url.to_owned())?;
         if matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]")) {
@@ -126,7 +126,8 @@ impl Client {
             .agent
             .post(&self.url)
             .header("Content-Type", "application/json")
-            .header("Accept", "application/json");
+            .header("Accept", "application/json")
+            .header("Connection", "close");
         if let Some(key) = &self.key {
             request = request.header("Authorization", key.header.clone());
         }

@@ -127,7 +127,6 @@ impl Endpoint {
             settings.api_key_env.as_deref(),
             limits.connect_timeout,
             limits.timeout,
-            limits.concurrency,
             limits.max_response_bytes,
         )
         .context("api_key_env")?;

@@ -1,4 +1,4 @@
-//! Servers that answer wrongly. Nothing may hang, panic, be guessed or be lost.
+//! Servers whose answers are wrong. Nothing may hang, panic, be guessed or be lost.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use rapport::judge::{Missing, Scored};
 use serde_json::{Value, json};
 
-use super::server::{Server, completion, drip, response, says};
+use super::server::{Server, completion, response, says};
 use super::{GOOD, answers, open, score, settings};
 
 /// What a case must come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+pub(super) enum End {
     Answered,
     Unparsable,
     Failed,
@@ -36,7 +36,7 @@ fn end(scored: &anyhow::Result<Scored>) -> (End, String) {
 }
 
 /// Asks once whatever the server does, and checks that what it does after that is not spoiled by it.
-fn check(
+pub(super) fn check(
     name: &str,
     expected: End,
     reason: &str,
@@ -75,7 +75,7 @@ fn check(
     assert!(!kept.is_empty(), "{name}: no raw answer was kept");
 }
 
-fn sends(name: &str, expected: End, reason: &str, bytes: impl Into<Vec<u8>>) {
+pub(super) fn sends(name: &str, expected: End, reason: &str, bytes: impl Into<Vec<u8>>) {
     let bytes = bytes.into();
     check(name, expected, reason, move |stream| {
         stream.write_all(&bytes)?;
@@ -84,7 +84,7 @@ fn sends(name: &str, expected: End, reason: &str, bytes: impl Into<Vec<u8>>) {
 }
 
 /// As [`sends`], but closes the connection after it.
-fn sends_and_closes(name: &str, expected: End, reason: &str, bytes: impl Into<Vec<u8>>) {
+pub(super) fn sends_and_closes(name: &str, expected: End, reason: &str, bytes: impl Into<Vec<u8>>) {
     let bytes = bytes.into();
     check(name, expected, reason, move |stream| {
         stream.write_all(&bytes)?;
@@ -92,11 +92,11 @@ fn sends_and_closes(name: &str, expected: End, reason: &str, bytes: impl Into<Ve
     });
 }
 
-fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(super) fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
     response("200 OK", "", body)
 }
 
-fn good() -> String {
+pub(super) fn good() -> String {
     completion(GOOD).to_string()
 }
 
@@ -272,265 +272,4 @@ fn texts_that_are_no_verdict() {
     sends("cut off", Unparsable, "cut off", ok(cut));
     let long = format!("{}{GOOD}", " ".repeat(40_000));
     sends("long but good", Answered, "", text(&long));
-}
-
-#[test]
-fn responses_that_are_no_http() {
-    use End::{Answered, Failed, Stopped};
-    let length = good().len();
-    let head = |length: &str| {
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}",
-            good()
-        )
-    };
-    sends_and_closes("closed at once", Failed, "", "");
-    sends_and_closes("no HTTP", Failed, "", "hello there\r\n\r\n");
-    sends_and_closes(
-        "TLS",
-        Failed,
-        "",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),
-    );
-    sends_and_closes("half a head", Failed, "", "HTTP/1.1 200 OK\r\nContent-Le");
-    sends_and_closes("truncated", Failed, "", head(&(length + 50).to_string()));
-    sends(
-        "waits for more",
-        Failed,
-        "timed out",
-        head(&(length + 50).to_string()),
-    );
-    sends_and_closes("negative length", Failed, "", head("-5"));
-    sends_and_closes("no number", Failed, "", head("many"));
-    sends_and_closes(
-        "too long a length",
-        Failed,
-        "",
-        head("99999999999999999999999"),
-    );
-    sends_and_closes("a length of all memory", Failed, "", head("9999999999999"));
-    sends_and_closes(
-        "until the end",
-        Answered,
-        "",
-        format!("HTTP/1.0 200 OK\r\n\r\n{}", good()),
-    );
-    let chunked =
-        |chunks: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-    let chunks = format!(
-        "5;x=y\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
-        &good()[..5],
-        length - 5,
-        &good()[5..]
-    );
-    sends("chunked", Answered, "", chunked(&chunks));
-    sends_and_closes(
-        "chunks end early",
-        Failed,
-        "",
-        chunked(&chunks[..chunks.len() - 40]),
-    );
-    sends_and_closes(
-        "odd chunk size",
-        Failed,
-        "",
-        chunked("zz\r\nhello\r\n0\r\n\r\n"),
-    );
-    sends_and_closes(
-        "huge chunk size",
-        Failed,
-        "",
-        chunked("ffffffffffffffffff\r\nhello"),
-    );
-    sends(
-        "status 99",
-        Failed,
-        "",
-        "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n",
-    );
-    sends(
-        "status 999",
-        Stopped,
-        "HTTP 999",
-        "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
-    );
-    sends(
-        "status of letters",
-        Failed,
-        "",
-        "HTTP/1.1 two Odd\r\nContent-Length: 0\r\n\r\n",
-    );
-    sends(
-        "early hints",
-        Answered,
-        "",
-        [b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), ok(good())].concat(),
-    );
-    sends(
-        "more than the length",
-        Answered,
-        "",
-        [ok(good()), b"and more".to_vec()].concat(),
-    );
-    sends(
-        "two answers",
-        Answered,
-        "",
-        [ok(good()), ok(good())].concat(),
-    );
-    let odd = "X-Odd: \u{e9}\u{0}\r\n";
-    sends_and_closes("an odd header", Failed, "", response("200 OK", odd, good()));
-    sends(
-        "an odd Retry-After",
-        Failed,
-        "HTTP 429",
-        response("429 Busy", "Retry-After: \u{e9}\r\n", ""),
-    );
-    // What gzip makes of nothing; the length is that of what is sent.
-    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
-    sends(
-        "gzip of nothing",
-        Failed,
-        "empty",
-        response("200 OK", "Content-Encoding: gzip\r\n", gzip),
-    );
-    sends(
-        "no gzip",
-        Failed,
-        "",
-        response("200 OK", "Content-Encoding: gzip\r\n", good()),
-    );
-    sends(
-        "unknown encoding",
-        Answered,
-        "",
-        response("200 OK", "Content-Encoding: x\r\n", good()),
-    );
-    sends(
-        "unauthorised in chunks",
-        Stopped,
-        "api_key_env",
-        "HTTP/1.1 401 No\r\nContent-Length: 9\r\n\r\nno access",
-    );
-}
-
-#[test]
-fn servers_that_never_end() {
-    use End::Failed;
-    check("silence", Failed, "timed out", |_| {
-        std::thread::sleep(Duration::from_secs(3));
-        Ok(false)
-    });
-    check("a dripping head", Failed, "timed out", |stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
-        drip(stream, b"x")
-    });
-    check("dripping headers", Failed, "", |stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
-        drip(stream, b"X: y\r\n")
-    });
-    check("a dripping body", Failed, "timed out", |stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n{\"choices\":")?;
-        drip(stream, b" ")
-    });
-    check("dripping chunks", Failed, "timed out", |stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        drip(stream, b"1\r\n \r\n")
-    });
-    check("dripping hints", Failed, "", |stream| {
-        drip(stream, b"HTTP/1.1 100 Continue\r\n\r\n")
-    });
-    check("a flood of hints", Failed, "", |stream| {
-        loop {
-            stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n")?;
-        }
-    });
-    check("a flood of headers", Failed, "", |stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
-        loop {
-            stream.write_all(b"X-Header: of no use to anyone\r\n")?;
-        }
-    });
-    check("a flood", Failed, "larger than", |stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-        loop {
-            stream.write_all(&[b'{'; 1 << 14])?;
-        }
-    });
-    check("a large answer", Failed, "larger than", |stream| {
-        let body = completion(&"x".repeat(1 << 17)).to_string();
-        stream.write_all(&response("200 OK", "", body))?;
-        Ok(true)
-    });
-    check("an error without end", Failed, "HTTP 500", |stream| {
-        stream.write_all(b"HTTP/1.1 500 Oops\r\nContent-Length: 60000\r\n\r\n")?;
-        drip(stream, b"x")
-    });
-}
-
-#[test]
-fn a_connection_closed_between_requests_is_opened_again() {
-    // The server says that it keeps the connection, and does not.
-    let server = Server::start(|_, stream| {
-        stream.write_all(&response("200 OK", "Connection: keep-alive\r\n", good()))?;
-        Ok(false)
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let scored = score(&open(folder.path(), settings(&server.url)), 10).unwrap();
-    assert_eq!(scored.counts.answered, 10, "{}", scored.counts);
-}
-
-/// Good responses with bytes changed, cut out and put in: whatever comes, it ends, and well.
-#[test]
-fn any_damage_is_survived() {
-    use rand::{Rng as _, SeedableRng as _};
-    let chunked = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n",
-        good().len(),
-        good()
-    );
-    let server = Server::start(move |request, stream| {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(request.number as u64);
-        let mut bytes = match rng.random_bool(0.5) {
-            true => ok(good()),
-            false => chunked.clone().into_bytes(),
-        };
-        for _ in 0..rng.random_range(1..4) {
-            let at = rng.random_range(0..bytes.len());
-            match rng.random_range(0..4) {
-                0 => bytes[at] = rng.random(),
-                1 => bytes.truncate(at.max(1)),
-                2 => bytes.insert(at, *b"\r\n0{}\xff:;".get(rng.random_range(0..8)).unwrap()),
-                _ => {
-                    let end = rng.random_range(at..bytes.len().min(at + 9));
-                    bytes.drain(at..end);
-                }
-            }
-        }
-        stream.write_all(&bytes)?;
-        Ok(false)
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = settings(&server.url);
-    settings.limits.concurrency = 8;
-    settings.limits.max_retries = 0;
-    settings.limits.max_failures = usize::MAX;
-    settings.limits.timeout = Duration::from_millis(400);
-    let judge = open(folder.path(), settings);
-    let (mut answered, mut asked) = (0, 0);
-    while asked < 400 {
-        // A status of 3xx or 4xx made by chance ends one call; the next goes on.
-        if let Ok(scored) = score(&judge, 400) {
-            answered += scored.counts.answered;
-            let valid = scored.scores.iter().flatten();
-            assert!(
-                valid
-                    .flat_map(|scores| scores.values())
-                    .all(|score| (1.0..=10.0).contains(score))
-            );
-            assert_eq!(scored.counts.questions, 400);
-        }
-        asked = server.count();
-    }
-    assert!(answered > 0);
 }
