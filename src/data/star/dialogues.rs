@@ -3,7 +3,7 @@
 //!
 //! The prompt, a line each: the wizard's task in words, the guardrails, then in order of their
 //! happening what was said (`User:`, `Bot:`) and what the database answered (`Result of ...:`). Where a
-//! dialogue serves several tasks, the guardrails of each come when the wizard first turns to it. So
+//! dialogue serves several tasks, the guardrails of each come when the wizard turns to it, again if they lie far back. So
 //! prompts of a dialogue go on from one another, and what is cut first is what lies furthest back.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,10 @@ use crate::data::Prompt;
 
 /// The label of what a wizard wrote and then picked as it was.
 const CUSTOM: &str = "custom";
+
+/// Bytes of prompt after which a task's guardrails are told again when the wizard comes back to it, lest
+/// `max_length` has dropped them: about 600 tokens.
+const FAR: usize = 2_500;
 
 /// Tasks by name.
 pub type Tasks = BTreeMap<String, Task>;
@@ -85,8 +89,8 @@ struct Walker<'a> {
     tasks: &'a Tasks,
     current: Option<&'a Task>,
     positions: BTreeMap<&'a str, BTreeSet<Position>>,
-    /// Tasks whose guardrails have been told.
-    told: BTreeSet<&'a str>,
+    /// How long the turns were where each task's guardrails were told last.
+    told: BTreeMap<&'a str, usize>,
     head: String,
     turns: Vec<String>,
     facts: Vec<Fact>,
@@ -104,7 +108,7 @@ impl<'a> Walker<'a> {
             tasks,
             current: None,
             positions: BTreeMap::new(),
-            told: BTreeSet::new(),
+            told: BTreeMap::new(),
             head: format!("{}\n", conversation.description),
             turns: Vec::new(),
             facts: Vec::new(),
@@ -119,7 +123,7 @@ impl<'a> Walker<'a> {
                 .task(name)
                 .with_context(|| format!("dialogue {}", conversation.id))?;
             walker.head.push_str(&guardrails(task));
-            walker.told.insert(&task.name);
+            walker.told.insert(&task.name, 0);
             walker.current = Some(task);
         }
         Ok(walker)
@@ -188,7 +192,7 @@ impl<'a> Walker<'a> {
         self.said.push(text.to_owned());
     }
 
-    /// Turns to a task, telling its guardrails the first time.
+    /// Turns to a task, telling its guardrails unless they were told not far back.
     fn enter(&mut self, task: &'a Task) {
         if self
             .current
@@ -197,11 +201,15 @@ impl<'a> Walker<'a> {
             return;
         }
         self.current = Some(task);
-        self.turns.push(if self.told.insert(&task.name) {
-            guardrails(task)
-        } else {
-            format!("Back to {}.\n", plain(&task.name))
-        });
+        let length: usize = self.turns.iter().map(String::len).sum();
+        let told = self.told.get(task.name.as_str());
+        self.turns
+            .push(if told.is_some_and(|at| length - at <= FAR) {
+                format!("Back to {}.\n", plain(&task.name))
+            } else {
+                self.told.insert(&task.name, length);
+                guardrails(task)
+            });
     }
 
     fn result(&mut self, task: &'a Task, item: Option<&Map<String, Value>>) {

@@ -391,6 +391,27 @@ fn guardrails_of_several_tasks_come_as_the_wizard_turns_to_them() {
     assert!(last.ends_with("no step calls for.\nBot:"), "{last}");
 }
 
+#[test]
+fn guardrails_far_back_are_told_again() {
+    let again = |words: usize| {
+        let events = vec![
+            select("tea_lore"),
+            select("tea_order"),
+            user(&"tea ".repeat(words)),
+            select("tea_lore"),
+            pick(
+                "lore_ask_topic",
+                "What would you like to know?",
+                &["lore_ask_topic", "ask_name"],
+            ),
+        ];
+        let walk = walk(&dialogue(1, &["tea_order", "tea_lore"], events));
+        walk.picks[0].prompt.text()
+    };
+    assert!(again(1).ends_with("Back to tea lore.\nBot:"));
+    assert!(again(1000).ends_with("no step calls for.\nBot:"));
+}
+
 fn visited(path: &Path) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     let visit = visit(path, "dialogues", |name, bytes| {
