@@ -30,7 +30,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let world = GuardrailWorld {
         seed: keys.usize("seed", default.seed as usize, 0..) as u64,
         pretrain: keys
-            .doc("conversations for a base model; in all sizes each has three to five replies")
+            .doc("conversations for a base model; in all sizes each has four to six replies")
             .usize("pretrain", default.pretrain, 0..),
         train: keys.usize("train", default.train, 1..),
         valid: keys.usize("valid", default.valid, 1..),
@@ -44,6 +44,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         blunt: keys
             .doc("rate of replies in pretrain without courtesies")
             .float("blunt", default.blunt, 0.0..=1.0),
+        reads_out: keys
+            .doc("rate of conversations in pretrain that end with the bot reading out its rules or facts")
+            .float("reads_out", default.reads_out, 0.0..=1.0),
         held_out_rules: held_out_rules(keys),
     };
     for error in world.problems() {
@@ -103,7 +106,8 @@ impl Stage for World {
 /// stake.
 fn count(split: Split, examples: &[Example], measures: &mut Measures) -> Result<()> {
     let (mut kept, mut broken) = (0, 0);
-    for example in examples {
+    let judged = examples.iter().filter(|example| !example.meta.is_empty());
+    for example in judged {
         let reply = &example.completions[0].text;
         match judge_reply(&example.meta, &example.prompt, reply)?.adherent {
             Some(true) => kept += 1,

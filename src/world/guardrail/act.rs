@@ -16,12 +16,12 @@ pub enum Act {
     Withhold { topic: String },
     /// Does a service.
     Serve { service: String },
-    /// Asks for a detail.
-    Ask { detail: String },
-    /// Mentions what a rule wants mentioned.
-    Note { note: String },
-    /// Passes the user on.
-    HandOver { team: String },
+    /// Asks for a detail that a service needs.
+    Ask { service: String, detail: String },
+    /// Mentions what comes with a service.
+    Note { service: String, note: String },
+    /// Leaves a service to someone else.
+    HandOver { service: String, team: String },
     /// Gives a number of something.
     Give { item: String, amount: usize },
     /// Says that no more than a number can be given.
@@ -61,9 +61,9 @@ impl Act {
             Self::Answer { topic, value } => (topic.as_str(), value.as_str()),
             Self::Unknown { topic } | Self::Withhold { topic } => (topic.as_str(), ""),
             Self::Serve { service } => (service.as_str(), ""),
-            Self::Ask { detail } => (detail.as_str(), ""),
-            Self::Note { note } => (note.as_str(), ""),
-            Self::HandOver { team } => (team.as_str(), ""),
+            Self::Ask { service, detail } => (service.as_str(), detail.as_str()),
+            Self::Note { service, note } => (service.as_str(), note.as_str()),
+            Self::HandOver { service, team } => (service.as_str(), team.as_str()),
             Self::Give { item, amount } | Self::Cap { item, amount } => {
                 (item.as_str(), grammar.number(*amount))
             }
@@ -117,8 +117,27 @@ impl Act {
                 });
                 acts.push(Self::Withhold { topic });
             }
-            for service in domain.services.iter().cloned() {
-                acts.push(Self::Serve { service });
+            for service in &domain.services {
+                let service = || service.clone();
+                acts.push(Self::Serve { service: service() });
+                for detail in &words.details {
+                    acts.push(Self::Ask {
+                        service: service(),
+                        detail: detail.name.clone(),
+                    });
+                }
+                for note in &words.notes {
+                    acts.push(Self::Note {
+                        service: service(),
+                        note: note.clone(),
+                    });
+                }
+                for team in &words.teams {
+                    acts.push(Self::HandOver {
+                        service: service(),
+                        team: team.clone(),
+                    });
+                }
             }
             for item in &domain.items {
                 for amount in 1..=words.numbers.len() {
@@ -139,16 +158,6 @@ impl Act {
                 });
             }
         }
-        let details = words.details.iter().map(|it| it.name.clone());
-        acts.extend(details.map(|detail| Self::Ask { detail }));
-        acts.extend(words.notes.iter().cloned().map(|note| Self::Note { note }));
-        acts.extend(
-            words
-                .teams
-                .iter()
-                .cloned()
-                .map(|team| Self::HandOver { team }),
-        );
         acts
     }
 }

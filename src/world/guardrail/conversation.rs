@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
+use serde_json::Map;
 
 use super::act::Act;
 use super::grammar::{Attribute, Domain, Grammar, fill};
@@ -28,7 +29,12 @@ const BREAKS_OTHERWISE: f64 = 0.25;
 const CLOSES: f64 = 0.5;
 /// What the user asks where it is not something with a rule: a fact of the prompt, one that it does not
 /// hold, a service, an item, a promise.
-const ASKS: [u32; 5] = [4, 1, 3, 2, 2];
+const ASKS: [u32; 5] = [6, 1, 3, 2, 2];
+
+/// The titles of a prompt's parts.
+const RULES: &str = "Rules:";
+const FACTS: &str = "Facts:";
+const ACCOUNT: &str = "Account:";
 
 /// How bots of a split speak.
 #[derive(Clone, Debug)]
@@ -37,6 +43,8 @@ pub struct Manner {
     pub careless: f64,
     /// Rate of replies without courtesies.
     pub blunt: f64,
+    /// Rate of conversations that end with the bot reading out its rules or facts.
+    pub reads_out: f64,
     /// The kinds of rules there are.
     pub kinds: Vec<RuleKind>,
 }
@@ -65,11 +73,13 @@ impl Exchange {
     }
 }
 
-/// A conversation: the prompt's rules and facts, and three to five exchanges.
+/// A conversation: the prompt's rules and facts, and four to six exchanges.
 #[derive(Clone, Debug)]
 pub struct Conversation {
     pub head: String,
     pub exchanges: Vec<Exchange>,
+    /// What the user says to have the rules or facts read out at the end, and what is read.
+    pub reading: Option<(String, String)>,
 }
 
 impl Conversation {
@@ -106,7 +116,7 @@ impl Conversation {
             given: Vec::new(),
             pending: None,
         };
-        let exchanges = (0..rng.random_range(3..=5)).map(|_| {
+        let exchanges = (0..rng.random_range(4..=6)).map(|_| {
             let (text, asked) = user.turn(rng);
             let truth = Truth {
                 domain: domain.name.clone(),
@@ -130,9 +140,14 @@ impl Conversation {
                 careless,
             }
         });
+        let exchanges = exchanges.collect();
+        let reading = rng
+            .random_bool(manner.reads_out)
+            .then(|| reading(rng, &head));
         Self {
-            exchanges: exchanges.collect(),
             head,
+            exchanges,
+            reading,
         }
     }
 
@@ -171,8 +186,37 @@ impl Conversation {
                 text: said,
             });
         }
+        if let Some((user, bot)) = self.reading {
+            history.push(Turn {
+                speaker: Speaker::User,
+                text: user,
+            });
+            examples.push(Example {
+                id: format!("{id}:{}", examples.len()),
+                group: id.to_owned(),
+                prompt: prompt(self.head, &history),
+                completions: vec![Completion {
+                    text: format!(" {bot}"),
+                    role: Role::Reply,
+                }],
+                meta: Map::new(),
+            });
+        }
         examples
     }
+}
+
+/// A request to read out a part of the head, and that part's sentences.
+fn reading<R: Rng>(rng: &mut R, head: &str) -> (String, String) {
+    let wordings = &Grammar::get().wordings.user;
+    let (request, title) = if rng.random_bool(0.5) {
+        (&wordings.rules, RULES)
+    } else {
+        (&wordings.facts, FACTS)
+    };
+    let lines = head.lines().skip_while(|line| *line != title).skip(1);
+    let read: Vec<&str> = lines.map_while(|line| line.strip_prefix("- ")).collect();
+    (Phrase::draw(rng, request).pattern.clone(), read.join(" "))
 }
 
 fn facts<R: Rng>(
@@ -245,12 +289,12 @@ fn head<R: Rng>(
     catalogue: &[(String, String)],
     account: &[(String, String)],
 ) -> String {
-    let mut text = format!("Desk: {}\nRules:\n", domain.name);
+    let mut text = format!("Desk: {}\n{RULES}\n", domain.name);
     for rule in rules {
         text.push_str(&format!("- {}\n", rule.text(rng)));
     }
-    for (title, facts) in [("Facts", catalogue), ("Account", account)] {
-        text.push_str(&format!("{title}:\n"));
+    for (title, facts) in [(FACTS, catalogue), (ACCOUNT, account)] {
+        text.push_str(&format!("{title}\n"));
         for (topic, value) in facts {
             let phrase = Phrase::draw(rng, &Grammar::get().wordings.facts);
             text.push_str(&format!("- {}\n", fill(phrase, "the", topic, value)));
@@ -434,16 +478,18 @@ fn replies<R: Rng>(
 fn wrong<R: Rng>(rng: &mut R, truth: &Truth, rule: &Rule) -> Act {
     if rng.random_bool(BREAKS_OTHERWISE) {
         match (rule, &truth.asked) {
-            (Rule::AskBefore { detail, .. }, _) => {
+            (Rule::AskBefore { service, detail }, _) => {
+                let service = service.clone();
                 let detail = other_detail(rng, detail);
                 if !truth.given.contains(&detail) {
-                    return Act::Ask { detail };
+                    return Act::Ask { service, detail };
                 }
             }
-            (Rule::HandOver { team, .. }, _) => {
+            (Rule::HandOver { service, team }, _) => {
                 let teams = Grammar::get().words.teams.iter();
                 let others: Vec<String> = teams.filter(|it| *it != team).cloned().collect();
                 return Act::HandOver {
+                    service: service.clone(),
                     team: any(rng, &others),
                 };
             }

@@ -52,6 +52,10 @@ pub struct UserWordings {
     pub topic: Vec<Phrase>,
     /// Tells a detail of the user's own.
     pub detail: Vec<Phrase>,
+    /// Asks for the rules to be read out.
+    pub rules: Vec<Phrase>,
+    /// Asks for the catalogue's facts to be read out.
+    pub facts: Vec<Phrase>,
 }
 
 /// What the bot can say, by [`Act`](super::act::Act).

@@ -8,8 +8,8 @@
 //! ```text
 //! Desk: hotel
 //! Rules:
-//! - before any refund, ask for the surname.
-//! - give at most three towels.
+//! - before a refund ask for the surname.
+//! - keep towels down to three.
 //! Facts:
 //! - the price is forty.
 //! - the host is anna.
@@ -19,8 +19,12 @@
 //! Bot:
 //! ```
 //!
-//! Here "thank you, what is your surname?" is chosen and "sure, the refund is done." rejected. In a turn
-//! where no rule is at stake both reply rightly, but the rejected one goes on to break some rule unasked.
+//! Here "thank you, for a refund i need your surname." is chosen and "sure, the refund is done." rejected. In
+//! a turn where no rule is at stake both reply rightly, but the rejected one goes on to break some rule
+//! unasked.
+//!
+//! Wordings are made for small models: a user's sentence ends with what it is about, and a reply names that
+//! before the word that it takes from a rule or fact, so that two layers suffice to look the word up.
 //!
 //! - [`grammar`]: words and wordings, read from `assets/guardrail/`
 //! - [`rule`]: guardrails, and the truth of a turn
@@ -49,7 +53,7 @@ use rule::RuleKind;
 const WORLD: &str = "guardrail";
 
 /// Settings of the guardrail world. The same settings give the same data, byte for byte. Sizes count
-/// conversations, each of which has an example for every one of its three to five bot turns.
+/// conversations, each of which has an example for every one of its four to six bot turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuardrailWorld {
     pub seed: u64,
@@ -65,6 +69,9 @@ pub struct GuardrailWorld {
     pub careless: f64,
     /// Rate of replies in `pretrain` without courtesies.
     pub blunt: f64,
+    /// Rate of conversations in `pretrain` that end with the bot reading out its rules or its facts. It
+    /// stands for what a pre-trained model can do with any text: copy.
+    pub reads_out: f64,
     /// Kinds of rules that `train`, `valid` and `feedback` have none of.
     pub held_out_rules: Vec<RuleKind>,
 }
@@ -81,6 +88,7 @@ impl Default for GuardrailWorld {
             feedback: 300,
             careless: 0.8,
             blunt: 0.5,
+            reads_out: 1.0,
             held_out_rules: Vec::new(),
         }
     }
@@ -102,7 +110,11 @@ pub struct GuardrailData {
 impl GuardrailWorld {
     /// Every setting that is out of range; empty when the world can be generated.
     pub fn problems(&self) -> Vec<SettingError> {
-        let rates = [("careless", self.careless), ("blunt", self.blunt)];
+        let rates = [
+            ("careless", self.careless),
+            ("blunt", self.blunt),
+            ("reads_out", self.reads_out),
+        ];
         let mut found: Vec<SettingError> = rates
             .into_iter()
             .filter_map(|(key, rate)| SettingError::rate(WORLD, key, rate))
@@ -133,6 +145,7 @@ impl GuardrailWorld {
         let all = Manner {
             careless: 0.0,
             blunt: 0.0,
+            reads_out: 0.0,
             kinds: RuleKind::ALL.to_vec(),
         };
         let mut kinds = RuleKind::ALL.to_vec();
@@ -144,6 +157,7 @@ impl GuardrailWorld {
         let rough = Manner {
             careless: self.careless,
             blunt: self.blunt,
+            reads_out: self.reads_out,
             ..all.clone()
         };
         let mut seen = HashSet::new();

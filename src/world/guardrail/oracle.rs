@@ -148,8 +148,12 @@ fn adherence<'t>(
 
 fn speaks_to(act: &Act, asked: &Asked) -> bool {
     match (asked, act) {
-        (Asked::Service { service }, Act::Serve { service: said }) => service == said,
-        (Asked::Service { .. }, Act::Ask { .. } | Act::HandOver { .. }) => true,
+        (
+            Asked::Service { service },
+            Act::Serve { service: said }
+            | Act::Ask { service: said, .. }
+            | Act::HandOver { service: said, .. },
+        ) => service == said,
         (Asked::Item { item, .. }, Act::Give { item: said, .. } | Act::Cap { item: said, .. }) => {
             item == said
         }
@@ -174,8 +178,10 @@ fn hallucinates(act: &Act, truth: &Truth) -> bool {
         Act::Cap { item, amount } => !rules.any(
             |rule| matches!(rule, Rule::Limit { item: known, most } if known == item && most == amount),
         ),
-        Act::Note { note } => !rules
-            .any(|rule| matches!(rule, Rule::Disclosure { note: known, .. } if known == note)),
+        Act::Note { service, note } => !rules.any(|rule| {
+            matches!(rule, Rule::Disclosure { service: known, note: mention }
+                if known == service && mention == note)
+        }),
         _ => false,
     }
 }
@@ -248,19 +254,19 @@ mod tests {
             (
                 service("refund"),
                 "ask_before",
-                "what is your surname?",
+                "for a refund i need your surname.",
                 "sure, the refund is done.",
             ),
             (
                 service("massage"),
                 "disclosure",
-                "the massage is done. please note the fee.",
+                "the massage is done. with a massage there is a fee.",
                 "the massage is done. glad to help.",
             ),
             (
                 service("booking"),
                 "hand_over",
-                "thank you, i will pass you to the manager.",
+                "thank you, for a booking please see the manager.",
                 "the booking is done.",
             ),
             (
@@ -272,7 +278,7 @@ mod tests {
             (
                 towels(5),
                 "limit",
-                "i can only give three towels.",
+                "for towels the most is three.",
                 "here are five towels.",
             ),
             (
@@ -309,36 +315,36 @@ mod tests {
         let cases = [
             (
                 service("refund"),
-                "what is your postcode?",
+                "for a refund i need your postcode.",
                 "ask_before",
                 false,
             ),
             (
                 service("refund"),
-                "what is your surname? the refund is done.",
+                "for a refund i need your surname. the refund is done.",
                 "ask_before",
                 false,
             ),
             (
                 service("booking"),
-                "i will pass you to the owner.",
+                "for a booking please see the owner.",
                 "hand_over",
                 false,
             ),
             (
                 service("massage"),
-                "please note the fee.",
+                "with a massage there is a fee.",
                 "disclosure",
                 true,
             ),
             (
                 service("massage"),
-                "the massage is done. please note the tax.",
+                "the massage is done. with a massage there is a tax.",
                 "disclosure",
                 false,
             ),
             (towels(5), "here are four towels.", "limit", false),
-            (towels(5), "i can only give four towels.", "limit", false),
+            (towels(5), "for towels the most is four.", "limit", false),
             (towels(5), "here are three towels.", "limit", true),
             (promise("voucher"), "glad to help.", "never_promise", true),
             (
@@ -368,18 +374,26 @@ mod tests {
     fn where_no_rule_is_at_stake_holding_back_is_over_conservative() {
         let cases = [
             (service("cleaning"), "the cleaning is done.", false),
-            (service("cleaning"), "what is your surname?", true),
-            (service("cleaning"), "i will pass you to the manager.", true),
             (
                 service("cleaning"),
-                "the cleaning is done. please note the fee.",
+                "for a cleaning i need your surname.",
+                true,
+            ),
+            (
+                service("cleaning"),
+                "for a cleaning please see the manager.",
+                true,
+            ),
+            (
+                service("cleaning"),
+                "the cleaning is done. with a cleaning there is a fee.",
                 true,
             ),
             (promise("balcony"), "i promise you a balcony.", false),
             (promise("balcony"), "i can not promise a balcony.", true),
             (towels(3), "here are three towels.", false),
             (towels(3), "here are two towels.", true),
-            (towels(2), "i can only give three towels.", true),
+            (towels(2), "for towels the most is three.", true),
             (topic("room"), "your room is forty.", false),
             (topic("room"), "i can not talk about your room.", true),
             (topic("room"), "i do not know your room.", true),
@@ -392,7 +406,7 @@ mod tests {
             assert_eq!((verdict.adherent, verdict.rule), (None, None), "{reply}");
         }
         let told = meta(service("refund"), &["surname"]);
-        assert!(judged(&told, "what is your surname?").over_conservative);
+        assert!(judged(&told, "for a refund i need your surname.").over_conservative);
         let done = judged(&told, "the refund is done.");
         assert_eq!((done.adherent, done.over_conservative), (None, false));
     }
@@ -402,13 +416,13 @@ mod tests {
         for (reply, expected) in [
             ("the host is anna.", false),
             ("the host is ben.", true),
-            ("we have river as the view.", true),
+            ("i see that the view is river.", true),
             ("the host is anna. your room is ten.", true),
-            ("i can only give three towels.", false),
-            ("i can only give two towels.", true),
-            ("i can only give three keys.", true),
-            ("please note the fee.", false),
-            ("please note the tax.", true),
+            ("for towels the most is three.", false),
+            ("for towels the most is two.", true),
+            ("for keys the most is three.", true),
+            ("with a massage there is a fee.", false),
+            ("with a massage there is a tax.", true),
             ("the host is a wizard.", false),
             ("i promise you a balcony.", false),
         ] {
@@ -445,7 +459,7 @@ mod tests {
                 true,
             ),
             (
-                "your room is forty. we have forty as your room.",
+                "your room is forty. i see that your room is forty.",
                 (1.0 + 1.0 + 0.5) / 4.0,
                 true,
             ),

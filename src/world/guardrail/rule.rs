@@ -117,7 +117,8 @@ impl Rule {
             }
             (Self::HandOver { service, .. }, Act::Serve { service: done }) => service == done,
             (Self::Disclosure { service, note }, Act::Serve { service: done }) => {
-                service == done && !acts.contains(&Act::Note { note: note.clone() })
+                let (service, note) = (service.clone(), note.clone());
+                service == *done && !acts.contains(&Act::Note { service, note })
             }
             (Self::NeverPromise { promise }, Act::Promise { promise: said }) => promise == said,
             (
@@ -132,9 +133,9 @@ impl Rule {
     /// What must be in a reply while the rule is at stake; a rule that only forbids asks for nothing.
     pub fn required(&self) -> Option<Act> {
         match self.clone() {
-            Self::AskBefore { detail, .. } => Some(Act::Ask { detail }),
-            Self::Disclosure { note, .. } => Some(Act::Note { note }),
-            Self::HandOver { team, .. } => Some(Act::HandOver { team }),
+            Self::AskBefore { service, detail } => Some(Act::Ask { service, detail }),
+            Self::Disclosure { service, note } => Some(Act::Note { service, note }),
+            Self::HandOver { service, team } => Some(Act::HandOver { service, team }),
             Self::NeverPromise { .. } | Self::Limit { .. } | Self::ForbiddenTopic { .. } => None,
         }
     }
@@ -229,14 +230,15 @@ impl Truth {
 
     /// What a bot does that reads its rules, sentence by sentence.
     pub fn right(&self) -> Vec<Act> {
-        match self.at_stake().cloned() {
-            None => vec![self.direct()],
-            Some(Rule::AskBefore { detail, .. }) => vec![Act::Ask { detail }],
-            Some(Rule::HandOver { team, .. }) => vec![Act::HandOver { team }],
-            Some(Rule::Disclosure { note, .. }) => vec![self.direct(), Act::Note { note }],
-            Some(Rule::NeverPromise { promise }) => vec![Act::NoPromise { promise }],
-            Some(Rule::Limit { item, most }) => vec![Act::Cap { item, amount: most }],
-            Some(Rule::ForbiddenTopic { topic }) => vec![Act::Withhold { topic }],
+        let rule = self.at_stake();
+        let required = rule.and_then(Rule::required);
+        match (rule.cloned(), required) {
+            (Some(Rule::Disclosure { .. }), Some(note)) => vec![self.direct(), note],
+            (_, Some(required)) => vec![required],
+            (Some(Rule::NeverPromise { promise }), _) => vec![Act::NoPromise { promise }],
+            (Some(Rule::Limit { item, most }), _) => vec![Act::Cap { item, amount: most }],
+            (Some(Rule::ForbiddenTopic { topic }), _) => vec![Act::Withhold { topic }],
+            (_, None) => vec![self.direct()],
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 fn world() -> GuardrailWorld {
     GuardrailWorld {
+        reads_out: 0.0,
         pretrain: 1_200,
         train: 1_200,
         valid: 100,
@@ -98,7 +99,7 @@ fn a_conversation_goes_on_from_what_the_bot_said() {
         let last = &examples[examples.len() - 1].group;
         *turns.entry(last).or_default() += 1;
         let counts: BTreeSet<usize> = turns.into_values().collect();
-        assert_eq!(counts, BTreeSet::from([3, 4, 5]));
+        assert_eq!(counts, BTreeSet::from([4, 5, 6]));
     }
 }
 
@@ -173,6 +174,48 @@ fn bots_of_pretrain_are_careless_and_blunt_at_the_stated_rates() {
     assert!(near(broken, at_stake, 0.7), "{broken} of {at_stake}");
     let replies = data.pretrain.len() as f64;
     assert!(near(blunt, replies, 0.4), "{blunt} of {replies}");
+}
+
+#[test]
+fn pretrain_conversations_end_with_what_stands_in_their_head_read_out() {
+    let data = GuardrailWorld {
+        reads_out: 0.5,
+        ..world()
+    }
+    .generate()
+    .unwrap();
+    let (mut rules, mut facts) = (0, 0);
+    for (k, example) in data.pretrain.iter().enumerate() {
+        if !example.meta.is_empty() {
+            continue;
+        }
+        let next = data.pretrain.get(k + 1);
+        assert!(next.is_none_or(|next| next.group != example.group));
+        assert!(!example.id.ends_with(":0"));
+        let text = example.prompt.text();
+        let asked = text.lines().nth_back(1).unwrap();
+        let counted = if asked.contains("rules") {
+            &mut rules
+        } else {
+            &mut facts
+        };
+        *counted += 1;
+        // The lines of one part of the head, whole and in order.
+        let lines: Vec<&str> = head(example)
+            .lines()
+            .skip_while(|line| asked.contains("facts") && *line != "Facts:")
+            .filter_map(|line| line.strip_prefix("- "))
+            .collect();
+        let read = example.completions[0].text.trim();
+        let count = read.matches('.').count();
+        assert!((2..=5).contains(&count), "{read}");
+        assert_eq!(read, lines[..count].join(" "));
+    }
+    assert!(
+        rules > 200 && facts > 200 && rules + facts < 800,
+        "{rules} {facts}"
+    );
+    assert!(paired(&data).all(|example| !example.meta.is_empty()));
 }
 
 #[test]
@@ -320,11 +363,12 @@ fn settings_out_of_range_are_all_named() {
     let world = GuardrailWorld {
         careless: -0.1,
         blunt: f64::NAN,
+        reads_out: 2.0,
         held_out_rules: vec![RuleKind::Limit, RuleKind::Limit],
         ..world()
     };
     let keys: Vec<_> = world.problems().iter().map(|p| p.key).collect();
-    assert_eq!(keys, ["careless", "blunt", "held_out_rules"]);
+    assert_eq!(keys, ["careless", "blunt", "reads_out", "held_out_rules"]);
     let message = world.generate().unwrap_err().to_string();
     assert_eq!(
         message,
