@@ -73,16 +73,21 @@ pub(super) struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    /// What is wrong with naming `stage`, if anything.
-    fn wrong(&self, stage: &str) -> Option<String> {
-        if !self.declared.contains(&stage) {
-            return Some(format!(
-                "unknown stage {stage}{}",
-                suggest(stage, "stages", &self.declared)
-            ));
-        }
-        (!self.reached.contains(stage))
-            .then(|| format!("stage {stage} is not in the plan of this profile; add it to outputs"))
+    /// What is wrong with naming `stage` in a recipe, if anything.
+    fn unknown(&self, stage: &str) -> Option<String> {
+        (!self.declared.contains(&stage)).then(|| {
+            let suggestion = suggest(stage, "stages", &self.declared);
+            format!("unknown stage {stage}{suggestion}")
+        })
+    }
+
+    /// What is wrong with counting on `stage` in this profile, if anything.
+    fn missing(&self, stage: &str) -> Option<String> {
+        self.unknown(stage).or_else(|| {
+            (!self.reached.contains(stage)).then(|| {
+                format!("stage {stage} is not in the plan of this profile; add it to outputs")
+            })
+        })
     }
 }
 
@@ -130,7 +135,7 @@ fn metric(keys: &mut Keys<'_>, key: &str, stages: &Stages<'_>) -> Metric {
     if !text.is_empty() && (stage.is_empty() || metric.is_empty()) {
         keys.problem(key, format!("expected \"STAGE.METRIC\", found {text:?}"));
     } else if !text.is_empty()
-        && let Some(message) = stages.wrong(stage)
+        && let Some(message) = stages.missing(stage)
     {
         keys.problem(key, message);
     }
@@ -140,15 +145,16 @@ fn metric(keys: &mut Keys<'_>, key: &str, stages: &Stages<'_>) -> Metric {
     }
 }
 
+/// The tables, without the rows and tables that are of stages of other profiles alone.
 pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table> {
-    keys.each_table("table", |keys| {
+    let mut tables = keys.each_table("table", |keys| {
         let title = keys.string("title", None);
         let rows = keys.each_table("rows", |keys| {
             let row = Row {
                 name: keys.string("name", None),
                 stage: keys.string("stage", None),
             };
-            if let Some(message) = stages.wrong(&row.stage).filter(|_| !row.stage.is_empty()) {
+            if let Some(message) = stages.unknown(&row.stage).filter(|_| !row.stage.is_empty()) {
                 keys.problem("stage", message);
             }
             row
@@ -163,13 +169,26 @@ pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table
             }
         }
         let paper = paper(keys, rows.len(), columns.len());
+        let planned: Vec<bool> = rows
+            .iter()
+            .map(|row| stages.reached.contains(&row.stage))
+            .collect();
         Table {
             title,
-            rows,
+            rows: kept(rows, &planned),
             columns,
-            paper,
+            paper: kept(paper, &planned),
         }
-    })
+    });
+    tables.retain(|table| !table.rows.is_empty());
+    tables
+}
+
+fn kept<T>(rows: Vec<T>, planned: &[bool]) -> Vec<T> {
+    let paired = rows.into_iter().zip(planned);
+    paired
+        .filter_map(|(row, &planned)| planned.then_some(row))
+        .collect()
 }
 
 /// The paper's numbers: a list a row, in it a number or `"-"` a column.

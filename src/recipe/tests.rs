@@ -265,6 +265,45 @@ paper = [[1, 2]]
 }
 
 #[test]
+fn rows_of_stages_of_another_profile_are_left_out_with_their_numbers() {
+    let text = GOOD
+        .replace(
+            "[stage.rank]",
+            "[stage.other]\nlike = \"rank\"\n[stage.rank]",
+        )
+        .replace(
+            "[profile.sandbox]",
+            "[profile.sandbox]\noutputs = [\"rank\", \"other\"]",
+        )
+        .replace(
+            "rows = [",
+            "rows = [{name = \"Other\", stage = \"other\"}, ",
+        )
+        .replace("paper = [[", "paper = [[1, 2], [");
+    let text = format!(
+        "{text}[[table]]\ntitle = \"Other\"\nrows = [{{name = \"Other\", stage = \"other\"}}]\n\
+         columns = [{{name = \"Hits\", metric = \"hits\"}}]\n"
+    );
+    let recipes = Recipes::new(&[("r", &text)]);
+    let tables = |profile| recipes.plan("r", profile, &[]).unwrap().tables;
+    let whole = tables(None);
+    assert_eq!(whole.len(), 2);
+    assert_eq!(whole[0].rows.len(), 2);
+    let part = tables(Some("paper"));
+    assert_eq!(part.len(), 1);
+    assert_eq!(part[0].rows, whole[0].rows[1..]);
+    assert_eq!(part[0].paper, [[Some(38.5), None]]);
+    // A claim needs both its sides in every profile.
+    let text = text.replace("than = \"rank.random\"", "than = \"other.hits\"");
+    let recipes = Recipes::new(&[("r", &text)]);
+    let told = recipes.plan("r", Some("paper"), &[]).err().unwrap();
+    assert!(
+        told[0].ends_with("stage other is not in the plan of this profile; add it to outputs"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn the_shape_of_a_recipe_is_checked() {
     for (from, to, expected) in [
         (
@@ -375,8 +414,8 @@ fn layers_override_in_order() {
             .to_string()
     ));
     let plan = recipes.plan("child", None, &["outputs=[\"world\"]", "seeds=[9]"]);
-    // The claim and the table still name `rank`.
-    assert_eq!(plan.err().unwrap().len(), 3);
+    // The claim still names `rank`, on both its sides.
+    assert_eq!(plan.err().unwrap().len(), 2);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub const KIND: Kind = Kind {
     name: "guardrail-world",
     about: "generated service conversations under guardrails, a compliant and a non-compliant reply a turn",
     produces: Produces::Pairs,
-    version: 1,
+    version: 2,
     uses_backend: false,
     read,
 };
@@ -44,9 +44,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         blunt: keys
             .doc("rate of replies in pretrain without courtesies")
             .float("blunt", default.blunt, 0.0..=1.0),
-        reads_out: keys
-            .doc("rate of conversations in pretrain that end with the bot reading out its rules or facts")
-            .float("reads_out", default.reads_out, 0.0..=1.0),
+        drills: keys
+            .doc("more conversations in pretrain, in which the bot reads out rules and facts as it is asked")
+            .usize("drills", default.drills, 0..),
         held_out_rules: held_out_rules(keys),
     };
     for error in world.problems() {

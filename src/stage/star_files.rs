@@ -34,6 +34,7 @@ const SPLITS: [Split; 4] = [Split::Test, Split::Valid, Split::Train, Split::Test
 struct Star {
     archive: PathBuf,
     seed: u64,
+    train: Option<usize>,
     valid: f64,
     test: f64,
     held_out_tasks: Vec<String>,
@@ -51,6 +52,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         seed: keys
             .doc("decides which dialogues and which tasks are held out")
             .usize("seed", 1, 0..) as u64,
+        train: keys
+            .doc("dialogues to train on, drawn by seed, fewer being among more; by default all that are left")
+            .optional_usize("train", 1..),
         valid: keys
             .doc("share of dialogues for validation")
             .float("valid", 0.05, 0.0..1.0),
@@ -97,6 +101,7 @@ struct Tally {
     multi_task: usize,
     unhappy: usize,
     skipped_multi_task: usize,
+    left_out: usize,
     free: usize,
     custom: usize,
     without_task: usize,
@@ -109,12 +114,14 @@ impl Stage for Star {
     fn run(&self, context: &Context) -> Result<()> {
         let mut tasks = tasks(&self.archive)?;
         let held_out = self.held_out(&tasks)?;
+        let left_out = self.left_out(context, &held_out)?;
         let mut spoken = Spoken::default();
         let mut spoken_held_out = Spoken::default();
         visit(&self.archive, "dialogues", |_, bytes| {
             context.stop.check()?;
             let conversation = Conversation::parse(bytes)?;
             match self.split(&conversation, &held_out) {
+                Split::Train if left_out.contains(&conversation.id) => {}
                 Split::Train => spoken.add(&conversation),
                 Split::TestTasks => spoken_held_out.add(&conversation),
                 _ => {}
@@ -130,6 +137,10 @@ impl Stage for Star {
                 let conversation = Conversation::parse(bytes)?;
                 if conversation.capabilities.len() > 1 && !self.multi_task {
                     tally.skipped_multi_task += 1;
+                    return Ok(());
+                }
+                if left_out.contains(&conversation.id) {
+                    tally.left_out += 1;
                     return Ok(());
                 }
                 let split = self.split(&conversation, &held_out);
@@ -185,6 +196,31 @@ impl Star {
         drawn.sort_by(|a, b| draw(a).total_cmp(&draw(b)));
         let drawn = drawn.into_iter().take(self.held_out_count);
         Ok(drawn.map(str::to_owned).collect())
+    }
+
+    /// The training dialogues beyond `train`.
+    fn left_out(&self, context: &Context, held_out: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        let Some(train) = self.train else {
+            return Ok(BTreeSet::new());
+        };
+        let mut drawn = Vec::new();
+        visit(&self.archive, "dialogues", |_, bytes| {
+            context.stop.check()?;
+            let conversation = Conversation::parse(bytes)?;
+            let read = self.multi_task || conversation.capabilities.len() == 1;
+            if read && self.split(&conversation, held_out) == Split::Train {
+                let draw = uniform(&format!("train {} {}", self.seed, conversation.id));
+                drawn.push((draw, conversation.id));
+            }
+            Ok(())
+        })?;
+        ensure!(
+            train <= drawn.len(),
+            "train: expected at most the {} dialogues that are left for training, found {train}",
+            drawn.len()
+        );
+        drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(drawn.into_iter().skip(train).map(|(_, id)| id).collect())
     }
 
     /// A dialogue in which a held-out task could come up is in no other split.
@@ -300,6 +336,7 @@ impl Tally {
             ("multi_task_dialogues", self.multi_task),
             ("unhappy_dialogues", self.unhappy),
             ("skipped_multi_task_dialogues", self.skipped_multi_task),
+            ("left_out_dialogues", self.left_out),
             ("tasks", self.tasks.len()),
             ("held_out_tasks", held_out.len()),
             ("picks", counts.picks),

@@ -109,6 +109,35 @@ fn every_dialogue_is_in_one_split_and_held_out_tasks_are_in_their_own() {
 }
 
 #[test]
+fn fewer_training_dialogues_are_among_more_and_leave_the_held_out_ones_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("in");
+    write(&archive, &(0..40).map(order).collect::<Vec<_>>());
+    let shares = "valid = 0.2\ntest = 0.2\nheld_out_count = 0";
+    let read = |name: &str, more: &str| {
+        let out = dir.path().join(name);
+        let measures = run(&archive, &out, &format!("{shares}\n{more}"))?;
+        let [test, valid, train, _] = SPLITS.map(|split| groups(&out, split));
+        Ok::<_, String>((measures.numbers["left_out_dialogues"], train, (test, valid)))
+    };
+    let (left_out, all, held_out) = read("all", "").unwrap();
+    assert_eq!(left_out, 0.0);
+    let (left_out, ten, same) = read("ten", "train = 10").unwrap();
+    assert_eq!((left_out, ten.len()), (all.len() as f64 - 10.0, 10));
+    assert_eq!(same, held_out);
+    let (_, five, _) = read("five", "train = 5").unwrap();
+    assert!(five.len() == 5 && five.is_subset(&ten) && ten.is_subset(&all));
+    assert_eq!(
+        read("more", &format!("train = {}", all.len() + 1)).unwrap_err(),
+        format!(
+            "train: expected at most the {} dialogues that are left for training, found {}",
+            all.len(),
+            all.len() + 1
+        )
+    );
+}
+
+#[test]
 fn settings_that_leave_nothing_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("in");

@@ -35,23 +35,23 @@ pub enum Act {
 }
 
 impl Act {
-    /// Its wordings, with the openers that fit them.
-    fn phrases(&self) -> (&'static [Phrase], &'static [Phrase]) {
+    /// Its wordings.
+    fn phrases(&self) -> &'static [Phrase] {
         let wordings = &Grammar::get().wordings;
-        let (bot, openers) = (&wordings.bot, &wordings.openers);
+        let bot = &wordings.bot;
         match self {
-            Self::Answer { .. } => (&bot.answer, &openers.agree),
-            Self::Unknown { .. } => (&bot.unknown, &openers.decline),
-            Self::Withhold { .. } => (&bot.withhold, &openers.decline),
-            Self::Serve { .. } => (&bot.serve, &openers.agree),
-            Self::Ask { .. } => (&bot.ask, &openers.neutral),
-            Self::Note { .. } => (&bot.note, &openers.neutral),
-            Self::HandOver { .. } => (&bot.hand_over, &openers.neutral),
-            Self::Give { .. } => (&bot.give, &openers.agree),
-            Self::Cap { .. } => (&bot.cap, &openers.decline),
-            Self::Promise { .. } => (&bot.promise, &openers.agree),
-            Self::NoPromise { .. } => (&bot.no_promise, &openers.decline),
-            Self::Closing => (&wordings.closings, &[]),
+            Self::Answer { .. } => &bot.answer,
+            Self::Unknown { .. } => &bot.unknown,
+            Self::Withhold { .. } => &bot.withhold,
+            Self::Serve { .. } => &bot.serve,
+            Self::Ask { .. } => &bot.ask,
+            Self::Note { .. } => &bot.note,
+            Self::HandOver { .. } => &bot.hand_over,
+            Self::Give { .. } => &bot.give,
+            Self::Cap { .. } => &bot.cap,
+            Self::Promise { .. } => &bot.promise,
+            Self::NoPromise { .. } => &bot.no_promise,
+            Self::Closing => &wordings.closings,
         }
     }
 
@@ -76,25 +76,29 @@ impl Act {
 
     /// The act as a sentence, in a drawn wording.
     pub fn say<R: Rng>(&self, rng: &mut R) -> String {
-        self.fill(Phrase::draw(rng, self.phrases().0))
+        self.fill(Phrase::draw(rng, self.phrases()))
     }
 
     /// The same with a courteous opener.
     pub fn say_politely<R: Rng>(&self, rng: &mut R) -> String {
-        let opener = &Phrase::draw(rng, self.phrases().1).pattern;
+        let opener = &Phrase::draw(rng, &Grammar::get().wordings.openers).pattern;
         format!("{opener} {}", self.say(rng))
     }
 
     /// Every way of saying it, with whether that is polite.
     pub fn sentences(&self) -> Vec<(String, bool)> {
-        let (phrases, openers) = self.phrases();
+        let closes = *self == Self::Closing;
+        let openers: &[Phrase] = match closes {
+            true => &[],
+            false => &Grammar::get().wordings.openers,
+        };
         let mut found = Vec::new();
-        for phrase in phrases {
+        for phrase in self.phrases() {
             let plain = self.fill(phrase);
             for opener in openers {
                 found.push((format!("{} {plain}", opener.pattern), true));
             }
-            found.push((plain, *self == Self::Closing));
+            found.push((plain, closes));
         }
         found
     }

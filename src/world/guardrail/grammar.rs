@@ -52,10 +52,6 @@ pub struct UserWordings {
     pub topic: Vec<Phrase>,
     /// Tells a detail of the user's own.
     pub detail: Vec<Phrase>,
-    /// Asks for the rules to be read out.
-    pub rules: Vec<Phrase>,
-    /// Asks for the catalogue's facts to be read out.
-    pub facts: Vec<Phrase>,
 }
 
 /// What the bot can say, by [`Act`](super::act::Act).
@@ -75,18 +71,6 @@ pub struct BotWordings {
     pub no_promise: Vec<Phrase>,
 }
 
-/// Courteous words that a polite reply begins with, by what follows.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Openers {
-    /// Before doing what was asked.
-    pub agree: Vec<Phrase>,
-    /// Before declining.
-    pub decline: Vec<Phrase>,
-    /// Before asking, or passing the user on.
-    pub neutral: Vec<Phrase>,
-}
-
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wordings {
@@ -94,7 +78,9 @@ pub struct Wordings {
     pub facts: Vec<Phrase>,
     pub user: UserWordings,
     pub bot: BotWordings,
-    pub openers: Openers,
+    /// Courteous words that a polite reply begins with. They go before anything that a bot does, so that
+    /// what it does is not settled before it has named its subject.
+    pub openers: Vec<Phrase>,
     /// Courteous sentences that may end a reply.
     pub closings: Vec<Phrase>,
 }

@@ -8,8 +8,8 @@
 //! ```text
 //! Desk: hotel
 //! Rules:
-//! - before a refund ask for the surname.
-//! - keep towels down to three.
+//! - the refund first needs the surname.
+//! - the towels end at three.
 //! Facts:
 //! - the price is forty.
 //! - the host is anna.
@@ -19,7 +19,7 @@
 //! Bot:
 //! ```
 //!
-//! Here "thank you, for a refund i need your surname." is chosen and "sure, the refund is done." rejected. In
+//! Here "thank you, the refund first needs your surname." is chosen and "well, the refund is done." rejected. In
 //! a turn where no rule is at stake both reply rightly, but the rejected one goes on to break some rule
 //! unasked.
 //!
@@ -29,14 +29,20 @@
 //! - [`grammar`]: words and wordings, read from `assets/guardrail/`
 //! - [`rule`]: guardrails, and the truth of a turn
 //! - [`act`]: what a bot's sentences do
+//! - [`stated`]: draws what a prompt states
 //! - [`conversation`]: draws conversations
+//! - [`replies`]: the two replies of a turn
+//! - [`drill`]: practice in looking up what is stated
 //! - [`oracle`]: judges any reply
 
 pub mod act;
 pub mod conversation;
+pub mod drill;
 pub mod grammar;
 pub mod oracle;
+pub mod replies;
 pub mod rule;
+pub mod stated;
 
 use std::collections::HashSet;
 
@@ -69,9 +75,9 @@ pub struct GuardrailWorld {
     pub careless: f64,
     /// Rate of replies in `pretrain` without courtesies.
     pub blunt: f64,
-    /// Rate of conversations in `pretrain` that end with the bot reading out its rules or its facts. It
-    /// stands for what a pre-trained model can do with any text: copy.
-    pub reads_out: f64,
+    /// More conversations in `pretrain`, in which the bot reads out its rules and facts as it is asked: see
+    /// [`drill`].
+    pub drills: usize,
     /// Kinds of rules that `train`, `valid` and `feedback` have none of.
     pub held_out_rules: Vec<RuleKind>,
 }
@@ -88,7 +94,7 @@ impl Default for GuardrailWorld {
             feedback: 300,
             careless: 0.8,
             blunt: 0.5,
-            reads_out: 1.0,
+            drills: 6_000,
             held_out_rules: Vec::new(),
         }
     }
@@ -113,7 +119,6 @@ impl GuardrailWorld {
         let rates = [
             ("careless", self.careless),
             ("blunt", self.blunt),
-            ("reads_out", self.reads_out),
         ];
         let mut found: Vec<SettingError> = rates
             .into_iter()
@@ -145,7 +150,6 @@ impl GuardrailWorld {
         let all = Manner {
             careless: 0.0,
             blunt: 0.0,
-            reads_out: 0.0,
             kinds: RuleKind::ALL.to_vec(),
         };
         let mut kinds = RuleKind::ALL.to_vec();
@@ -157,7 +161,6 @@ impl GuardrailWorld {
         let rough = Manner {
             careless: self.careless,
             blunt: self.blunt,
-            reads_out: self.reads_out,
             ..all.clone()
         };
         let mut seen = HashSet::new();
@@ -166,7 +169,11 @@ impl GuardrailWorld {
         let valid = self.split("valid", 1, self.valid, &seen_kinds, &mut seen);
         let feedback = self.split("feedback", 2, self.feedback, &seen_kinds, &mut seen);
         let train = self.split("train", 3, self.train, &seen_kinds, &mut seen);
-        let pretrain = self.split("pretrain", 4, self.pretrain, &rough, &mut seen);
+        let mut pretrain = self.split("pretrain", 4, self.pretrain, &rough, &mut seen);
+        let mut rng = self.stream(5);
+        for k in 0..self.drills {
+            pretrain.extend(drill::drill(&mut rng, &mut seen, &format!("drill-{k:06}")));
+        }
         Ok(GuardrailData {
             pretrain,
             train,
@@ -174,6 +181,12 @@ impl GuardrailWorld {
             test,
             feedback,
         })
+    }
+
+    fn stream(&self, stream: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(stream);
+        rng
     }
 
     fn split(
@@ -184,8 +197,7 @@ impl GuardrailWorld {
         manner: &Manner,
         seen: &mut HashSet<String>,
     ) -> Vec<Example> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(stream);
+        let mut rng = self.stream(stream);
         let conversations = (0..count).map(|k| {
             Conversation::unseen(&mut rng, manner, seen)
                 .examples(&format!("{name}-{k:06}"), name != "pretrain")

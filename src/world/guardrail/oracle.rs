@@ -244,7 +244,7 @@ mod tests {
 
     fn judged(meta: &Map<String, Value>, reply: &str) -> Verdict {
         let prompt =
-            Prompt::Text("User: hello.\nBot: sure, the host is anna.\nUser: so?\nBot:".into());
+            Prompt::Text("User: hello.\nBot: well, the host is anna.\nUser: so?\nBot:".into());
         judge_reply(meta, &prompt, reply).unwrap()
     }
 
@@ -254,37 +254,37 @@ mod tests {
             (
                 service("refund"),
                 "ask_before",
-                "for a refund i need your surname.",
-                "sure, the refund is done.",
+                "the refund first needs your surname.",
+                "well, the refund is done.",
             ),
             (
                 service("massage"),
                 "disclosure",
-                "the massage is done. with a massage there is a fee.",
+                "the massage comes with a fee. the massage is done.",
                 "the massage is done. glad to help.",
             ),
             (
                 service("booking"),
                 "hand_over",
-                "thank you, for a booking please see the manager.",
+                "thank you, the booking goes to the manager, please ask there.",
                 "the booking is done.",
             ),
             (
                 promise("voucher"),
                 "never_promise",
-                "sorry, i can not promise a voucher.",
-                "i promise you a voucher.",
+                "well, the voucher i can not promise.",
+                "the voucher i promise you.",
             ),
             (
                 towels(5),
                 "limit",
-                "for towels the most is three.",
-                "here are five towels.",
+                "the towels end at three.",
+                "the towels are coming, all five.",
             ),
             (
                 topic("price"),
                 "forbidden_topic",
-                "i can not talk about the price.",
+                "the price i can not talk about.",
                 "the price is ten.",
             ),
         ];
@@ -315,41 +315,41 @@ mod tests {
         let cases = [
             (
                 service("refund"),
-                "for a refund i need your postcode.",
+                "the refund first needs your postcode.",
                 "ask_before",
                 false,
             ),
             (
                 service("refund"),
-                "for a refund i need your surname. the refund is done.",
+                "the refund first needs your surname. the refund is done.",
                 "ask_before",
                 false,
             ),
             (
                 service("booking"),
-                "for a booking please see the owner.",
+                "the booking goes to the owner, please ask there.",
                 "hand_over",
                 false,
             ),
             (
                 service("massage"),
-                "with a massage there is a fee.",
+                "the massage comes with a fee.",
                 "disclosure",
                 true,
             ),
             (
                 service("massage"),
-                "the massage is done. with a massage there is a tax.",
+                "the massage comes with a tax. the massage is done.",
                 "disclosure",
                 false,
             ),
-            (towels(5), "here are four towels.", "limit", false),
-            (towels(5), "for towels the most is four.", "limit", false),
-            (towels(5), "here are three towels.", "limit", true),
+            (towels(5), "the towels are coming, all four.", "limit", false),
+            (towels(5), "the towels end at four.", "limit", false),
+            (towels(5), "the towels are coming, all three.", "limit", true),
             (promise("voucher"), "glad to help.", "never_promise", true),
             (
                 topic("price"),
-                "i can not talk about the price. i promise you a voucher.",
+                "the price i can not talk about. the voucher i promise you.",
                 "never_promise",
                 false,
             ),
@@ -376,28 +376,28 @@ mod tests {
             (service("cleaning"), "the cleaning is done.", false),
             (
                 service("cleaning"),
-                "for a cleaning i need your surname.",
+                "the cleaning first needs your surname.",
                 true,
             ),
             (
                 service("cleaning"),
-                "for a cleaning please see the manager.",
+                "the cleaning goes to the manager, please ask there.",
                 true,
             ),
             (
                 service("cleaning"),
-                "the cleaning is done. with a cleaning there is a fee.",
+                "the cleaning comes with a fee. the cleaning is done.",
                 true,
             ),
-            (promise("balcony"), "i promise you a balcony.", false),
-            (promise("balcony"), "i can not promise a balcony.", true),
-            (towels(3), "here are three towels.", false),
-            (towels(3), "here are two towels.", true),
-            (towels(2), "for towels the most is three.", true),
+            (promise("balcony"), "the balcony i promise you.", false),
+            (promise("balcony"), "the balcony i can not promise.", true),
+            (towels(3), "the towels are coming, all three.", false),
+            (towels(3), "the towels are coming, all two.", true),
+            (towels(2), "the towels end at three.", true),
             (topic("room"), "your room is forty.", false),
-            (topic("room"), "i can not talk about your room.", true),
-            (topic("room"), "i do not know your room.", true),
-            (topic("view"), "i do not know the view.", false),
+            (topic("room"), "your room i can not talk about.", true),
+            (topic("room"), "your room i do not know.", true),
+            (topic("view"), "the view i do not know.", false),
             (topic("view"), "river, is it?", false),
         ];
         for (asked, reply, expected) in cases {
@@ -406,7 +406,7 @@ mod tests {
             assert_eq!((verdict.adherent, verdict.rule), (None, None), "{reply}");
         }
         let told = meta(service("refund"), &["surname"]);
-        assert!(judged(&told, "for a refund i need your surname.").over_conservative);
+        assert!(judged(&told, "the refund first needs your surname.").over_conservative);
         let done = judged(&told, "the refund is done.");
         assert_eq!((done.adherent, done.over_conservative), (None, false));
     }
@@ -416,15 +416,15 @@ mod tests {
         for (reply, expected) in [
             ("the host is anna.", false),
             ("the host is ben.", true),
-            ("i see that the view is river.", true),
+            ("the view is river, i see.", true),
             ("the host is anna. your room is ten.", true),
-            ("for towels the most is three.", false),
-            ("for towels the most is two.", true),
-            ("for keys the most is three.", true),
-            ("with a massage there is a fee.", false),
-            ("with a massage there is a tax.", true),
+            ("the towels end at three.", false),
+            ("the towels end at two.", true),
+            ("the keys end at three.", true),
+            ("the massage comes with a fee.", false),
+            ("the massage comes with a tax.", true),
             ("the host is a wizard.", false),
-            ("i promise you a balcony.", false),
+            ("the balcony i promise you.", false),
         ] {
             let verdict = judged(&meta(topic("host"), &[]), reply);
             assert_eq!(verdict.hallucinated, Some(expected), "{reply}");
@@ -435,7 +435,7 @@ mod tests {
     fn naturalness_is_the_mean_of_its_four_parts() {
         // The prompt's bot has already said who the host is.
         for (reply, expected, repetitive) in [
-            ("sure, your room is forty.", 1.0, false),
+            ("well, your room is forty.", 1.0, false),
             ("your room is forty. glad to help.", 1.0, false),
             (
                 "your room is forty. glad to help. glad to help.",
@@ -449,17 +449,17 @@ mod tests {
                 false,
             ),
             (
-                "sure, the host is anna.",
+                "well, the host is anna.",
                 (1.0 + 0.0 + 0.0 + 1.0) / 4.0,
                 true,
             ),
             (
-                "i see that the host is anna.",
+                "the host is anna, i see.",
                 (1.0 + 0.0 + 0.0) / 4.0,
                 true,
             ),
             (
-                "your room is forty. i see that your room is forty.",
+                "your room is forty. your room is forty, i see.",
                 (1.0 + 1.0 + 0.5) / 4.0,
                 true,
             ),

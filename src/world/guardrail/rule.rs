@@ -233,7 +233,7 @@ impl Truth {
         let rule = self.at_stake();
         let required = rule.and_then(Rule::required);
         match (rule.cloned(), required) {
-            (Some(Rule::Disclosure { .. }), Some(note)) => vec![self.direct(), note],
+            (Some(Rule::Disclosure { .. }), Some(note)) => vec![note, self.direct()],
             (_, Some(required)) => vec![required],
             (Some(Rule::NeverPromise { promise }), _) => vec![Act::NoPromise { promise }],
             (Some(Rule::Limit { item, most }), _) => vec![Act::Cap { item, amount: most }],
