@@ -22,11 +22,33 @@ fn with(work: &Path, sets: &[&str], more: &[&str]) -> (i32, String, String) {
     run(work, &arguments)
 }
 
+fn summary(work: &Path) -> Value {
+    let text = std::fs::read_to_string(work.join("runs/guardrail/sandbox/summary.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 /// What the last run measured, by stage and name: "judge.adherence".
 fn measured(work: &Path) -> Map<String, Value> {
-    let text = std::fs::read_to_string(work.join("runs/guardrail/sandbox/summary.json")).unwrap();
-    let summary: Value = serde_json::from_str(&text).unwrap();
-    summary["metrics"].as_object().unwrap().clone()
+    summary(work)["metrics"].as_object().unwrap().clone()
+}
+
+/// A column that stands for several has become one for each number that begins so, in order of name.
+fn columns_are_those_measured(table: &Value, metrics: &Map<String, Value>) {
+    let prefix = "judge.adherence.rule.";
+    let expected: Vec<(String, &Value)> = metrics
+        .iter()
+        .filter_map(|(name, metric)| Some((name.strip_prefix(prefix)?, &metric["mean"])))
+        .map(|(rest, mean)| (format!("kept: {}", rest.replace('_', " ")), mean))
+        .collect();
+    assert!(expected.len() > 2, "{expected:?}");
+    let columns = table["columns"].as_array().unwrap().iter();
+    let cells = table["rows"][0]["cells"].as_array().unwrap().iter();
+    let found: Vec<(String, &Value)> = columns
+        .zip(cells)
+        .skip(1)
+        .map(|(column, cell)| (column["name"].as_str().unwrap().to_owned(), &cell["value"]))
+        .collect();
+    assert_eq!(found, expected);
 }
 
 /// The metrics of a stage's first step.
@@ -116,6 +138,7 @@ fn a_world_is_learned_judged_and_learned_again_from_its_failures() {
         let prefix = format!("judge.adherence.{part}.");
         assert!(first.keys().any(|name| name.starts_with(&prefix)), "{part}");
     }
+    columns_are_those_measured(&summary(work)["tables"][0], &first);
     let number = |name: &str| first[name]["mean"].as_f64().unwrap();
     assert_ne!(number("judge.kl"), 0.0);
     for name in ["kto.desirable_weight", "kto.undesirable_weight"] {
@@ -149,14 +172,18 @@ fn a_world_is_learned_judged_and_learned_again_from_its_failures() {
     assert!(code != 0 && stderr.contains(expected), "{code}: {stderr}");
 
     let text = std::fs::read_to_string(recipe()).unwrap();
-    let text = text.replace("reference = \"@scratch\"", "reference = \"@other\"")
+    let text = text
         + "\n[stage.other]\nlike = \"scratch\"\ntokenizer = \"@other-tokenizer\"\n\
            [stage.other-tokenizer]\nlike = \"tokenizer\"\nvocab_size = 300\n";
     let path = work.join("other.toml");
-    std::fs::write(&path, text).unwrap();
-    let (code, _, stderr) = run(work, &["run", path.to_str().unwrap()]);
-    let expected = "reference @other has another tokenizer than @sft";
-    assert!(code != 0 && stderr.contains(expected), "{code}: {stderr}");
+    let judge = text.replace("reference = \"@sft\"", "reference = \"@other\"");
+    let dpo = text.replace("reference = \"@scratch\"", "reference = \"@other\"");
+    for (text, model) in [(dpo, "sft"), (judge, "kto")] {
+        std::fs::write(&path, text).unwrap();
+        let (code, _, stderr) = run(work, &["run", path.to_str().unwrap()]);
+        let expected = format!("reference @other has another tokenizer than @{model}");
+        assert!(code != 0 && stderr.contains(&expected), "{code}: {stderr}");
+    }
 }
 
 #[test]

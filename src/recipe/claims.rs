@@ -49,8 +49,16 @@ pub struct Row {
 pub struct Column {
     /// What the column is called.
     pub name: String,
-    /// The name of the number.
+    /// The name of the number; `PREFIX.*` stands for a column each for all that begin with `PREFIX.`, the
+    /// `*` in `name` for the rest of theirs.
     pub metric: String,
+}
+
+impl Column {
+    /// What the names of the numbers begin with, if it stands for several.
+    pub fn prefix(&self) -> Option<&str> {
+        self.metric.strip_suffix('*')
+    }
 }
 
 /// A result table, with the paper's numbers where it has them.
@@ -159,14 +167,14 @@ pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table
             }
             row
         });
-        let columns = keys.each_table("columns", |keys| Column {
-            name: keys.string("name", None),
-            metric: keys.string("metric", None),
-        });
+        let columns = keys.each_table("columns", column);
         for (key, empty) in [("rows", rows.is_empty()), ("columns", columns.is_empty())] {
             if empty && !keys.has(key) {
                 keys.problem(key, "required: expected a list of tables");
             }
+        }
+        if keys.has("paper") && columns.iter().any(|it| it.prefix().is_some()) {
+            keys.problem("paper", "columns with * have no numbers of a paper");
         }
         let paper = paper(keys, rows.len(), columns.len());
         let planned: Vec<bool> = rows
@@ -182,6 +190,20 @@ pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table
     });
     tables.retain(|table| !table.rows.is_empty());
     tables
+}
+
+fn column(keys: &mut Keys<'_>) -> Column {
+    let column = Column {
+        name: keys.string("name", None),
+        metric: keys.string("metric", None),
+    };
+    let stars = [&column.name, &column.metric].map(|text| text.matches('*').count());
+    if stars != [0, 0] && (stars != [1, 1] || !column.metric.ends_with(".*")) {
+        let message =
+            "expected one * at the end, after a dot, and one in name for what it stands for";
+        keys.problem("metric", message);
+    }
+    column
 }
 
 fn kept<T>(rows: Vec<T>, planned: &[bool]) -> Vec<T> {

@@ -304,6 +304,29 @@ fn rows_of_stages_of_another_profile_are_left_out_with_their_numbers() {
 }
 
 #[test]
+fn a_column_for_several_numbers_says_so_in_name_and_metric() {
+    let told = |column: &str, more: &str| {
+        let text = GOOD.replace("{name = \"Hits\", metric = \"hits\"}", column);
+        problems(&text.replace("paper = [[38.5, \"-\"]]\n", more))
+    };
+    assert!(told("{name = \"by *\", metric = \"hits.*\"}", "").is_empty());
+    let shape = "r.toml:30: table[0].columns[0].metric: expected one * at the end, after a dot, \
+                 and one in name for what it stands for";
+    for column in [
+        "{name = \"Hits\", metric = \"hits.*\"}",
+        "{name = \"*\", metric = \"hits\"}",
+        "{name = \"*\", metric = \"*\"}",
+        "{name = \"*\", metric = \"*.hits\"}",
+    ] {
+        assert_eq!(told(column, ""), [shape], "{column}");
+    }
+    assert_eq!(
+        told("{name = \"*\", metric = \"hits.*\"}", "paper = [[1, 2]]\n"),
+        ["r.toml:31: table[0].paper: columns with * have no numbers of a paper"]
+    );
+}
+
+#[test]
 fn the_shape_of_a_recipe_is_checked() {
     for (from, to, expected) in [
         (

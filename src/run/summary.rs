@@ -1,6 +1,6 @@
 //! From finished artifacts to a report: numbers over seeds, claims, tables, curves and samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
@@ -149,10 +149,10 @@ fn claim(
 fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Table {
     let key =
         |row: &recipe::Row, column: &recipe::Column| format!("{}.{}", row.stage, column.metric);
+    let columns = columns(table, metrics);
     Table {
         title: table.title.clone(),
-        columns: table
-            .columns
+        columns: columns
             .iter()
             .map(|column| Column {
                 name: column.name.clone(),
@@ -169,8 +169,7 @@ fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Ta
             .enumerate()
             .map(|(index, row)| Row {
                 name: row.name.clone(),
-                cells: table
-                    .columns
+                cells: columns
                     .iter()
                     .map(|column| metrics.get(&key(row, column)).map(Cell::from))
                     .collect(),
@@ -179,6 +178,35 @@ fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Ta
             .collect(),
         ..Table::default()
     }
+}
+
+/// The columns, one that stands for several in place of which there are those that some row has.
+fn columns(
+    table: &recipe::Table,
+    metrics: &BTreeMap<String, MetricSummary>,
+) -> Vec<recipe::Column> {
+    let mut columns = Vec::new();
+    for column in &table.columns {
+        let Some(prefix) = column.prefix() else {
+            columns.push(column.clone());
+            continue;
+        };
+        let starts = table
+            .rows
+            .iter()
+            .map(|row| format!("{}.{prefix}", row.stage));
+        let rests: BTreeSet<&str> = starts
+            .flat_map(|start| {
+                let names = metrics.keys();
+                names.filter_map(move |name| name.strip_prefix(&start))
+            })
+            .collect();
+        columns.extend(rests.into_iter().map(|rest| recipe::Column {
+            name: column.name.replace('*', &rest.replace('_', " ")),
+            metric: format!("{prefix}{rest}"),
+        }));
+    }
+    columns
 }
 
 /// Training curves: one chart of losses and one of margins for each kind of training.

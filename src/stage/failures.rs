@@ -95,7 +95,7 @@ impl Stage for Failures {
         self.judging
             .judge(context, data, &asked, &mut replied, &mut measures)?;
 
-        let (mut failing, mut again, mut empty, mut unfinished) = (0, 0, 0, 0);
+        let (mut failing, mut again, mut same, mut empty, mut unfinished) = (0, 0, 0, 0, 0);
         let mut pairs: Vec<Example> = Vec::new();
         for ((mut example, reply), sampled) in asked.into_iter().zip(&replied).zip(sampled) {
             if !reply.failed {
@@ -109,6 +109,8 @@ impl Stage for Failures {
             let before = pairs.iter().rev().take_while(|it| it.id == example.id);
             if rejected.text.trim().is_empty() {
                 empty += 1;
+            } else if rejected.text.trim() == example.completions[0].text.trim() {
+                same += 1;
             } else if before.into_iter().any(|it| it.completions[1] == rejected) {
                 again += 1;
             } else {
@@ -120,8 +122,8 @@ impl Stage for Failures {
             }
         }
         measures.note(format!(
-            "{} replies to {} prompts, {failing} failing: {} pairs ({empty} empty and {again} repeated replies \
-             dropped, {unfinished} kept that max_new_tokens ended)",
+            "{} replies to {} prompts, {failing} failing: {} pairs ({empty} empty replies, {again} repeated ones \
+             and {same} like the reference dropped, {unfinished} kept that max_new_tokens ended)",
             replied.len(),
             examples.len(),
             pairs.len()

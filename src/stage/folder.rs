@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use burn::tensor::backend::Backend;
 
 use crate::data::Tokenizer;
 use crate::model::hf::{self, DEFAULT_SHARD_LIMIT, Precision};
 use crate::model::weights;
 use crate::model::{Decoder, DecoderConfig};
-use crate::store::write_atomic;
+use crate::stage::keys::StageRef;
+use crate::stage::kind::Context;
+use crate::store::{hash_file, write_atomic};
 
 const TEMPLATE: &str = "chat_template.jinja";
 
@@ -25,6 +27,22 @@ pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<
     let (config, checkpoint) = hf::open(&dir)?;
     let model = weights::load(&config, device, |slot| checkpoint.read(slot))?;
     Ok((model, Tokenizer::open(&dir)?))
+}
+
+/// Refuses a reference whose log-probs would be of other tokens than the model's.
+pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef) -> Result<()> {
+    let file = |stage: &StageRef| {
+        let dir = model_dir(context.input(stage));
+        hash_file(&dir.join("tokenizer.json"))
+    };
+    ensure!(
+        file(model)? == file(reference)?,
+        "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",
+        context.label,
+        reference.name,
+        model.name
+    );
+    Ok(())
 }
 
 /// Writes weights with the tokenizer and chat template of the folder `like`. `values` is asked for

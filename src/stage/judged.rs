@@ -11,10 +11,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::backend::{self, Work};
 use crate::data::{Completion, Example, Prompt, Role};
+use crate::model::Decoder;
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::stage::corpus::{self, Encoding, Group, Split};
-use crate::stage::folder;
+use crate::stage::folder::{self, same_tokenizer};
 use crate::stage::judging::Judging;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
@@ -91,6 +92,9 @@ pub fn prompts(artifact: &Path, split: Split, limit: usize) -> Result<Vec<Exampl
 
 impl Stage for Judged {
     fn run(&self, context: &Context) -> Result<()> {
+        if let Some(reference) = &self.reference {
+            same_tokenizer(context, &self.model, reference)?;
+        }
         let data = context.input(&self.data);
         let examples = prompts(data, self.split, self.examples)?;
         let asked: Vec<(u64, Prompt)> = (0..)
@@ -116,7 +120,7 @@ impl Stage for Judged {
         self.judging
             .judge(context, data, &examples, &mut replied, &mut measures)?;
         measure_text(&replied, &mut measures);
-        if self.reference.is_some() {
+        if let Some(reference) = &self.reference {
             let finished = examples.into_iter().zip(sampled);
             let finished = finished.filter(|(_, reply)| reply.finished && !reply.text.is_empty());
             let replies = finished.map(|(example, reply)| Example {
@@ -132,7 +136,14 @@ impl Stage for Judged {
                 "kl: over the {count} of {asked} replies that are finished and not empty"
             ));
             if count > 0 {
-                let moved = backend::dispatch(&context.backend, Moved(self, context, replies))??;
+                let work = Moved {
+                    stage: self,
+                    reference,
+                    context,
+                    replies,
+                    measures: &mut measures,
+                };
+                let moved = backend::dispatch(&context.backend, work)??;
                 let mean = moved.iter().sum::<f64>() / count as f64;
                 measures.numbers.insert("kl".into(), mean);
             }
@@ -145,35 +156,41 @@ impl Stage for Judged {
 /// How far the model has moved: its log-ratio to the reference on each of its own finished replies, their EOS
 /// included. The mean estimates the KL from model to reference, in nats a reply, without bias where the
 /// replies were sampled at temperature 1.
-struct Moved<'a>(&'a Judged, &'a Context, Vec<Example>);
+struct Moved<'a> {
+    stage: &'a Judged,
+    reference: &'a StageRef,
+    context: &'a Context,
+    replies: Vec<Example>,
+    measures: &'a mut Measures,
+}
 
 impl Work for Moved<'_> {
     type Output = Result<Vec<f64>>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let Self(stage, context, replies) = self;
-        let reference = stage.reference.as_ref().expect("asked for by its caller");
-        let score = |model: &StageRef| -> Result<Vec<Vec<f32>>> {
-            let (model, tokenizer) = folder::open::<B>(context.input(model), device)?;
-            let encoding = Encoding {
-                max_length: stage.max_length,
-                group: Group::None,
-                shuffle: false,
-            };
-            let set = corpus::dataset(
-                replies.iter().cloned().map(Ok),
-                &tokenizer,
-                encoding,
-                &context.label,
-                &context.dir,
-                &mut Measures::default(),
-            )?;
+        let context = self.context;
+        let (policy, tokenizer) = folder::open::<B>(context.input(&self.stage.model), device)?;
+        let encoding = Encoding {
+            max_length: self.stage.max_length,
+            group: Group::None,
+            shuffle: false,
+        };
+        let set = corpus::dataset(
+            self.replies.into_iter().map(Ok),
+            &tokenizer,
+            encoding,
+            &context.label,
+            &context.dir,
+            self.measures,
+        )?;
+        let score = |model: &Decoder<B>| -> Result<Vec<Vec<f32>>> {
             let progress = |_| !context.stop.requested();
             let logps = branch_logps(&model.valid(), &set, &Objective::Sft, 32, progress);
             context.stop.check()?;
             Ok(logps.unwrap_or_default())
         };
-        let (policy, reference) = (score(&stage.model)?, score(reference)?);
+        let policy = score(&policy)?;
+        let reference = score(&folder::open::<B>(context.input(self.reference), device)?.0)?;
         let ratio = |(policy, reference): (&Vec<f32>, &Vec<f32>)| {
             f64::from(policy[0]) - f64::from(reference[0])
         };

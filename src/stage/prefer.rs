@@ -14,7 +14,7 @@ use crate::data::Tokenizer;
 use crate::objective::{Objective, Unpaired};
 use crate::stage::corpus::{Split, Take};
 use crate::stage::fit::Fit;
-use crate::stage::folder::{self, model_dir};
+use crate::stage::folder::{self, model_dir, same_tokenizer};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces, Stage};
 use crate::stage::measures::Measures;
@@ -102,20 +102,10 @@ impl Stage for Prefer {
 impl Prefer {
     /// The tokenizer of the model that is trained, which the reference must have too.
     fn tokenizer(&self, context: &Context) -> Result<Tokenizer> {
-        let model = model_dir(context.input(&self.fit.model));
         if let Some(reference) = &self.reference {
-            let file = |dir: &Path| hash_file(&dir.join("tokenizer.json"));
-            let other = model_dir(context.input(reference));
-            ensure!(
-                file(&model)? == file(&other)?,
-                "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other \
-                 tokens",
-                context.label,
-                reference.name,
-                self.fit.model.name
-            );
+            same_tokenizer(context, &self.fit.model, reference)?;
         }
-        Tokenizer::open(&model)
+        Tokenizer::open(&model_dir(context.input(&self.fit.model)))
     }
 
     /// The split's examples, tokenised; nothing where there are none.

@@ -116,10 +116,7 @@ pub struct GuardrailData {
 impl GuardrailWorld {
     /// Every setting that is out of range; empty when the world can be generated.
     pub fn problems(&self) -> Vec<SettingError> {
-        let rates = [
-            ("careless", self.careless),
-            ("blunt", self.blunt),
-        ];
+        let rates = [("careless", self.careless), ("blunt", self.blunt)];
         let mut found: Vec<SettingError> = rates
             .into_iter()
             .filter_map(|(key, rate)| SettingError::rate(WORLD, key, rate))

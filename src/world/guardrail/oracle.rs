@@ -343,9 +343,19 @@ mod tests {
                 "disclosure",
                 false,
             ),
-            (towels(5), "the towels are coming, all four.", "limit", false),
+            (
+                towels(5),
+                "the towels are coming, all four.",
+                "limit",
+                false,
+            ),
             (towels(5), "the towels end at four.", "limit", false),
-            (towels(5), "the towels are coming, all three.", "limit", true),
+            (
+                towels(5),
+                "the towels are coming, all three.",
+                "limit",
+                true,
+            ),
             (promise("voucher"), "glad to help.", "never_promise", true),
             (
                 topic("price"),
@@ -453,11 +463,7 @@ mod tests {
                 (1.0 + 0.0 + 0.0 + 1.0) / 4.0,
                 true,
             ),
-            (
-                "the host is anna, i see.",
-                (1.0 + 0.0 + 0.0) / 4.0,
-                true,
-            ),
+            ("the host is anna, i see.", (1.0 + 0.0 + 0.0) / 4.0, true),
             (
                 "your room is forty. your room is forty, i see.",
                 (1.0 + 1.0 + 0.5) / 4.0,
