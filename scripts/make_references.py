@@ -7,7 +7,9 @@ models/NAME/    a tiny random model in Hugging Face form, and expected.json: for
                 logits of the last positions, the log-prob of every next token, and a greedy
                 generation, all from transformers in f32 with eager attention.
 trl_dpo/        a tiny Llama with its tokenizer (model/), pairs.jsonl, and expected.json: what TRL's
-                DPOTrainer logs for six steps over the pairs in file order.
+                DPOTrainer logs for six steps over the pairs in file order, with IPO's loss in
+                expected_ipo.json and in bf16 in expected_bf16.json.
+trl_kto/        labels.jsonl and expected.json: the same for KTOTrainer, from the same model.
 trl_sft/        rows.jsonl and expected.json: the same for SFTTrainer, from the same model.
 
 Everything here is random or invented; nothing is downloaded. Made with the versions that each
@@ -232,12 +234,15 @@ def train(trainer_class, config_class, model, rows, **more):
 
 def make_trl():
     import trl
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
     torch.manual_seed(0)
     pairs = trl_rows()
     rows = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in pairs]
-    for folder, name, lines in [("trl_dpo", "pairs", pairs), ("trl_sft", "rows", rows)]:
+    # One reply a prompt, three good ones and a bad one a batch.
+    labels = [{"prompt": pair["prompt"], "completion": pair["rejected" if at % BATCH == 2 else "chosen"],
+               "label": at % BATCH != 2} for at, pair in enumerate(pairs)]
+    for folder, name, lines in [("trl_dpo", "pairs", pairs), ("trl_sft", "rows", rows), ("trl_kto", "labels", labels)]:
         shutil.rmtree(FIXTURES / folder, ignore_errors=True)
         (FIXTURES / folder).mkdir(parents=True)
         text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -258,9 +263,16 @@ def make_trl():
     write_json(FIXTURES / "trl_dpo" / "expected.json", versions | shown | {"beta": 0.5, "steps": dpo})
     low = train(DPOTrainer, DPOConfig, model, pairs, beta=0.5, loss_type="sigmoid", bf16=True)
     write_json(FIXTURES / "trl_dpo" / "expected_bf16.json", versions | shown | {"beta": 0.5, "steps": low})
+    ipo = train(DPOTrainer, DPOConfig, model, pairs, beta=0.5, loss_type="ipo")
+    write_json(FIXTURES / "trl_dpo" / "expected_ipo.json", versions | shown | {"beta": 0.5, "steps": ipo})
+    kto = train(KTOTrainer, KTOConfig, model, labels, beta=0.5, desirable_weight=1.0, undesirable_weight=3.0)
+    assert abs(kto[0]["loss"] - 0.75) < 1e-6
+    write_json(FIXTURES / "trl_kto" / "expected.json", versions | shown | {"beta": 0.5, "steps": kto})
     sft = train(SFTTrainer, SFTConfig, model, rows)
     write_json(FIXTURES / "trl_sft" / "expected.json", versions | shown | {"steps": sft})
     print("DPO", [round(step["loss"], 4) for step in dpo])
+    print("IPO", [round(step["loss"], 4) for step in ipo])
+    print("KTO", [round(step["loss"], 4) for step in kto])
     print("SFT", [round(step["loss"], 4) for step in sft])
 
 

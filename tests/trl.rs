@@ -28,10 +28,14 @@ fn rapport(work: &Path, recipe: &str, sets: &[String]) -> Vec<Value> {
         .collect()
 }
 
+fn expected(fixture: &str, name: &str) -> Value {
+    let path = fixtures().join(fixture).join(format!("{name}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
     let dir = fixtures().join(fixture);
-    let expected = std::fs::read_to_string(dir.join("expected.json")).unwrap();
-    let expected: Value = serde_json::from_str(&expected).unwrap();
+    let expected = expected(fixture, "expected");
     let steps = expected["steps"].as_array().unwrap().len();
     let mut sets = vec![
         format!("model.path={}", fixtures().join("trl_dpo/model").display()),
@@ -108,6 +112,52 @@ fn dpo_takes_the_steps_of_trl() {
 }
 
 #[test]
+fn ipo_takes_the_steps_of_trl() {
+    let work = tempfile::tempdir().unwrap();
+    let (_, mut sets) = settings("trl_dpo", "pairs.jsonl");
+    sets.push("train.loss_type=ipo".into());
+    let ours = rapport(work.path(), "dpo", &sets);
+    compare(
+        &ours,
+        &expected("trl_dpo", "expected_ipo"),
+        &[
+            ("loss", 1e-4),
+            ("grad_norm", 1e-3),
+            ("rewards/margins", 1e-3),
+            ("rewards/accuracies", 1e-9),
+            ("logps/chosen", 1e-4),
+            ("logps/rejected", 1e-4),
+        ],
+    );
+}
+
+/// TRL takes the KL term's mismatched replies from the batch in turn, and we by a draw from all. The term is 0 for
+/// both at the first step and carries no gradient, so the weights of the second step are the same, and what
+/// does not have the term in it.
+#[test]
+fn kto_takes_the_steps_of_trl_until_the_mismatched_replies_matter() {
+    let work = tempfile::tempdir().unwrap();
+    let (mut expected, mut sets) = settings("trl_kto", "labels.jsonl");
+    sets.push("train.desirable_weight=1".into());
+    sets.push("train.undesirable_weight=3".into());
+    let ours = rapport(work.path(), "kto", &sets);
+    assert_eq!(ours.len(), 6);
+    let shared = [
+        ("rewards/chosen", 1e-3),
+        ("rewards/rejected", 1e-3),
+        ("rewards/margins", 1e-3),
+        ("logps/chosen", 1e-4),
+        ("logps/rejected", 1e-4),
+    ];
+    let steps = expected["steps"].as_array_mut().unwrap();
+    steps.truncate(2);
+    compare(&ours[..2], &expected, &shared);
+    expected["steps"].as_array_mut().unwrap().truncate(1);
+    let first = [("loss", 1e-5), ("grad_norm", 1e-3)];
+    compare(&ours[..1], &expected, &first);
+}
+
+#[test]
 fn losses_without_a_reference_and_lists_of_losses_train_too() {
     for (loss, against_reference) in [
         ("[\"simpo\", \"sft\"]", false),
@@ -149,8 +199,7 @@ fn dpo_in_bf16_is_as_near_to_trl_as_rounding_lets_it() {
     let ours = rapport(work.path(), "dpo", &sets);
     let first = ours[0]["loss"].as_f64().unwrap();
     assert!((first - std::f64::consts::LN_2).abs() < 1e-6, "{first}");
-    let expected = std::fs::read_to_string(fixtures().join("trl_dpo/expected_bf16.json")).unwrap();
-    let expected = serde_json::from_str(&expected).unwrap();
+    let expected = expected("trl_dpo", "expected_bf16");
     compare(
         &ours,
         &expected,
