@@ -26,7 +26,8 @@ pub struct State {
     pub evaluations: Vec<Evaluation>,
     /// The step whose weights are kept as the best.
     pub best: Option<usize>,
-    /// What the objective keeps from step to step.
+    /// What the objective keeps from step to step; checkpoints older than such objectives lack it.
+    #[serde(default)]
     pub running: Running,
 }
 
