@@ -1,9 +1,11 @@
 //! The stages of the guardrail experiments, as their user calls them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rapport::data::{Example, Role};
 use rapport::world::guardrail::judge_reply;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::cli::{root, run};
@@ -61,8 +63,8 @@ fn first_line(work: &Path, stage: &str) -> Value {
     lines.find(|line| line["stage"] == stage).unwrap()
 }
 
-/// The examples of a split of the only artifact of a kind.
-fn examples(work: &Path, kind: &str, split: &str) -> Vec<Example> {
+/// The lines of a file of the only artifact of a kind.
+fn lines<T: DeserializeOwned>(work: &Path, kind: &str, file: &str) -> Vec<T> {
     let artifacts = std::fs::read_dir(work.join("runs/.artifacts")).unwrap();
     let mut files = artifacts
         .map(|entry| entry.unwrap().path())
@@ -72,12 +74,71 @@ fn examples(work: &Path, kind: &str, split: &str) -> Vec<Example> {
                 .to_string_lossy()
                 .starts_with(kind)
         })
-        .map(|path| path.join(format!("{split}.jsonl")));
+        .map(|path| path.join(file));
     let (file, none) = (files.next().unwrap(), files.next());
     assert_eq!(none, None);
     let text = std::fs::read_to_string(file).unwrap();
     let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
     rows.collect()
+}
+
+fn examples(work: &Path, kind: &str, split: &str) -> Vec<Example> {
+    lines(work, kind, &format!("{split}.jsonl"))
+}
+
+/// Three games a prompt, won by whom the verdicts on both replies say, and summed up in the measures.
+fn the_tournament_adds_up(work: &Path, metrics: &Map<String, Value>) {
+    let games: Vec<Value> = lines(work, "tournament", "games.jsonl");
+    let test = examples(work, "guardrail-world", "test");
+    assert_eq!(games.len(), 3 * test.len());
+    let mut scores: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut met = BTreeSet::new();
+    for game in &games {
+        let text = |key: &str| game[key].as_str().unwrap().to_owned();
+        let asked = test.iter().find(|it| it.id == text("id")).unwrap();
+        let judge = |reply: String| judge_reply(&asked.meta, &asked.prompt.text(), &reply).unwrap();
+        let [first, second] = ["first_reply", "second_reply"].map(|key| judge(text(key)));
+        let score = match text("verdict").as_str() {
+            "first" => 1.0,
+            "second" => 0.0,
+            "tie" => 0.5,
+            other => panic!("{other}"),
+        };
+        let broken = [&first, &second].map(|it| it.adherent == Some(false));
+        match broken {
+            [false, true] => assert_eq!(score, 1.0, "{game}"),
+            [true, false] => assert_eq!(score, 0.0, "{game}"),
+            _ if first == second => assert_eq!(score, 0.5, "{game}"),
+            _ => {}
+        }
+        let mut players = [text("first"), text("second")];
+        scores.entry(players[0].clone()).or_default().push(score);
+        scores
+            .entry(players[1].clone())
+            .or_default()
+            .push(1.0 - score);
+        players.sort();
+        assert!(
+            met.insert((text("id"), players.clone())),
+            "{players:?} met twice"
+        );
+    }
+    assert_eq!(scores.len(), 4);
+    let number = |name: String| {
+        metrics[&format!("tournament.{name}")]["mean"]
+            .as_f64()
+            .unwrap()
+    };
+    let mut strengths = 0.0;
+    for (model, scores) in scores {
+        let rate = scores.iter().sum::<f64>() / scores.len() as f64;
+        assert!(
+            (number(format!("win_rate.{model}")) - rate).abs() < 1e-9,
+            "{model}"
+        );
+        strengths += number(format!("strength.{model}"));
+    }
+    assert!(strengths.abs() < 1e-9);
 }
 
 fn failures_are_pairs_of_the_data_and_the_model(work: &Path, count: usize) {
@@ -92,7 +153,7 @@ fn failures_are_pairs_of_the_data_and_the_model(work: &Path, count: usize) {
         };
         assert_eq!(chosen, &asked.completions[0]);
         assert_eq!(rejected.role, Role::Rejected);
-        let verdict = judge_reply(&pair.meta, &pair.prompt, &rejected.text).unwrap();
+        let verdict = judge_reply(&pair.meta, &pair.prompt.text(), &rejected.text).unwrap();
         let failed = verdict.adherent == Some(false) || verdict.hallucinated == Some(true);
         assert!(failed, "{}", rejected.text);
     }
@@ -139,6 +200,7 @@ fn a_world_is_learned_judged_and_learned_again_from_its_failures() {
         assert!(first.keys().any(|name| name.starts_with(&prefix)), "{part}");
     }
     columns_are_those_measured(&summary(work)["tables"][0], &first);
+    the_tournament_adds_up(work, &first);
     let number = |name: &str| first[name]["mean"].as_f64().unwrap();
     assert_ne!(number("judge.kl"), 0.0);
     for name in ["kto.desirable_weight", "kto.undesirable_weight"] {

@@ -5,7 +5,9 @@
 pub mod ranking;
 pub mod statistics;
 pub mod text;
+pub mod tournament;
 
 pub use ranking::{By, Ranked, Rates, Scored, perplexity, rank};
 pub use statistics::{Interval, mean, mean_interval, paired_difference, stddev, wilson};
 pub use text::TextMeasures;
+pub use tournament::{Game, Standing, bradley_terry, standings};

@@ -11,7 +11,7 @@ use crate::data::Verdict;
 ///
 /// Scores are `adherence` and `hallucination` (1 yes, 0 no) and `naturalness` (0 to 1), those of them
 /// that the verdict decides. Of two replies the adherent one is better, then the one that makes nothing
-/// up, then the more natural one.
+/// up, then the one that does not hold back needlessly, then the more natural one.
 #[derive(Clone, Debug)]
 pub struct Oracle<F>(F);
 
@@ -71,18 +71,26 @@ fn scores(verdict: &Verdict) -> Result<Scores, Missing> {
     Ok(scores)
 }
 
-/// A point on which only one of the two is decided does not tell them apart.
+/// A point on which only one of the two is decided does not tell them apart, but for a broken guardrail: where
+/// none is at stake, a reply can still break one unasked.
 fn better(first: &Verdict, second: &Verdict) -> Result<Choice, Missing> {
-    let grade = |verdict: &Verdict| {
-        let truth = |value: bool| f64::from(u8::from(value));
+    let truth = |value: bool| f64::from(u8::from(value));
+    let adherence = |verdict: &Verdict, other: &Verdict| {
+        let broken = [verdict, other].iter().any(|it| it.adherent == Some(false));
+        let decided = verdict.adherent.is_some() && other.adherent.is_some();
+        (broken || decided).then(|| truth(verdict.adherent != Some(false)))
+    };
+    let grade = |verdict: &Verdict, other: &Verdict| {
+        let made_up = verdict.hallucinated;
         [
-            verdict.adherent.map(truth),
-            verdict.hallucinated.map(|made_up| truth(!made_up)),
+            adherence(verdict, other),
+            made_up.map(|made_up| truth(!made_up)),
+            made_up.map(|_| truth(!verdict.over_conservative)),
             verdict.naturalness,
         ]
     };
     let mut decided = false;
-    for (first, second) in grade(first).into_iter().zip(grade(second)) {
+    for (first, second) in grade(first, second).into_iter().zip(grade(second, first)) {
         let (Some(first), Some(second)) = (first, second) else {
             continue;
         };
@@ -105,7 +113,8 @@ fn better(first: &Verdict, second: &Verdict) -> Result<Choice, Missing> {
 mod tests {
     use super::*;
 
-    /// Reads a verdict from the reply itself: adherent, hallucinated, naturalness; `?` is undecided.
+    /// Reads a verdict from the reply itself: adherent, hallucinated, naturalness, over-conservative; `?` is
+    /// undecided.
     fn judge(_: &Map<String, Value>, _: &str, reply: &str) -> Result<Verdict> {
         let mut words = reply.split(' ');
         let mut truth = || words.next().and_then(|word| word.parse().ok());
@@ -114,12 +123,13 @@ mod tests {
             adherent,
             hallucinated,
             naturalness: words.next().and_then(|word| word.parse().ok()),
+            over_conservative: words.next() == Some("true"),
             ..Verdict::default()
         })
     }
 
     #[test]
-    fn replies_are_compared_by_adherence_then_hallucination_then_naturalness() {
+    fn replies_are_compared_point_by_point() {
         use Choice::{First, Second, Tie};
         let cases = [
             ("true true 0.1", "false false 0.9", Ok(First)),
@@ -127,7 +137,10 @@ mod tests {
             ("true false 0.4", "true false 0.5", Ok(Second)),
             ("false false 0.5", "false false 0.5", Ok(Tie)),
             ("? true 0.5", "true false 0.1", Ok(Second)),
+            ("? false 0.5", "false false 0.9", Ok(First)),
+            ("true false 1 true", "true false 0.2 false", Ok(Second)),
             ("? ? ?", "true true 1", Err(Missing::Undecided)),
+            ("? ? ?", "? ? ? true", Err(Missing::Undecided)),
         ];
         let meta = Map::new();
         let oracle = Oracle::new(judge);

@@ -109,7 +109,7 @@ fn count(split: Split, examples: &[Example], measures: &mut Measures) -> Result<
     let judged = examples.iter().filter(|example| !example.meta.is_empty());
     for example in judged {
         let reply = &example.completions[0].text;
-        match judge_reply(&example.meta, &example.prompt, reply)?.adherent {
+        match judge_reply(&example.meta, &example.prompt.text(), reply)?.adherent {
             Some(true) => kept += 1,
             Some(false) => broken += 1,
             None => {}

@@ -32,6 +32,7 @@ mod scratch;
 mod sft;
 mod star_files;
 mod tokenizer;
+mod tournament;
 mod verdicts;
 
 pub use measures::Measures;
@@ -59,4 +60,5 @@ pub const KINDS: &[Kind] = &[
     sft::KIND,
     star_files::KIND,
     tokenizer::KIND,
+    tournament::KIND,
 ];

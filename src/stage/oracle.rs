@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
+use serde_json::{Map, Value};
 
 use crate::data::{Example, Verdict, star};
 use crate::store::Manifest;
@@ -33,18 +34,15 @@ impl Oracle {
         }
     }
 
-    /// Judges a reply to an example's prompt.
+    /// Judges a reply to a prompt of which `meta` says what is known.
     ///
     /// # Errors
-    /// Where the example lacks what is known of it.
-    pub fn judge(self, example: &Example, reply: &str) -> Result<Verdict> {
+    /// Where that is not what such data have.
+    pub fn judge(self, meta: &Map<String, Value>, prompt: &str, reply: &str) -> Result<Verdict> {
         match self {
-            Self::GuardrailWorld => {
-                guardrail::oracle::judge_reply(&example.meta, &example.prompt, reply)
-            }
-            Self::Star => star::adherence::judge_reply(&example.meta, reply),
+            Self::GuardrailWorld => guardrail::oracle::judge_reply(meta, prompt, reply),
+            Self::Star => star::adherence::judge_reply(meta, reply),
         }
-        .with_context(|| format!("example {}", example.id))
     }
 
     /// Judges a reply to each example, and what the data replies there.
@@ -57,8 +55,12 @@ impl Oracle {
         replies: &[String],
     ) -> Result<(Vec<Verdict>, Vec<Verdict>)> {
         let both = |(example, reply): (&Example, &String)| {
-            let reference = &example.completions[0].text;
-            Ok((self.judge(example, reference)?, self.judge(example, reply)?))
+            let prompt = example.prompt.text();
+            let judge = |reply: &str| {
+                self.judge(&example.meta, &prompt, reply)
+                    .with_context(|| format!("example {}", example.id))
+            };
+            Ok((judge(&example.completions[0].text)?, judge(reply)?))
         };
         examples.par_iter().zip(replies).map(both).collect()
     }

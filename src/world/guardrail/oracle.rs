@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 use super::act::Act;
 use super::rule::{Asked, Rule, Truth};
-use crate::data::{Prompt, Verdict};
+use crate::data::Verdict;
 use crate::world::wording::sentences;
 
 /// Every sentence that a bot can say: what it does, and whether it is polite.
@@ -46,12 +46,12 @@ static LEXICON: LazyLock<HashMap<String, (Act, bool)>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// When `meta` is not a truth of this world, by what it lacks.
-pub fn judge_reply(meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> Result<Verdict> {
+pub fn judge_reply(meta: &Map<String, Value>, prompt: &str, reply: &str) -> Result<Verdict> {
     let truth: Truth = serde_json::from_value(Value::Object(meta.clone()))
         .context("the example's meta is not one of the guardrail world")?;
     let heard = Heard::new(reply);
     let acts: Vec<Act> = heard.acts().cloned().collect();
-    let repeats = heard.repeats(&prompt.text());
+    let repeats = heard.repeats(prompt);
     let (adherent, rule) = adherence(&truth, &heard, &acts);
     let share = |count: usize| count as f64 / heard.sentences.len().max(1) as f64;
     let holds = |it: bool| f64::from(u8::from(it));

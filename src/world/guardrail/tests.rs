@@ -43,7 +43,7 @@ fn truth(example: &Example) -> Truth {
 
 fn judged(example: &Example, completion: usize) -> Verdict {
     let reply = &example.completions[completion].text;
-    judge_reply(&example.meta, &example.prompt, reply).unwrap()
+    judge_reply(&example.meta, &example.prompt.text(), reply).unwrap()
 }
 
 fn head(example: &Example) -> &str {

@@ -36,8 +36,8 @@ fn towels(amount: usize) -> Value {
 }
 
 fn judged(meta: &Map<String, Value>, reply: &str) -> Verdict {
-    let prompt = Prompt::Text("User: hello.\nBot: well, the host is anna.\nUser: so?\nBot:".into());
-    judge_reply(meta, &prompt, reply).unwrap()
+    let prompt = "User: hello.\nBot: well, the host is anna.\nUser: so?\nBot:";
+    judge_reply(meta, prompt, reply).unwrap()
 }
 
 #[test]
@@ -275,13 +275,12 @@ fn naturalness_is_the_mean_of_its_four_parts() {
 fn what_meta_lacks_is_named() {
     let mut broken = meta(topic("room"), &[]);
     broken.shift_remove("rules");
-    let prompt = Prompt::Text(String::new());
-    let error = judge_reply(&broken, &prompt, "hello.").unwrap_err();
+    let error = judge_reply(&broken, "", "hello.").unwrap_err();
     assert_eq!(
         format!("{error:#}"),
         "the example's meta is not one of the guardrail world: missing field `rules`"
     );
     broken.insert("rules".into(), json!([{ "kind": "be_nice" }]));
-    let error = format!("{:#}", judge_reply(&broken, &prompt, "hello.").unwrap_err());
+    let error = format!("{:#}", judge_reply(&broken, "", "hello.").unwrap_err());
     assert!(error.contains("unknown variant `be_nice`"), "{error}");
 }
