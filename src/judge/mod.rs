@@ -11,6 +11,7 @@ mod client;
 mod completion;
 mod endpoint;
 mod flight;
+mod limits;
 mod oracle;
 mod parse;
 mod prompts;
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use client::check_base_url;
-pub use endpoint::{Endpoint, EndpointSettings, Limits, Place};
+pub use endpoint::{Endpoint, EndpointSettings, Place};
+pub use limits::Limits;
 pub use oracle::Oracle;
 pub use prompts::{Criterion, Language};
 

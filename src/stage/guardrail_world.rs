@@ -8,7 +8,7 @@ use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
-use crate::world::guardrail::rule::RuleKind;
+use crate::world::guardrail::kind::RuleKind;
 use crate::world::guardrail::{GuardrailWorld, judge_reply};
 
 pub const KIND: Kind = Kind {

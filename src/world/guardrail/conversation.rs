@@ -6,8 +6,9 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::grammar::{Domain, Grammar, fill};
+use super::kind::RuleKind;
 use super::replies::{above, other_detail, replies};
-use super::rule::{Asked, Rule, RuleKind, Truth};
+use super::rule::{Asked, Rule, Truth};
 use super::stated::{Stated, any};
 use crate::data::template::prompt;
 use crate::data::{Completion, Example, Role, Speaker, Turn};

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde_json::Map;
 
-use super::rule::RuleKind;
+use super::kind::RuleKind;
 use super::stated::Stated;
 use crate::data::template::prompt;
 use crate::data::{Completion, Example, Role, Speaker, Turn};

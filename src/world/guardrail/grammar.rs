@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::rule::RuleKind;
+use super::kind::RuleKind;
 use crate::world::Phrase;
 
 /// Something with a value, such as a price: its name and the list of values that it is drawn from.

@@ -27,6 +27,7 @@
 //! before the word that it takes from a rule or fact, so that two layers suffice to look the word up.
 //!
 //! - [`grammar`]: words and wordings, read from `assets/guardrail/`
+//! - [`kind`]: the kinds of guardrails
 //! - [`rule`]: guardrails, and the truth of a turn
 //! - [`act`]: what a bot's sentences do
 //! - [`stated`]: draws what a prompt states
@@ -39,6 +40,7 @@ pub mod act;
 pub mod conversation;
 pub mod drill;
 pub mod grammar;
+pub mod kind;
 pub mod oracle;
 pub mod replies;
 pub mod rule;
@@ -53,8 +55,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::Example;
 use crate::world::SettingError;
 use conversation::{Conversation, Manner};
+use kind::RuleKind;
 pub use oracle::judge_reply;
-use rule::RuleKind;
 
 const WORLD: &str = "guardrail";
 

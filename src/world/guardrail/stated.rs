@@ -6,7 +6,8 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::grammar::{Attribute, Domain, Grammar, fill};
-use super::rule::{Rule, RuleKind};
+use super::kind::RuleKind;
+use super::rule::Rule;
 use crate::world::Phrase;
 
 /// A business's prompt.
