@@ -131,9 +131,9 @@ pub fn judge_reply(meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> R
     let scene: Scene = serde_json::from_value(Value::Object(meta.clone()))
         .context("the example's meta is not one of the impression world")?;
     let text = prompt.text();
-    let turns = text.lines().filter_map(|line| line.strip_prefix("Bot:"));
+    let mut turns = text.lines().filter_map(|line| line.strip_prefix("Bot:"));
     // The reply's own opening is the last of them, and empty.
-    let last = turns.filter(|turn| !turn.trim().is_empty()).next_back();
+    let last = turns.rfind(|turn| !turn.trim().is_empty());
     Ok(scene.scores(last.unwrap_or_default(), reply))
 }
 
