@@ -7,6 +7,7 @@ mod dialogues;
 pub mod encode;
 pub mod leak;
 mod lines;
+pub mod rated;
 mod records;
 mod row_stream;
 pub mod rows;
@@ -16,6 +17,7 @@ pub mod template;
 mod tokenizer;
 
 pub use lines::BadLines;
+pub use rated::{Rated, Rating, Scale};
 pub use records::{
     Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
 };

@@ -26,6 +26,8 @@ pub enum Split {
     TestTasks,
     /// Prompts on which a trained model is tried to learn from its failures.
     Feedback,
+    /// Dialogues up to a turn of the user, to sample replies to.
+    Prompts,
 }
 
 impl Split {
@@ -38,6 +40,7 @@ impl Split {
             Split::Test,
             Split::TestTasks,
             Split::Feedback,
+            Split::Prompts,
         ];
         keys.one_of("split", default, &all.map(|split| (split.name(), split)))
     }
@@ -51,6 +54,7 @@ impl Split {
             Split::Test => "test",
             Split::TestTasks => "test_tasks",
             Split::Feedback => "feedback",
+            Split::Prompts => "prompts",
         }
     }
 

@@ -6,6 +6,7 @@ mod failures;
 mod fit;
 mod folder;
 mod guardrail_world;
+mod impression_world;
 pub mod judge_keys;
 mod judged;
 mod judging;
@@ -44,6 +45,7 @@ pub const KINDS: &[Kind] = &[
     dpo::KIND,
     failures::KIND,
     guardrail_world::KIND,
+    impression_world::KIND,
     judged::KIND,
     kto::KIND,
     pairs::KIND,

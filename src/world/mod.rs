@@ -4,6 +4,7 @@
 //! trained from scratch on a CPU, and an oracle can say of any reply whether it is true.
 
 pub mod guardrail;
+pub mod impression;
 pub mod persona;
 mod wording;
 
