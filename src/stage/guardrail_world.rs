@@ -8,6 +8,7 @@ use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::world_keys;
 use crate::world::guardrail::kind::RuleKind;
 use crate::world::guardrail::{GuardrailWorld, judge_reply};
 
@@ -49,12 +50,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .usize("drills", default.drills, 0..),
         held_out_rules: held_out_rules(keys),
     };
-    for error in world.problems() {
-        keys.problem(
-            error.key,
-            format!("expected {}, found {}", error.expected, error.value),
-        );
-    }
+    world_keys::refuse(keys, world.problems());
     Box::new(World {
         world,
         rows: RowsSettings {

@@ -8,6 +8,7 @@ use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::world_keys;
 use crate::store::write_jsonl;
 use crate::world::impression::rating::Ceiling;
 use crate::world::impression::{Impression, ImpressionWorld, is_dull};
@@ -71,12 +72,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             0.0..=0.9,
         ),
     };
-    for error in world.problems() {
-        keys.problem(
-            error.key,
-            format!("expected {}, found {}", error.expected, error.value),
-        );
-    }
+    world_keys::refuse(keys, world.problems());
     Box::new(World {
         world,
         by_dialogue: Group::read(keys, "none") == Group::Dialogue,

@@ -35,6 +35,7 @@ mod star_files;
 mod tokenizer;
 mod tournament;
 mod verdicts;
+mod world_keys;
 
 pub use measures::Measures;
 

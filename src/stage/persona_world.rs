@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::world_keys;
 use crate::store::{write_json, write_jsonl};
 use crate::world::persona::{Contradictions, PersonaWorld};
 
@@ -54,12 +55,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
                 ],
             ),
     };
-    for error in world.problems() {
-        keys.problem(
-            error.key,
-            format!("expected {}, found {}", error.expected, error.value),
-        );
-    }
+    world_keys::refuse(keys, world.problems());
     Box::new(World(world))
 }
 

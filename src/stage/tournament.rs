@@ -108,12 +108,16 @@ impl Stage for Tournament {
                 meta: &examples[it.prompt].meta,
             })
             .collect();
-        let compared = self.compare(context, &pairs)?;
+        let Compared {
+            choices,
+            counts,
+            order,
+        } = self.compare(context, &pairs)?;
 
         let mut rounds = vec![Vec::new(); examples.len()];
         let mut lines = Vec::new();
         let ties = alike.iter().map(|it| (it, Ok(Choice::Tie)));
-        for (meeting, choice) in apart.iter().zip(compared.choices.clone()).chain(ties) {
+        for (meeting, choice) in apart.iter().zip(choices).chain(ties) {
             let Meeting {
                 prompt,
                 first,
@@ -151,7 +155,7 @@ impl Stage for Tournament {
             "{}: none of {} games was decided: {}",
             context.label,
             meetings.len(),
-            compared.counts
+            counts
         );
         let standings = standings(self.models.len(), &rounds, RESAMPLES, 0)?;
         write_jsonl(&context.dir.join("games.jsonl"), lines)?;
@@ -162,9 +166,8 @@ impl Stage for Tournament {
             meetings.len(),
             examples.len(),
             alike.len(),
-            compared.counts
+            counts
         ));
-        let order = compared.order;
         if let Some(rate) = order.first_rate() {
             measures.numbers.insert("first_rate".into(), rate);
             measures.note(format!(

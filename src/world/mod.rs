@@ -8,7 +8,17 @@ pub mod impression;
 pub mod persona;
 mod wording;
 
-pub use wording::{Phrase, pick};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+pub use wording::{Phrase, any, pick};
+
+/// The draws of one part of a world's data, which draws of other parts leave as they are.
+fn seeded(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}
 
 /// A setting of a world outside its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

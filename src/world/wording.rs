@@ -44,6 +44,11 @@ pub fn pick<R: Rng>(rng: &mut R, weights: impl Iterator<Item = u32> + Clone) -> 
     unreachable!("a ticket lies below the sum of the weights")
 }
 
+/// One of some words, of which there must be one.
+pub fn any<R: Rng>(rng: &mut R, words: &[String]) -> String {
+    words[rng.random_range(0..words.len())].clone()
+}
+
 /// The sentences of a text, each with its full stop or mark, set apart by one space.
 pub(super) fn sentences(text: &str) -> Vec<&str> {
     let mut rest = text.trim();

@@ -9,10 +9,10 @@ use super::grammar::{Domain, Grammar, fill};
 use super::kind::RuleKind;
 use super::replies::{above, other_detail, replies};
 use super::rule::{Asked, Rule, Truth};
-use super::stated::{Stated, any};
+use super::stated::Stated;
 use crate::data::template::prompt;
 use crate::data::{Completion, Example, Role, Speaker, Turn};
-use crate::world::{Phrase, pick};
+use crate::world::{Phrase, any, pick};
 
 /// The user asks for something that a rule is about at this rate.
 const TRIES_A_RULE: f64 = 0.65;

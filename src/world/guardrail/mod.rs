@@ -48,12 +48,10 @@ pub mod stated;
 
 use std::collections::HashSet;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Example;
-use crate::world::SettingError;
+use crate::world::{SettingError, seeded};
 use conversation::{Conversation, Manner};
 use kind::RuleKind;
 pub use oracle::judge_reply;
@@ -169,7 +167,7 @@ impl GuardrailWorld {
         let feedback = self.split("feedback", 2, self.feedback, &seen_kinds, &mut seen);
         let train = self.split("train", 3, self.train, &seen_kinds, &mut seen);
         let mut pretrain = self.split("pretrain", 4, self.pretrain, &rough, &mut seen);
-        let mut rng = self.stream(5);
+        let mut rng = seeded(self.seed, 5);
         for k in 0..self.drills {
             pretrain.extend(drill::drill(&mut rng, &mut seen, &format!("drill-{k:06}")));
         }
@@ -182,12 +180,6 @@ impl GuardrailWorld {
         })
     }
 
-    fn stream(&self, stream: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(stream);
-        rng
-    }
-
     fn split(
         &self,
         name: &str,
@@ -196,7 +188,7 @@ impl GuardrailWorld {
         manner: &Manner,
         seen: &mut HashSet<String>,
     ) -> Vec<Example> {
-        let mut rng = self.stream(stream);
+        let mut rng = seeded(self.seed, stream);
         let conversations = (0..count).map(|k| {
             Conversation::unseen(&mut rng, manner, seen)
                 .examples(&format!("{name}-{k:06}"), name != "pretrain")

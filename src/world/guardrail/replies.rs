@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use super::act::Act;
 use super::grammar::Grammar;
 use super::rule::{Asked, Rule, Truth};
-use super::stated::any;
+use crate::world::any;
 
 /// A bot that breaks a rule does not just what was asked, but asks for another detail, gives more than the
 /// limit and less than what was asked, or passes the user to another team, at this rate.

@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use super::grammar::{Attribute, Domain, Grammar, fill};
 use super::kind::RuleKind;
 use super::rule::Rule;
-use crate::world::Phrase;
+use crate::world::{Phrase, any};
 
 /// A business's prompt.
 pub struct Stated {
@@ -51,10 +51,6 @@ fn facts<R: Rng>(
         (attribute.name.clone(), value)
     };
     chosen.into_iter().map(&mut fact).collect()
-}
-
-pub fn any<R: Rng>(rng: &mut R, words: &[String]) -> String {
-    words[rng.random_range(0..words.len())].clone()
 }
 
 /// Two to five rules of different kinds about different things, or as many as there are kinds.

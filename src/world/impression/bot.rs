@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
-use super::grammar::{Act, Does, Grammar, any};
+use super::grammar::{Act, Does, Grammar};
 use super::oracle::Scene;
 use super::score::Impression;
+use crate::world::any;
 use crate::world::wording::sentences;
 
 /// The deviation of a bot from its system, in each propensity.

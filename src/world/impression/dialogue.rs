@@ -6,12 +6,12 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::bot::{Bot, reference};
-use super::grammar::{Grammar, any};
+use super::grammar::Grammar;
 use super::oracle::Scene;
 use super::score::Scores;
 use crate::data::template::prompt;
 use crate::data::{Completion, Example, Prompt, Rated, Role, Speaker, Turn};
-use crate::world::Phrase;
+use crate::world::{Phrase, any};
 
 /// After the first turn, the user names the topic at this rate.
 const NAMES_TOPIC: f64 = 0.3;

@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use rand::Rng;
-use rand::seq::IndexedRandom;
 use serde::Deserialize;
 
-use crate::world::Phrase;
+use crate::world::{Phrase, any};
 
 /// What the user can say.
 #[derive(Clone, Debug, Deserialize)]
@@ -220,11 +219,6 @@ impl Act {
     pub fn say<R: Rng>(&self, rng: &mut R) -> String {
         self.fill(Phrase::draw(rng, &Grammar::get().bot[&self.does]))
     }
-}
-
-/// One of `words`, of which there is at least one.
-pub fn any<R: Rng>(rng: &mut R, words: &[String]) -> String {
-    words.choose(rng).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -48,12 +48,10 @@ pub mod score;
 
 use std::collections::HashSet;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Example, Rated};
-use crate::world::SettingError;
+use crate::world::{SettingError, seeded};
 use bot::{Bot, normal};
 use dialogue::{Drawn, Manner};
 pub use oracle::{is_dull, judge_reply};
@@ -197,13 +195,13 @@ impl ImpressionWorld {
         if let Some(problem) = self.problems().into_iter().next() {
             return Err(problem);
         }
-        let mut rng = self.stream(0);
+        let mut rng = seeded(self.seed, 0);
         let few = Manner {
             systems: (0..self.systems).map(|_| Bot::system(&mut rng)).collect(),
             dull: FEW_DULL,
             turns: [self.min_turns, self.max_turns],
         };
-        let mut rng = self.stream(1);
+        let mut rng = seeded(self.seed, 1);
         let raters = Raters {
             bias: (0..self.pool)
                 .map(|_| self.bias * normal(&mut rng))
@@ -222,7 +220,7 @@ impl ImpressionWorld {
         let valid = self.rated("valid", 4, self.valid, &few, &raters, &mut seen);
         let prompts = self.contexts(6, &few, &mut seen);
         let train = self.rated("train", 7, self.train, &few, &raters, &mut seen);
-        let mut rng = self.stream(9);
+        let mut rng = seeded(self.seed, 9);
         let pretrain = (0..self.pretrain).flat_map(|k| {
             Drawn::unseen(&mut rng, &many, &mut seen).examples(&format!("pretrain-{k:06}"))
         });
@@ -235,12 +233,6 @@ impl ImpressionWorld {
         })
     }
 
-    fn stream(&self, stream: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(stream);
-        rng
-    }
-
     /// Ratings come from the stream after that of the dialogues, which they leave as they are.
     fn rated(
         &self,
@@ -251,7 +243,7 @@ impl ImpressionWorld {
         raters: &Raters,
         seen: &mut HashSet<String>,
     ) -> Vec<Rated> {
-        let (mut rng, mut rating) = (self.stream(stream), self.stream(stream + 1));
+        let (mut rng, mut rating) = (seeded(self.seed, stream), seeded(self.seed, stream + 1));
         let rows = (0..count).map(|k| {
             let drawn = Drawn::unseen(&mut rng, manner, seen);
             let (mut row, truth) = drawn.rated(&format!("{name}-{k:06}"));
@@ -263,7 +255,7 @@ impl ImpressionWorld {
 
     /// No two contexts are the same either.
     fn contexts(&self, stream: u64, manner: &Manner, seen: &mut HashSet<String>) -> Vec<Example> {
-        let mut rng = self.stream(stream);
+        let mut rng = seeded(self.seed, stream);
         let mut examples = Vec::new();
         while examples.len() < self.prompts {
             let drawn = Drawn::unseen(&mut rng, manner, seen);

@@ -4,6 +4,7 @@
 //! outside the grammar shows nothing, and lowers every score: the scores of a reply are those of its signs
 //! times the share of its sentences that are in the grammar. An empty reply scores 0 throughout.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
@@ -71,17 +72,13 @@ impl Scene {
                     if self.asked.as_ref() == Some(&act.v) {
                         signs.insert(Sign::Answers);
                     }
-                    match told.insert(act.v.clone(), act.w.clone()) {
-                        None => continue,
-                        Some(first) => {
-                            let keeps = first == act.w;
-                            told.insert(act.v.clone(), first);
-                            if keeps {
-                                Sign::Keeps
-                            } else {
-                                Sign::Contradicts
-                            }
+                    match told.entry(act.v.clone()) {
+                        Entry::Vacant(told) => {
+                            told.insert(act.w.clone());
+                            continue;
                         }
+                        Entry::Occupied(first) if *first.get() == act.w => Sign::Keeps,
+                        Entry::Occupied(_) => Sign::Contradicts,
                     }
                 }
                 Does::Acknowledge if self.feeling.as_ref() == Some(&act.v) => Sign::Acknowledges,

@@ -15,12 +15,10 @@ pub mod ranking;
 
 use std::collections::HashSet;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Dialogue, RankingItem};
-use crate::world::SettingError;
+use crate::world::{SettingError, seeded};
 use dialogue::{Draft, Manner};
 use families::Grammar;
 
@@ -140,7 +138,7 @@ impl PersonaWorld {
         };
         let mut seen = HashSet::new();
         // Held-out splits first: a longer training set then leaves them as they are.
-        let ranking = ranking::items(self, &clean, &mut self.stream(0), &mut seen);
+        let ranking = ranking::items(self, &clean, &mut seeded(self.seed, 0), &mut seen);
         let test = self.split("test", 1, self.test, &clean, &mut seen);
         let valid = self.split("valid", 2, self.valid, &noisy, &mut seen);
         let train = self.split("train", 3, self.train, &noisy, &mut seen);
@@ -154,13 +152,6 @@ impl PersonaWorld {
         })
     }
 
-    /// An independent random stream of the seed.
-    fn stream(&self, number: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(number);
-        rng
-    }
-
     fn split(
         &self,
         name: &str,
@@ -169,7 +160,7 @@ impl PersonaWorld {
         manner: &Manner,
         seen: &mut HashSet<String>,
     ) -> Vec<Dialogue> {
-        let mut rng = self.stream(stream);
+        let mut rng = seeded(self.seed, stream);
         (0..count)
             .map(|k| Draft::unseen(&mut rng, manner, seen).dialogue(&format!("{name}-{k:06}")))
             .collect()
