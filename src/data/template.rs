@@ -29,17 +29,37 @@ pub fn prompt(head: String, history: &[Turn]) -> Prompt {
     }
 }
 
+/// A dialogue as the prompt before its last turn, and that turn: a space and its text.
+///
+/// # Panics
+///
+/// If there are no turns.
+pub fn transcript(turns: &[Turn]) -> (Prompt, String) {
+    let (last, history) = turns.split_last().expect("a dialogue has turns");
+    let mut history: Vec<String> = history.iter().map(turn_text).collect();
+    let before = history.pop().unwrap_or_default();
+    let prompt = Prompt::Parts {
+        head: String::new(),
+        turns: history,
+        tail: format!("{before}{}:", name(last.speaker)),
+    };
+    (prompt, format!(" {}", last.text))
+}
+
 fn head(persona: &[String]) -> String {
     let lines = persona.iter().map(|line| format!("- {line}\n"));
     format!("Persona:\n{}", lines.collect::<String>())
 }
 
 fn turn_text(turn: &Turn) -> String {
-    let speaker = match turn.speaker {
+    format!("{}: {}\n", name(turn.speaker), turn.text)
+}
+
+fn name(speaker: Speaker) -> &'static str {
+    match speaker {
         Speaker::User => "User",
         Speaker::Bot => "Bot",
-    };
-    format!("{speaker}: {}\n", turn.text)
+    }
 }
 
 /// One example for each of the bot's turns, in order.

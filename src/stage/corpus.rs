@@ -269,20 +269,22 @@ fn branch(encoded: &Encoded) -> Option<Branch<'_>> {
 
 /// What `max_length` cut off.
 #[derive(Default)]
-struct Cut {
+pub struct Cut {
     prompts: usize,
     completions: usize,
     turns: usize,
 }
 
 impl Cut {
-    fn add(&mut self, encoded: &Encoded) {
+    /// Counts what was cut off an encoded text.
+    pub fn add(&mut self, encoded: &Encoded) {
         self.prompts += usize::from(encoded.cut_prompt_tokens > 0);
         self.completions += usize::from(encoded.cut_completion_tokens > 0);
         self.turns += encoded.dropped_turns;
     }
 
-    fn note(&self, what: &str, max_length: usize, examples: usize, measures: &mut Measures) {
+    /// Notes it, of so many `examples`, if anything was.
+    pub fn note(&self, what: &str, max_length: usize, examples: usize, measures: &mut Measures) {
         let Self {
             prompts,
             completions,

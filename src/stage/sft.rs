@@ -57,7 +57,7 @@ impl Stage for Sft {
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
         let sets = (train.unwrap_or_default(), valid);
         self.fit
-            .run(context, &tokenizer, &Objective::Sft, sets, measures)
+            .run(context, &tokenizer, &Objective::Sft, None, sets, measures)
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {
