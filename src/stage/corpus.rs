@@ -10,10 +10,19 @@ use crate::data::template::dialogue_examples;
 use crate::data::{Completion, Dialogue, Example, Examples, Role, Tokenizer};
 use crate::model::forest::Branch;
 use crate::stage::keys::Keys;
+use crate::stage::kind::Produces;
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, read_examples};
 use crate::store::{read_jsonl, stream_jsonl};
 use crate::train::{Dataset, ExamplesWriter, Units};
+
+/// The artifacts whose splits can be read as examples.
+pub const EXAMPLES: &[Produces] = &[
+    Produces::Dialogues,
+    Produces::Rows,
+    Produces::Rated,
+    Produces::Pairs,
+];
 
 /// Which file of an artifact is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,8 @@ pub enum Produces {
     Labels,
     /// Prompts with completions, or plain text.
     Rows,
+    /// Dialogues that raters have scored, and rows of them.
+    Rated,
     /// A tokenizer.
     Tokenizer,
     /// A Hugging Face model folder.
@@ -35,6 +37,7 @@ impl fmt::Display for Produces {
             Self::Pairs => "preference pairs",
             Self::Labels => "labelled completions",
             Self::Rows => "rows",
+            Self::Rated => "rated dialogues",
             Self::Tokenizer => "a tokenizer",
             Self::Model => "a model",
             Self::Ranking => "ranking items",

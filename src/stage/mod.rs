@@ -25,6 +25,7 @@ mod prefer;
 mod pretrained;
 mod preview;
 mod rank;
+pub mod rated_set;
 pub mod replied;
 mod replies;
 mod rows;
