@@ -150,6 +150,60 @@ pub fn spearman(one: &[f64], other: &[f64]) -> Option<f64> {
     Sample::new(one.to_vec(), other.to_vec()).spearman(&vec![1.0; one.len()])
 }
 
+/// Values by item whose mean is Pearson's correlation and whose spread is its sampling error, so that
+/// [`paired_difference`](super::paired_difference) can compare the correlations of two models on the same items:
+/// `r` and the item's influence on it, `z1 z2 - r (z1^2 + z2^2) / 2` for standardised `z` (Devlin, Gnanadesikan and
+/// Kettenring, 1975, Biometrika 62). Items that lack a side have `r` itself. Nothing where `r` is not defined.
+///
+/// # Panics
+/// When the sides differ in length: a mistake in the program.
+pub fn pearson_items(predicted: &[f64], rated: &[Option<f64>]) -> Option<Vec<f64>> {
+    let (one, other) = sides(predicted, rated);
+    let r = pearson(&one, &other)?;
+    let standard = |values: &[f64]| -> Vec<f64> {
+        let centre = mean(values);
+        let squares: Vec<f64> = values.iter().map(|it| (it - centre).powi(2)).collect();
+        let deviation = mean(&squares).sqrt();
+        values.iter().map(|it| (it - centre) / deviation).collect()
+    };
+    let pairs = standard(&one).into_iter().zip(standard(&other));
+    let influences = pairs.map(|(a, b)| a * b - r * (a * a + b * b) / 2.0);
+    Some(by_item(predicted, rated, r, influences.collect()))
+}
+
+/// Values by item whose mean is the mean absolute error, as [`pearson_items`]. Nothing where no item is complete.
+///
+/// # Panics
+/// When the sides differ in length: a mistake in the program.
+pub fn mae_items(predicted: &[f64], rated: &[Option<f64>]) -> Option<Vec<f64>> {
+    let (one, other) = sides(predicted, rated);
+    let distances: Vec<f64> = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).collect();
+    let found = mean(&distances);
+    let influences = distances.iter().map(|it| it - found).collect();
+    (!distances.is_empty()).then(|| by_item(predicted, rated, found, influences))
+}
+
+/// Both sides of the complete items.
+fn sides(predicted: &[f64], rated: &[Option<f64>]) -> (Vec<f64>, Vec<f64>) {
+    let complete = complete(predicted, rated, &vec![0; predicted.len()]);
+    complete.into_iter().map(|item| (item.0, item.1)).unzip()
+}
+
+/// `value` and the influence of each complete item, in proportion to how few of all they are; `value` alone for the
+/// others.
+fn by_item(predicted: &[f64], rated: &[Option<f64>], value: f64, influences: Vec<f64>) -> Vec<f64> {
+    let times = predicted.len() as f64 / influences.len() as f64;
+    let mut influences = influences.into_iter();
+    let items = predicted.iter().zip(rated);
+    items
+        .map(|(predicted, rated)| {
+            let whole = predicted.is_finite() && rated.is_some_and(f64::is_finite);
+            let influence = whole.then(|| influences.next()).flatten();
+            value + times * influence.unwrap_or(0.0)
+        })
+        .collect()
+}
+
 /// Complete items, and the order of each side: with it a bootstrap round needs no sorting of its own, since drawing
 /// an item twice is to give it twice the weight.
 struct Sample {

@@ -8,7 +8,7 @@ pub mod statistics;
 pub mod text;
 pub mod tournament;
 
-pub use correlation::Agreement;
+pub use correlation::{Agreement, Noise, mae_items, pearson_items};
 pub use ranking::{By, Ranked, Rates, Scored, perplexity, rank};
 pub use statistics::{Interval, mean, mean_interval, paired_difference, stddev, wilson};
 pub use text::TextMeasures;

@@ -193,6 +193,41 @@ fn groups_are_compared_by_their_means() {
 }
 
 #[test]
+fn an_items_value_is_r_and_its_influence_on_it() {
+    let (predicted, rated) = sixty();
+    let items = pearson_items(&predicted, &given(&rated)).unwrap();
+    let r = pearson(&predicted, &rated).unwrap();
+    near(mean(&items), r, 1e-12);
+    // The influence is how r changes with the item's weight.
+    let small = 1e-5;
+    for (item, value) in items.iter().enumerate() {
+        let weighed = |by: f64| {
+            let mut weights = vec![1.0; 60];
+            weights[item] += by;
+            weighted_pearson(&predicted, &rated, &weights).unwrap()
+        };
+        let derivative = (weighed(small) - weighed(-small)) / (2.0 * small);
+        near(value - r, 60.0 * derivative, 1e-6);
+    }
+    // What is missing is neither for nor against it.
+    let mut some = given(&rated);
+    some[7] = None;
+    let got = pearson_items(&predicted, &some).unwrap();
+    let (one, other) = sides(&predicted, &some);
+    let r = pearson(&one, &other).unwrap();
+    near(mean(&got), r, 1e-12);
+    assert_eq!((got.len(), got[7]), (60, r));
+    let got = mae_items(&predicted, &some).unwrap();
+    let found = Agreement::of(&predicted, &some, &alone(60), 0).mae.unwrap();
+    near(mean(&got), found.value, 1e-12);
+    assert_eq!(
+        mae_items(&[1.0, 2.0], &given(&[3.0, 2.0])),
+        Some(vec![2.0, 0.0])
+    );
+    assert_eq!(mae_items(&[1.0], &[None]), None);
+}
+
+#[test]
 fn noise_by_hand() {
     // Two raters of three items: the ordered pairs are (1,2) (2,1) (3,4) (4,3) (6,6) (6,6), of mean 11/3, with
     // covariance 2 (-8/3 * -5/3 - 2/3 * 1/3 + 49/9) = 2 * 87/9 and variance 64/9 + 25/9 + 4/9 + 1/9 + 98/9 = 192/9.
