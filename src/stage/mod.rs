@@ -1,5 +1,6 @@
 //! Stages: the only place where files become values and values become files. One file a kind.
 
+pub mod agreement;
 pub mod corpus;
 mod dpo;
 mod failures;
