@@ -7,6 +7,7 @@ mod failures;
 mod fit;
 mod folder;
 mod guardrail_world;
+mod held_out;
 mod impression_world;
 pub mod judge_keys;
 mod judged;
@@ -29,8 +30,11 @@ mod rank;
 pub mod rated_set;
 pub mod replied;
 mod replies;
+mod reward_model;
 mod rows;
 mod sampling;
+mod scored;
+pub mod scorer;
 mod scratch;
 mod sft;
 mod star_files;
@@ -58,6 +62,7 @@ pub const KINDS: &[Kind] = &[
     pretrained::KIND,
     rank::KIND,
     replies::KIND,
+    reward_model::KIND,
     rows::PREFERENCES,
     rows::COMPLETIONS,
     rows::LABELS,

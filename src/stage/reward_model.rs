@@ -9,6 +9,7 @@ use crate::data::{Example, Rated, Role, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
+use crate::stage::agreement::Cluster;
 use crate::stage::corpus::Split;
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
@@ -43,6 +44,7 @@ enum From {
         impressions: Vec<String>,
         weights: Vec<f64>,
         one_model_each: bool,
+        cluster: Cluster,
     },
     Pairs {
         centre: f64,
@@ -120,6 +122,7 @@ fn ratings(keys: &mut Keys<'_>) -> From {
         one_model_each: keys
             .doc("a model with one output for each impression, rather than one with all")
             .bool("one_model_each", false),
+        cluster: Cluster::read(keys),
     }
 }
 
@@ -157,9 +160,9 @@ impl Stage for RewardModel {
             measures = Measures::read(&context.dir)?;
         }
         match &self.from {
-            From::Ratings { .. } => {
+            From::Ratings { cluster, .. } => {
                 let rows = self.rated(data, Split::Test)?;
-                held_out::ratings(context, &rows, &mut measures)?;
+                held_out::ratings(context, &rows, *cluster, &mut measures)?;
             }
             From::Pairs { .. } => {
                 let examples = self.examples_of(data, Split::Test)?;
