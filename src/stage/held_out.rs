@@ -63,8 +63,7 @@ pub fn ratings(
     let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
     let (labels, scores) = scores(context, &examples, measures)?;
     let lines = rows.iter().zip(&scores).map(|(row, scores)| {
-        let predicted: BTreeMap<&String, f64> =
-            labels.iter().zip(scores.iter().copied()).collect();
+        let predicted: BTreeMap<&String, f64> = labels.iter().zip(scores.iter().copied()).collect();
         serde_json::json!({"id": row.id, "predicted": predicted})
     });
     write_jsonl(&context.dir.join("predicted.jsonl"), lines)?;

@@ -1,8 +1,11 @@
 //! Stages: the only place where files become values and values become files. One file a kind.
 
 pub mod agreement;
+mod ai_feedback;
+mod aif;
 pub mod corpus;
 mod dpo;
+mod dullness;
 mod failures;
 mod fit;
 mod folder;
@@ -18,6 +21,7 @@ mod kto;
 pub mod loss_keys;
 mod measures;
 mod memory;
+mod moved;
 mod oracle;
 mod pairs;
 mod perplexity;
@@ -30,6 +34,7 @@ mod rank;
 pub mod rated_set;
 pub mod replied;
 mod replies;
+mod reward;
 mod reward_model;
 mod rows;
 mod sampling;
@@ -49,6 +54,8 @@ use kind::Kind;
 
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
+    ai_feedback::KIND,
+    aif::KIND,
     dpo::KIND,
     failures::KIND,
     guardrail_world::KIND,
