@@ -15,7 +15,7 @@ pub mod kind;
 mod kto;
 pub mod loss_keys;
 mod measures;
-mod memory;
+pub mod memory;
 mod oracle;
 mod pairs;
 mod perplexity;
