@@ -13,6 +13,7 @@ mod objective;
 mod packing;
 mod parity;
 mod resume;
+mod side_by_side;
 mod statistics;
 mod support;
 mod trl;

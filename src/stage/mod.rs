@@ -20,7 +20,7 @@ pub mod kind;
 mod kto;
 pub mod loss_keys;
 mod measures;
-mod memory;
+pub mod memory;
 mod moved;
 mod oracle;
 mod pairs;
