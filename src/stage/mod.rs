@@ -1,6 +1,7 @@
 //! Stages: the only place where files become values and values become files. One file a kind.
 
 pub mod agreement;
+mod agrees;
 mod ai_feedback;
 mod aif;
 pub mod corpus;
@@ -54,6 +55,7 @@ use kind::Kind;
 
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
+    agrees::KIND,
     ai_feedback::KIND,
     aif::KIND,
     dpo::KIND,
