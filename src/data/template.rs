@@ -51,7 +51,8 @@ fn head(persona: &[String]) -> String {
     format!("Persona:\n{}", lines.collect::<String>())
 }
 
-fn turn_text(turn: &Turn) -> String {
+/// A turn as prompts show it, on a line of its own.
+pub fn turn_text(turn: &Turn) -> String {
     format!("{}: {}\n", name(turn.speaker), turn.text)
 }
 

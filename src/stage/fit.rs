@@ -7,8 +7,8 @@ use burn::tensor::backend::{Backend, DTypeUsage};
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
-use crate::model::decoder::{Compute, Precision};
 use crate::model::config::ScoreHead;
+use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};

@@ -25,6 +25,7 @@ mod persona_world;
 mod prefer;
 mod pretrained;
 mod preview;
+mod prompted_ratings;
 mod rank;
 pub mod rated_set;
 pub mod replied;
@@ -56,6 +57,7 @@ pub const KINDS: &[Kind] = &[
     persona_world::KIND,
     persona_files::KIND,
     pretrained::KIND,
+    prompted_ratings::KIND,
     rank::KIND,
     replies::KIND,
     rows::PREFERENCES,

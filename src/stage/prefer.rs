@@ -81,8 +81,14 @@ impl Stage for Prefer {
         };
         let valid = scored(Split::Valid)?;
         let objective = self.counted(&train, &mut measures);
-        self.fit
-            .run(context, &tokenizer, &objective, None, (train, valid), measures)
+        self.fit.run(
+            context,
+            &tokenizer,
+            &objective,
+            None,
+            (train, valid),
+            measures,
+        )
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {

@@ -4,8 +4,8 @@ use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 
-use crate::model::forest::Forest;
 use crate::model::Decoder;
+use crate::model::forest::Forest;
 use crate::objective::Loss;
 use crate::ops::TrainBackend;
 

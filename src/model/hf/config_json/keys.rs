@@ -2,9 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::model::config::{
-    DecoderConfig, Family, Positions, Problem, RotaryScaling, ScoreHead,
-};
+use crate::model::config::{DecoderConfig, Family, Positions, Problem, RotaryScaling, ScoreHead};
 
 /// Reads keys and gathers what is wrong with them.
 pub(super) struct Keys<'a> {
