@@ -46,9 +46,12 @@ pub fn transcript(turns: &[Turn]) -> (Prompt, String) {
     (prompt, format!(" {}", last.text))
 }
 
+/// What a persona begins with.
+const PERSONA: &str = "Persona:\n";
+
 fn head(persona: &[String]) -> String {
     let lines = persona.iter().map(|line| format!("- {line}\n"));
-    format!("Persona:\n{}", lines.collect::<String>())
+    format!("{PERSONA}{}", lines.collect::<String>())
 }
 
 /// A turn as prompts show it, on a line of its own.
@@ -93,6 +96,18 @@ fn bot_turns(dialogue: &Dialogue) -> impl Iterator<Item = usize> {
 }
 
 impl Prompt {
+    /// The persona's sentences that the prompt begins with; none where it has no persona.
+    pub fn persona(&self) -> Vec<String> {
+        let Prompt::Parts { head, .. } = self else {
+            return Vec::new();
+        };
+        let Some(lines) = head.strip_prefix(PERSONA) else {
+            return Vec::new();
+        };
+        let sentences = lines.lines().filter_map(|line| line.strip_prefix("- "));
+        sentences.map(str::to_owned).collect()
+    }
+
     /// The same history under another persona; plain text has no persona to replace.
     pub fn with_persona(&self, persona: &[String]) -> Prompt {
         match self {
@@ -146,7 +161,9 @@ mod tests {
     #[test]
     fn another_persona_changes_the_head_alone() {
         let prompt = &dialogue_examples(&dialogue())[0].prompt;
+        assert_eq!(prompt.persona(), ["i have a cat."]);
         let other = prompt.with_persona(&["i have a dog.".into()]);
+        assert_eq!(other.persona(), ["i have a dog."]);
         assert_eq!(
             other.text(),
             prompt.text().replace("i have a cat.", "i have a dog.")

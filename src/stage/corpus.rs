@@ -42,6 +42,11 @@ pub enum Split {
 impl Split {
     /// Reads the key `split`.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
+        Self::read_as(keys, "split", default)
+    }
+
+    /// Reads a split under another key.
+    pub fn read_as(keys: &mut Keys<'_>, key: &str, default: &'static str) -> Self {
         let all = [
             Split::Train,
             Split::Pretrain,
@@ -51,7 +56,7 @@ impl Split {
             Split::Feedback,
             Split::Prompts,
         ];
-        keys.one_of("split", default, &all.map(|split| (split.name(), split)))
+        keys.one_of(key, default, &all.map(|split| (split.name(), split)))
     }
 
     /// The file's stem.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::backend::{self, Work};
 use crate::data::{Example, Rated};
 use crate::ops::TrainBackend;
-use crate::stage::agreement;
+use crate::stage::agreement::{self, Cluster};
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
 use crate::stage::reward_model::class_of;
@@ -54,16 +54,20 @@ fn scores(
 }
 
 /// Predicted against given ratings; `predicted.jsonl` keeps them dialogue by dialogue.
-pub fn ratings(context: &Context, rows: &[Rated], measures: &mut Measures) -> Result<()> {
+pub fn ratings(
+    context: &Context,
+    rows: &[Rated],
+    cluster: Cluster,
+    measures: &mut Measures,
+) -> Result<()> {
     let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
     let (labels, scores) = scores(context, &examples, measures)?;
     let lines = rows.iter().zip(&scores).map(|(row, scores)| {
-        let predicted: BTreeMap<&String, f64> =
-            labels.iter().zip(scores.iter().copied()).collect();
+        let predicted: BTreeMap<&String, f64> = labels.iter().zip(scores.iter().copied()).collect();
         serde_json::json!({"id": row.id, "predicted": predicted})
     });
     write_jsonl(&context.dir.join("predicted.jsonl"), lines)?;
-    agreement::measure(&context.dir, rows, &labels, &scores, measures)
+    agreement::measure(rows, &labels, &scores, cluster, &context.dir, measures)
 }
 
 /// How often, and by how much, the chosen one of two scores higher.

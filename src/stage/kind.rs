@@ -24,6 +24,10 @@ pub enum Produces {
     Tokenizer,
     /// A Hugging Face model folder.
     Model,
+    /// One or more Hugging Face model folders with a head that scores sequences.
+    RewardModel,
+    /// Texts that are labelled with a class.
+    Classes,
     /// Prompts with labelled candidates to rank.
     Ranking,
     /// Named numbers.
@@ -40,6 +44,8 @@ impl fmt::Display for Produces {
             Self::Rated => "rated dialogues",
             Self::Tokenizer => "a tokenizer",
             Self::Model => "a model",
+            Self::RewardModel => "a reward model",
+            Self::Classes => "texts with classes",
             Self::Ranking => "ranking items",
             Self::Measure => "measures",
         })

@@ -9,6 +9,7 @@ use crate::data::{Example, Rated, Role, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
+use crate::stage::agreement::Cluster;
 use crate::stage::corpus::Split;
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
@@ -16,6 +17,7 @@ use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set::RatedSet;
+use crate::stage::reward::weighed;
 use crate::stage::scorer::one_of;
 use crate::stage::{held_out, preview, scored};
 use crate::train::{Dataset, Keep};
@@ -39,10 +41,10 @@ struct RewardModel {
 /// What it learns from.
 enum From {
     Ratings {
-        /// All that the training split has where empty.
-        impressions: Vec<String>,
-        weights: Vec<f64>,
+        /// Impressions and their weights; all that the training split has where empty.
+        weighed: Vec<(String, f64)>,
         one_model_each: bool,
+        cluster: Cluster,
     },
     Pairs {
         centre: f64,
@@ -98,28 +100,22 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 }
 
 fn ratings(keys: &mut Keys<'_>) -> From {
-    let impressions = keys
-        .doc("which ratings are learned; none named: all that there are")
-        .strings("impressions", Some(&[]));
-    let weights = keys
-        .doc("what an error of each impression weighs; none: all alike")
-        .floats("impression_weights", Some(&[]), 0.0..);
-    if !weights.is_empty() && weights.len() != impressions.len() {
+    let weighed = weighed(
+        keys,
+        "which ratings are learned; none named: all that there are",
+    );
+    if let Some((name, weight)) = weighed.iter().find(|(_, weight)| *weight < 0.0) {
         keys.problem(
             "impression_weights",
-            format!(
-                "expected one for each of the {} impressions named, found {}",
-                impressions.len(),
-                weights.len()
-            ),
+            format!("expected what an error weighs, at least 0; {name} has {weight}"),
         );
     }
     From::Ratings {
-        impressions,
-        weights,
+        weighed,
         one_model_each: keys
             .doc("a model with one output for each impression, rather than one with all")
             .bool("one_model_each", false),
+        cluster: Cluster::read(keys),
     }
 }
 
@@ -157,9 +153,9 @@ impl Stage for RewardModel {
             measures = Measures::read(&context.dir)?;
         }
         match &self.from {
-            From::Ratings { .. } => {
+            From::Ratings { cluster, .. } => {
                 let rows = self.rated(data, Split::Test)?;
-                held_out::ratings(context, &rows, &mut measures)?;
+                held_out::ratings(context, &rows, *cluster, &mut measures)?;
             }
             From::Pairs { .. } => {
                 let examples = self.examples_of(data, Split::Test)?;
@@ -176,15 +172,12 @@ impl Stage for RewardModel {
     fn preview(&self, context: &Context) -> Result<Option<String>> {
         let sets = self.sets(context)?;
         let tokenizer = self.tokenizer(context)?;
-        let mut text = preview::training(
-            context,
-            &self.fit,
-            &tokenizer,
-            &sets.objective,
-            &sets.train,
-        )?;
+        let mut text =
+            preview::training(context, &self.fit, &tokenizer, &sets.objective, &sets.train)?;
         let labels = sets.head.labels.join(", ");
-        text.push_str(&format!("  read at the last real token, outputs: {labels}\n"));
+        text.push_str(&format!(
+            "  read at the last real token, outputs: {labels}\n"
+        ));
         Ok(Some(text))
     }
 }
@@ -275,30 +268,26 @@ impl RewardModel {
 
     /// The impressions to learn, each with its weight.
     fn labels(&self, train: &[Rated]) -> Result<Vec<(String, f64)>> {
-        let From::Ratings {
-            impressions,
-            weights,
-            ..
-        } = &self.from
-        else {
+        let From::Ratings { weighed, .. } = &self.from else {
             return Ok(Vec::new());
         };
         let ratings = train.iter().flat_map(|row| &row.ratings);
         let known: BTreeSet<&String> = ratings.flat_map(|rating| rating.scores.keys()).collect();
-        ensure!(!known.is_empty(), "the training split has no ratings at all");
-        if let Some(unknown) = impressions.iter().find(|name| !known.contains(name)) {
+        ensure!(
+            !known.is_empty(),
+            "the training split has no ratings at all"
+        );
+        if let Some((unknown, _)) = weighed.iter().find(|(name, _)| !known.contains(name)) {
             let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
             bail!(
                 "impressions: nobody has rated {unknown:?}; there are {}",
                 known.join(", ")
             );
         }
-        let names: Vec<String> = match impressions.is_empty() {
-            true => known.into_iter().cloned().collect(),
-            false => impressions.clone(),
-        };
-        let weights = weights.iter().copied().chain(std::iter::repeat(1.0));
-        Ok(names.into_iter().zip(weights).collect())
+        Ok(match weighed.is_empty() {
+            true => known.into_iter().map(|name| (name.clone(), 1.0)).collect(),
+            false => weighed.clone(),
+        })
     }
 
     fn rated(&self, data: &Path, split: Split) -> Result<Vec<Rated>> {
@@ -365,7 +354,11 @@ impl RewardModel {
             Ok(set)
         };
         let train = set(&train, Split::Train, &mut measures)?;
-        let valid = set(&self.rated(data, Split::Valid)?, Split::Valid, &mut measures)?;
+        let valid = set(
+            &self.rated(data, Split::Valid)?,
+            Split::Valid,
+            &mut measures,
+        )?;
         let raters = |rows: &Dataset| -> usize {
             let targets = (0..rows.examples.len()).flat_map(|at| rows.examples.targets(at));
             targets.filter(|it| it.is_nan()).count()
@@ -449,7 +442,10 @@ pub fn class_of(example: &Example) -> Result<&str> {
 /// Pairs without a margin have one of 0, if any has one; all else have none.
 fn settle_margins(set: &mut Dataset, measures: &mut Measures) {
     let all = 0..set.examples.len();
-    let margins: Vec<f32> = all.flat_map(|at| set.examples.targets(at)).copied().collect();
+    let margins: Vec<f32> = all
+        .flat_map(|at| set.examples.targets(at))
+        .copied()
+        .collect();
     let missing = margins.iter().filter(|it| it.is_nan()).count();
     if missing == margins.len() {
         set.examples.set_targets(Vec::new());

@@ -42,6 +42,11 @@ pub fn of_replies(prompt: &Prompt, replies: &[String]) -> Example {
     }
 }
 
+/// What a reply follows where its relation to one sentence of a persona is asked for.
+pub fn premise(sentence: &str) -> Prompt {
+    Prompt::Text(format!("Persona: {sentence}\nBot:"))
+}
+
 /// Tokenises examples for the scoring head of a model like `config`, one sequence a completion. Over
 /// `max_length` tokens, the oldest turns are dropped, then the oldest tokens, and counted.
 ///
@@ -140,10 +145,7 @@ mod tests {
             eos: Some(eos),
             ..DecoderConfig::new(Family::Llama, 280, 8, 1, 1)
         };
-        let plain = tokenizer
-            .encode(&(prompt.text() + " a cat."))
-            .unwrap()
-            .ids;
+        let plain = tokenizer.encode(&(prompt.text() + " a cat.")).unwrap().ids;
         let padded = format!(" a cat.{}", tokenizer.eos_text());
         let both = of_replies(&prompt, &[" a cat.".into(), padded]);
         let mut measures = Measures::default();
