@@ -1,19 +1,21 @@
 //! How well scores of dialogues agree with their raters: the same measures for every model that scores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use crate::data::Rated;
 use crate::eval::correlation::{Agreement, Calibration, Estimate};
 use crate::eval::{Noise, mae_items, pearson_items};
 use crate::stage::keys::Keys;
 use crate::stage::measures::Measures;
-use crate::store::write_json;
+use crate::store::{write_json, write_jsonl};
 
 /// Where the calibration curves go: by impression.
 const CALIBRATION: &str = "calibration.json";
+/// Where the predictions go: a line a dialogue.
+const PREDICTED: &str = "predicted.jsonl";
 
 /// The fewest systems whose means are correlated.
 const SYSTEMS: usize = 3;
@@ -74,6 +76,27 @@ impl Cluster {
     }
 }
 
+/// The impressions that are rated in `rows`, or those `wanted` of them where any are.
+///
+/// # Errors
+/// Rows without ratings, or a wanted impression that nobody has rated.
+pub fn impressions(rows: &[Rated], wanted: &[String]) -> Result<Vec<String>> {
+    let ratings = rows.iter().flat_map(|row| &row.ratings);
+    let known: BTreeSet<&String> = ratings.flat_map(|rating| rating.scores.keys()).collect();
+    ensure!(!known.is_empty(), "the dialogues have no ratings at all");
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
+        let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
+        bail!(
+            "impressions: nobody has rated {unknown:?}; there are {}",
+            known.join(", ")
+        );
+    }
+    Ok(match wanted.is_empty() {
+        true => known.into_iter().cloned().collect(),
+        false => wanted.to_vec(),
+    })
+}
+
 /// Measures how `predicted`, by row and impression, agrees with the rows' mean ratings.
 ///
 /// For each impression there are `pearson.NAME`, `spearman.NAME` and `mae.NAME`, each with the ends of its 95% interval
@@ -81,10 +104,10 @@ impl Cluster {
 /// dialogue, `ceiling.NAME`, estimated from the rows' own ratings (see [`Noise`]), and `of_ceiling.NAME`, the share of
 /// it that Pearson's correlation reaches; with at least three systems, `system_pearson.NAME` and
 /// `system_spearman.NAME` of their means. A name without an impression is the mean over impressions. Where each row is
-/// a cluster, `pearson` and `mae` can be compared row by row.
+/// a cluster, `pearson` and `mae` can be compared row by row. `predicted.jsonl` keeps the predictions.
 ///
 /// # Errors
-/// When the curves cannot be written.
+/// When a file cannot be written.
 ///
 /// # Panics
 /// When there are not as many predictions as rows and impressions: a mistake in the program.
@@ -168,6 +191,11 @@ pub fn measure(
         "{} dialogues in {of_clusters} clusters; intervals draw whole clusters",
         rows.len()
     ));
+    let lines = rows.iter().zip(predicted).map(|(row, scores)| {
+        let predicted: BTreeMap<&String, &f64> = impressions.iter().zip(scores).collect();
+        serde_json::json!({"id": row.id, "predicted": predicted})
+    });
+    write_jsonl(&dir.join(PREDICTED), lines)?;
     write_json(&dir.join(CALIBRATION), &found.calibration)?;
     found.add_to(measures);
     Ok(())

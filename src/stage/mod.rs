@@ -31,6 +31,7 @@ mod persona_world;
 mod prefer;
 mod pretrained;
 mod preview;
+mod prompted_ratings;
 mod rank;
 pub mod rated_set;
 pub mod replied;
@@ -69,6 +70,7 @@ pub const KINDS: &[Kind] = &[
     persona_world::KIND,
     persona_files::KIND,
     pretrained::KIND,
+    prompted_ratings::KIND,
     rank::KIND,
     replies::KIND,
     reward_model::KIND,
