@@ -86,6 +86,7 @@ impl Pairs {
         Normaliser {
             examples: self.policy.len() / 2,
             tokens: self.lengths.iter().step_by(2).sum::<f64>() as usize,
+            ..Default::default()
         }
     }
 
@@ -112,6 +113,7 @@ impl Pairs {
             reference: needs.then(|| tensor(&self.reference, precision)),
             lengths: tensor(&self.lengths, precision),
             desirable: Vec::new(),
+            targets: Vec::new(),
         };
         let shared = Shared::default();
         (objective.loss(&branches, normaliser, &shared), policy)
@@ -337,10 +339,12 @@ fn sft_divides_by_the_whole_steps_tokens() {
         policy,
         reference: None,
         desirable: Vec::new(),
+        targets: Vec::new(),
     };
     let normaliser = Normaliser {
         examples: 5,
         tokens: 16,
+        ..Default::default()
     };
     let loss = Objective::Sft.loss(&branches, &normaliser, &Shared::default());
     assert_eq!(number(loss.value), 25.5 / 16.0);
@@ -400,6 +404,7 @@ impl Labelled {
             reference: Some(tensor(&self.reference, DType::F32)),
             lengths: tensor(&vec![1.0; self.policy.len()], DType::F32),
             desirable: self.desirable.clone(),
+            targets: Vec::new(),
         }
     }
 
@@ -407,6 +412,7 @@ impl Labelled {
         Normaliser {
             examples: self.desirable.len(),
             tokens: 1,
+            ..Default::default()
         }
     }
 }

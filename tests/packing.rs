@@ -244,6 +244,7 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
             Objective::Sft => sft_rows(&path, None),
             Objective::Pairs(_) => preference_rows(&path, None),
             Objective::Unpaired(_) => labelled_rows(&path, None),
+            Objective::Score(_) => unreachable!("not among the objectives of rows"),
         };
         let examples: Vec<Example> = rows.unwrap().collect::<Result<_, _>>().unwrap();
         let run = |group: Group, size: usize| {

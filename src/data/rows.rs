@@ -143,7 +143,14 @@ fn preference(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {
         completion(chosen, Role::Chosen, "chosen")?,
         completion(rejected, Role::Rejected, "rejected")?,
     ];
-    Ok(vec![by_prompt(line, prompt, completions)])
+    let mut example = by_prompt(line, prompt, completions);
+    if let Some(margin) = row.get("margin").filter(|it| !it.is_null()) {
+        if !margin.is_number() {
+            return Err(format!("margin: expected a number, found {margin}"));
+        }
+        example.meta.insert("margin".into(), margin.clone());
+    }
+    Ok(vec![example])
 }
 
 fn imitation(line: usize, row: &Row, template: Option<&ChatTemplate>) -> Read {

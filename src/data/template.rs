@@ -29,17 +29,40 @@ pub fn prompt(head: String, history: &[Turn]) -> Prompt {
     }
 }
 
+/// A dialogue as the prompt before its last turn, and that turn: a space and its text.
+///
+/// # Panics
+///
+/// If there are no turns.
+pub fn transcript(turns: &[Turn]) -> (Prompt, String) {
+    let (last, history) = turns.split_last().expect("a dialogue has turns");
+    let mut history: Vec<String> = history.iter().map(turn_text).collect();
+    let before = history.pop().unwrap_or_default();
+    let prompt = Prompt::Parts {
+        head: String::new(),
+        turns: history,
+        tail: format!("{before}{}:", name(last.speaker)),
+    };
+    (prompt, format!(" {}", last.text))
+}
+
+/// What a persona begins with.
+const PERSONA: &str = "Persona:\n";
+
 fn head(persona: &[String]) -> String {
     let lines = persona.iter().map(|line| format!("- {line}\n"));
-    format!("Persona:\n{}", lines.collect::<String>())
+    format!("{PERSONA}{}", lines.collect::<String>())
 }
 
 fn turn_text(turn: &Turn) -> String {
-    let speaker = match turn.speaker {
+    format!("{}: {}\n", name(turn.speaker), turn.text)
+}
+
+fn name(speaker: Speaker) -> &'static str {
+    match speaker {
         Speaker::User => "User",
         Speaker::Bot => "Bot",
-    };
-    format!("{speaker}: {}\n", turn.text)
+    }
 }
 
 /// One example for each of the bot's turns, in order.
@@ -72,6 +95,18 @@ fn bot_turns(dialogue: &Dialogue) -> impl Iterator<Item = usize> {
 }
 
 impl Prompt {
+    /// The persona's sentences that the prompt begins with; none where it has no persona.
+    pub fn persona(&self) -> Vec<String> {
+        let Prompt::Parts { head, .. } = self else {
+            return Vec::new();
+        };
+        let Some(lines) = head.strip_prefix(PERSONA) else {
+            return Vec::new();
+        };
+        let sentences = lines.lines().filter_map(|line| line.strip_prefix("- "));
+        sentences.map(str::to_owned).collect()
+    }
+
     /// The same history under another persona; plain text has no persona to replace.
     pub fn with_persona(&self, persona: &[String]) -> Prompt {
         match self {
@@ -125,7 +160,9 @@ mod tests {
     #[test]
     fn another_persona_changes_the_head_alone() {
         let prompt = &dialogue_examples(&dialogue())[0].prompt;
+        assert_eq!(prompt.persona(), ["i have a cat."]);
         let other = prompt.with_persona(&["i have a dog.".into()]);
+        assert_eq!(other.persona(), ["i have a dog."]);
         assert_eq!(
             other.text(),
             prompt.text().replace("i have a cat.", "i have a dog.")

@@ -3,6 +3,7 @@
 //! They notice what a likelihood does not: a model that answers everything alike, or loops. Words
 //! are runs of letters, digits and apostrophes, lower-cased.
 
+use super::bleu::self_bleu;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub struct TextMeasures {
     pub repetition: Option<f64>,
     /// Mean share of a reply's bigrams that some other reply also has.
     pub self_overlap: Option<f64>,
+    /// Mean BLEU-4 of each reply against all the others; grows with their number (see [`super::bleu`]).
+    pub self_bleu: Option<f64>,
     /// Share of replies whose words equal those of another reply.
     pub duplicates: Option<f64>,
 }
@@ -42,19 +45,21 @@ impl TextMeasures {
             distinct_2: distinct(&replies, 2),
             repetition: average(replies.iter().filter_map(|r| repetition(r, 2))),
             self_overlap: self_overlap(&replies),
+            self_bleu: self_bleu(&replies),
             duplicates: duplicates(&replies),
         }
     }
 }
 
-fn words(text: &str) -> Vec<String> {
+/// The words of a text.
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '’'))
         .filter(|word| word.chars().any(char::is_alphanumeric))
         .map(str::to_lowercase)
         .collect()
 }
 
-fn average(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(super) fn average(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0), |(sum, count), v| (sum + v, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }
@@ -122,6 +127,8 @@ mod tests {
         // 1, 1 and 0: "go go" repeats within one reply but is in no other.
         assert!((got.self_overlap.unwrap() - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(got.duplicates, Some(0.5));
+        // "i like tea" is found whole, but has no four words in a row; "go" is found nowhere.
+        assert!((got.self_bleu.unwrap() - 2.0 / 3.0 * 0.1f64.powf(0.25)).abs() < 1e-12);
     }
 
     #[test]

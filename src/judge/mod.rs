@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 pub use client::check_base_url;
 pub use endpoint::{Endpoint, EndpointSettings, Place};
 pub use limits::Limits;
-pub use oracle::Oracle;
+pub use oracle::{Found, Oracle};
 pub use prompts::{Criterion, Language};
 
 /// The lowest and the highest score that an endpoint is asked for.

@@ -1,40 +1,55 @@
 //! A judge that knows the truth.
 
+use std::cmp::Ordering;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
 use super::{Choice, Compared, Item, Judge, Missing, Pair, Scored, Scores};
 use crate::data::Verdict;
 
-/// The judge made of a function from what is known of a prompt, the prompt and a reply to a
-/// [`Verdict`].
+/// What an oracle finds of a reply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Points that are decided one after the other.
+    Verdict(Verdict),
+    /// Scores, and what they are worth together.
+    Points { scores: Scores, total: f64 },
+}
+
+/// The judge made of a function from what is known of a prompt, the prompt and a reply to what it
+/// [`Found`].
 ///
-/// Scores are `adherence` and `hallucination` (1 yes, 0 no) and `naturalness` (0 to 1), those of them
-/// that the verdict decides. Of two replies the adherent one is better, then the one that makes nothing
-/// up, then the one that does not hold back needlessly, then the more natural one.
+/// Of a verdict scores are `adherence` and `hallucination` (1 yes, 0 no) and `naturalness` (0 to 1), those of them
+/// that it decides. Of two replies the adherent one is better, then the one that makes nothing
+/// up, then the one that does not hold back needlessly, then the more natural one. Of two replies with points the
+/// one with more in total is better.
 #[derive(Clone, Debug)]
 pub struct Oracle<F>(F);
 
 impl<F> Oracle<F>
 where
-    F: Fn(&Map<String, Value>, &str, &str) -> Result<Verdict> + Send + Sync,
+    F: Fn(&Map<String, Value>, &str, &str) -> Result<Found> + Send + Sync,
 {
-    /// The oracle of `verdict`, given meta, prompt and reply.
-    pub fn new(verdict: F) -> Self {
-        Self(verdict)
+    /// The oracle of `find`, given meta, prompt and reply.
+    pub fn new(find: F) -> Self {
+        Self(find)
     }
 }
 
 impl<F> Judge for Oracle<F>
 where
-    F: Fn(&Map<String, Value>, &str, &str) -> Result<Verdict> + Send + Sync,
+    F: Fn(&Map<String, Value>, &str, &str) -> Result<Found> + Send + Sync,
 {
     fn score(&self, items: &[Item<'_>]) -> Result<Scored> {
         let mut scored = Scored::default();
         for item in items {
-            let verdict = (self.0)(item.meta, item.prompt, item.reply)
+            let found = (self.0)(item.meta, item.prompt, item.reply)
                 .with_context(|| format!("item {}", item.id))?;
-            let scores = scores(&verdict);
+            let scores = match found {
+                Found::Verdict(verdict) => scores(&verdict),
+                Found::Points { scores, .. } => Ok(scores),
+            };
             scored.counts.add(&scores);
             scored.scores.push(scores);
         }
@@ -44,10 +59,20 @@ where
     fn compare(&self, pairs: &[Pair<'_>]) -> Result<Compared> {
         let mut compared = Compared::default();
         for pair in pairs {
-            let verdict = |reply| {
+            let found = |reply| {
                 (self.0)(pair.meta, pair.prompt, reply).with_context(|| format!("pair {}", pair.id))
             };
-            let choice = better(&verdict(pair.first)?, &verdict(pair.second)?);
+            let choice = match (found(pair.first)?, found(pair.second)?) {
+                (Found::Verdict(first), Found::Verdict(second)) => better(&first, &second),
+                (Found::Points { total: first, .. }, Found::Points { total: second, .. }) => {
+                    Ok(match first.total_cmp(&second) {
+                        Ordering::Greater => Choice::First,
+                        Ordering::Equal => Choice::Tie,
+                        Ordering::Less => Choice::Second,
+                    })
+                }
+                _ => Err(Missing::Undecided),
+            };
             compared.counts.add(&choice);
             compared.choices.push(choice);
         }
@@ -115,17 +140,41 @@ mod tests {
 
     /// Reads a verdict from the reply itself: adherent, hallucinated, naturalness, over-conservative; `?` is
     /// undecided.
-    fn judge(_: &Map<String, Value>, _: &str, reply: &str) -> Result<Verdict> {
+    fn judge(_: &Map<String, Value>, _: &str, reply: &str) -> Result<Found> {
         let mut words = reply.split(' ');
         let mut truth = || words.next().and_then(|word| word.parse().ok());
         let (adherent, hallucinated) = (truth(), truth());
-        Ok(Verdict {
+        Ok(Found::Verdict(Verdict {
             adherent,
             hallucinated,
             naturalness: words.next().and_then(|word| word.parse().ok()),
             over_conservative: words.next() == Some("true"),
             ..Verdict::default()
-        })
+        }))
+    }
+
+    #[test]
+    fn of_two_replies_with_points_the_one_with_more_is_better() {
+        let oracle = Oracle::new(|_: &Map<String, Value>, _: &str, reply: &str| {
+            Ok(Found::Points {
+                scores: [("words".to_owned(), 1.0)].into(),
+                total: reply.split(' ').count() as f64,
+            })
+        });
+        let meta = Map::new();
+        let pair = |first, second| Pair {
+            id: "p",
+            prompt: "",
+            first,
+            second,
+            meta: &meta,
+        };
+        let pairs = [pair("a b", "a"), pair("a", "a b"), pair("a", "b")];
+        let choices = oracle.compare(&pairs).unwrap().choices;
+        assert_eq!(
+            choices,
+            [Ok(Choice::First), Ok(Choice::Second), Ok(Choice::Tie)]
+        );
     }
 
     #[test]

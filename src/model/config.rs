@@ -110,6 +110,41 @@ impl Positions {
     }
 }
 
+/// What the outputs of a scoring head are. Such a head stands in the place of a language model's and reads
+/// the last real token alone: transformers' `ForSequenceClassification`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreHead {
+    /// The name of each output: an impression, `reward`, or a class.
+    pub labels: Vec<String>,
+    pub problem: Problem,
+    /// What each output is to be added to, once multiplied by `scale`, to be a score; 0 where the output is
+    /// the score. transformers keeps both as `score_centre` and `score_scale` of the configuration.
+    pub centre: Vec<f64>,
+    pub scale: Vec<f64>,
+}
+
+/// What the outputs of a scoring head are trained for, by transformers' `problem_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// Each is a score by itself.
+    Regression,
+    /// They are the logits of one choice.
+    SingleLabelClassification,
+}
+
+impl ScoreHead {
+    /// A head whose outputs are scores, or logits, as they are.
+    pub fn plain(labels: Vec<String>, problem: Problem) -> Self {
+        Self {
+            centre: vec![0.0; labels.len()],
+            scale: vec![1.0; labels.len()],
+            labels,
+            problem,
+        }
+    }
+}
+
 /// The shape and options of one decoder. Everything that decides its parameters' shapes is here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecoderConfig {
@@ -151,6 +186,9 @@ pub struct DecoderConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_eos: Vec<u32>,
     pub pad: Option<u32>,
+    /// The head that scores whole sequences; none in a language model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<ScoreHead>,
 }
 
 impl DecoderConfig {
@@ -204,6 +242,28 @@ impl DecoderConfig {
             eos: None,
             other_eos: Vec::new(),
             pad: None,
+            score: None,
+        }
+    }
+
+    /// Rows of the output head: one a token, or one a score.
+    pub fn head_rows(&self) -> usize {
+        let score = self.score.as_ref();
+        score.map_or(self.vocab_size, |score| score.labels.len())
+    }
+
+    /// The token that fills up rows, which a scoring head never reads: its own or, as is the habit where
+    /// there is none, EOS.
+    pub fn padding(&self) -> Option<u32> {
+        self.pad.or(self.eos)
+    }
+
+    /// The same trunk with another head, which scores sequences.
+    pub fn with_score(&self, score: ScoreHead) -> Self {
+        Self {
+            tied: false,
+            score: Some(score),
+            ..self.clone()
         }
     }
 
@@ -240,8 +300,8 @@ impl DecoderConfig {
             Positions::Learned => self.max_positions * hidden,
             Positions::Rotary { .. } => 0,
         };
-        let tables = if self.tied { 1 } else { 2 };
-        tables * self.vocab_size * hidden + positions + self.layers * block + norm
+        let head = if self.tied { 0 } else { self.head_rows() };
+        (self.vocab_size + head) * hidden + positions + self.layers * block + norm
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 
-use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions};
+use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
 use crate::ops::{Angles, Ops, TreeView};
 
@@ -24,7 +24,8 @@ pub struct Decoder<B: Backend> {
     pub blocks: Vec<Block<B>>,
     /// The final norm.
     pub norm: Norm<B>,
-    /// Output head, `[vocabulary, hidden]`; absent where it is tied to `embed`.
+    /// Output head, `[vocabulary, hidden]`, or `[scores, hidden]` where it scores whole sequences; absent
+    /// where it is tied to `embed`.
     pub head: Option<Param<Tensor<B, 2>>>,
     /// What this decoder is.
     #[module(skip)]
@@ -187,13 +188,25 @@ impl<B: Backend> Decoder<B> {
                 })
                 .collect(),
             norm: norm(),
-            head: (!config.tied).then(|| matrix([config.vocab_size, hidden])),
+            head: (!config.tied).then(|| matrix([config.head_rows(), hidden])),
             config: config.clone(),
             compute: Compute::default(),
         }
     }
 
-    /// The output head, `[vocabulary, hidden]`.
+    /// The same trunk with a head that scores sequences. It starts at zero: the first score of every sequence
+    /// is the head's centre.
+    pub fn with_score(self, head: ScoreHead) -> Self {
+        let shape = [head.labels.len(), self.config.hidden_size];
+        let zeros = Tensor::<B, 2>::zeros(shape, &self.embed.val().device()).require_grad();
+        Self {
+            head: Some(Param::initialized(ParamId::new(), zeros)),
+            config: self.config.with_score(head),
+            ..self
+        }
+    }
+
+    /// The output head, `[vocabulary, hidden]` or `[scores, hidden]`.
     pub fn head(&self) -> Tensor<B, 2> {
         self.head.as_ref().unwrap_or(&self.embed).val()
     }

@@ -1,4 +1,4 @@
-//! Log-probabilities of a forest's scored tokens under a decoder.
+//! What a decoder says of a forest's branches: log-probabilities, or the scores of its scoring head.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -21,6 +21,32 @@ impl<B: Ops> Decoder<B> {
     /// Summed log-probability of each branch, its tokens weighed as the forest says: `[branches]`.
     pub fn branch_logps(&self, forest: &Forest) -> Tensor<B, 1> {
         branch_logps(self.token_logps(forest), forest)
+    }
+
+    /// Numbers that [`branch_values`](Self::branch_values) gives of each branch.
+    pub fn values_per_branch(&self) -> usize {
+        let score = self.config.score.as_ref();
+        score.map_or(1, |score| score.labels.len())
+    }
+
+    /// What the model says of each branch: its [log-probability](Self::branch_logps), `[branches]`; or the
+    /// outputs of its scoring head, branch by branch, `[branches * scores]`. A branch scores one token then,
+    /// of which the parent is read: the last real one.
+    pub fn branch_values(&self, forest: &Forest) -> Tensor<B, 1> {
+        self.values(self.scored_hidden(forest), forest)
+    }
+
+    /// [`branch_values`](Self::branch_values) from the final hidden states, `[scored, hidden]`.
+    pub fn values(&self, hidden: Tensor<B, 2>, forest: &Forest) -> Tensor<B, 1> {
+        if self.config.score.is_none() {
+            return branch_logps(self.scored_logps(hidden, forest), forest);
+        }
+        assert_eq!(
+            forest.scored.len(),
+            forest.branches,
+            "a scoring head reads one token a branch"
+        );
+        hidden.matmul(self.head().transpose()).flatten(0, 1)
     }
 }
 

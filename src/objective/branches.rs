@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, backend::Backend};
 /// One micro-batch. Tensors are `[examples * branches]`, example by example.
 #[derive(Clone, Debug)]
 pub struct Branches<B: Backend> {
-    /// Summed log-probs under the policy.
+    /// Summed log-probs under the policy; of a scoring head all its outputs, `[branches * outputs]`.
     pub policy: Tensor<B, 1>,
     /// Summed log-probs under the reference, for objectives that need one.
     pub reference: Option<Tensor<B, 1>>,
@@ -13,6 +13,9 @@ pub struct Branches<B: Backend> {
     pub lengths: Tensor<B, 1>,
     /// Whether each example's first branch is desirable; empty but for unpaired objectives.
     pub desirable: Vec<bool>,
+    /// What a scoring head's outputs are compared with: ratings example by example, NaN where one is missing;
+    /// each example's margin or class. Empty for other objectives.
+    pub targets: Vec<f32>,
 }
 
 impl<B: Backend> Branches<B> {

@@ -1,4 +1,4 @@
-//! Objectives: pure functions from log-probs to a loss. Nothing here knows of models or text.
+//! Objectives: pure functions from log-probs, or the outputs of a scoring head, to a loss. Nothing here knows of models or text.
 //!
 //! One file each; formulas, sources and defaults are listed in `docs/objectives.md`. What several of
 //! them are made of is in `branches` (log-ratios), `reward` (implicit rewards and their margin),
@@ -27,6 +27,7 @@ mod orpo;
 mod pairs;
 mod reward;
 mod robust;
+mod score;
 mod sft;
 mod shared;
 mod sigmoid;
@@ -56,6 +57,7 @@ pub use orpo::Orpo;
 pub use pairs::{PairLoss, Sum};
 pub use reward::{Margin, Reward};
 pub use robust::Robust;
+pub use score::Score;
 pub use shared::{Normaliser, Running, Shared, Statistics};
 pub use sigmoid::Sigmoid;
 pub use simpo::SimPo;
@@ -79,6 +81,8 @@ pub enum Objective {
     Pairs(Sum),
     /// Losses of single completions that are labelled desirable or not.
     Unpaired(Unpaired),
+    /// Losses of a scoring head's outputs.
+    Score(Score),
 }
 
 impl Objective {
@@ -100,6 +104,7 @@ impl Objective {
             Self::Sft => Ok(()),
             Self::Pairs(sum) => sum.check(),
             Self::Unpaired(unpaired) => unpaired.check(),
+            Self::Score(score) => score.check(),
         }
     }
 
@@ -109,15 +114,35 @@ impl Objective {
             Self::Sft => 1,
             Self::Pairs(_) => 2,
             Self::Unpaired(unpaired) => unpaired.branches(),
+            Self::Score(score) => score.branches(),
         }
     }
 
     /// Whether it reads the reference's log-probs.
     pub fn needs_reference(&self) -> bool {
         match self {
-            Self::Sft => false,
+            Self::Sft | Self::Score(_) => false,
             Self::Pairs(sum) => sum.needs_reference(),
             Self::Unpaired(_) => true,
+        }
+    }
+
+    /// The metric that says how often it is right, where it says so of each example.
+    pub fn accuracy(&self) -> Option<&'static str> {
+        match self {
+            Self::Pairs(_) => Some("rewards/accuracies"),
+            Self::Score(Score::BradleyTerry { .. } | Score::Classification { .. }) => {
+                Some("accuracy")
+            }
+            _ => None,
+        }
+    }
+
+    /// What an example with these targets adds to its step's [`Normaliser::weight`].
+    pub fn weight(&self, targets: &[f32]) -> f64 {
+        match self {
+            Self::Score(score) => score.weight(targets),
+            _ => 1.0,
         }
     }
 
@@ -176,6 +201,7 @@ impl Objective {
             },
             Self::Pairs(sum) => sum.loss(branches, normaliser),
             Self::Unpaired(unpaired) => unpaired.loss(branches, normaliser, shared),
+            Self::Score(score) => score.loss(branches, normaliser),
         }
     }
 }

@@ -6,17 +6,20 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 /// Counts that losses are divided by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Normaliser {
     pub examples: usize,
     /// Scored tokens of each example's first branch.
     pub tokens: usize,
+    /// What the examples weigh, as a [scoring head's loss](crate::objective::Score) counts them.
+    pub weight: f64,
 }
 
 impl AddAssign for Normaliser {
     fn add_assign(&mut self, other: Self) {
         self.examples += other.examples;
         self.tokens += other.tokens;
+        self.weight += other.weight;
     }
 }
 

@@ -80,8 +80,11 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> Result<RunSumm
 
 /// Numbers that are shares of items.
 fn unit(measures: &[Measures], name: &str) -> Unit {
-    let of_items = measures.iter().any(|m| m.items.contains_key(name));
-    if of_items { Unit::Share } else { Unit::Plain }
+    let share = |m: &Measures| m.items.contains_key(name) && !m.scores.contains(name);
+    match measures.iter().any(share) {
+        true => Unit::Share,
+        false => Unit::Plain,
+    }
 }
 
 fn metrics(measures: &ByStage) -> Result<BTreeMap<String, MetricSummary>> {

@@ -10,10 +10,19 @@ use crate::data::template::dialogue_examples;
 use crate::data::{Completion, Dialogue, Example, Examples, Role, Tokenizer};
 use crate::model::forest::Branch;
 use crate::stage::keys::Keys;
+use crate::stage::kind::Produces;
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, read_examples};
 use crate::store::{read_jsonl, stream_jsonl};
 use crate::train::{Dataset, ExamplesWriter, Units};
+
+/// The artifacts whose splits can be read as examples.
+pub const EXAMPLES: &[Produces] = &[
+    Produces::Dialogues,
+    Produces::Rows,
+    Produces::Rated,
+    Produces::Pairs,
+];
 
 /// Which file of an artifact is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +42,11 @@ pub enum Split {
 impl Split {
     /// Reads the key `split`.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
+        Self::read_as(keys, "split", default)
+    }
+
+    /// Reads a split under another key.
+    pub fn read_as(keys: &mut Keys<'_>, key: &str, default: &'static str) -> Self {
         let all = [
             Split::Train,
             Split::Pretrain,
@@ -42,7 +56,7 @@ impl Split {
             Split::Feedback,
             Split::Prompts,
         ];
-        keys.one_of("split", default, &all.map(|split| (split.name(), split)))
+        keys.one_of(key, default, &all.map(|split| (split.name(), split)))
     }
 
     /// The file's stem.
@@ -269,20 +283,22 @@ fn branch(encoded: &Encoded) -> Option<Branch<'_>> {
 
 /// What `max_length` cut off.
 #[derive(Default)]
-struct Cut {
+pub struct Cut {
     prompts: usize,
     completions: usize,
     turns: usize,
 }
 
 impl Cut {
-    fn add(&mut self, encoded: &Encoded) {
+    /// Counts what was cut off an encoded text.
+    pub fn add(&mut self, encoded: &Encoded) {
         self.prompts += usize::from(encoded.cut_prompt_tokens > 0);
         self.completions += usize::from(encoded.cut_completion_tokens > 0);
         self.turns += encoded.dropped_turns;
     }
 
-    fn note(&self, what: &str, max_length: usize, examples: usize, measures: &mut Measures) {
+    /// Notes it, of so many `examples`, if anything was.
+    pub fn note(&self, what: &str, max_length: usize, examples: usize, measures: &mut Measures) {
         let Self {
             prompts,
             completions,

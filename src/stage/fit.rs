@@ -7,6 +7,7 @@ use burn::tensor::backend::{Backend, DTypeUsage};
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
+use crate::model::config::ScoreHead;
 use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
@@ -149,13 +150,14 @@ impl Fit {
         Ok((!set.examples.is_empty()).then_some(set))
     }
 
-    /// Trains the input model, unless it has been already, and writes the kept weights as a model
-    /// folder beside `metrics.jsonl`.
+    /// Trains the input model, with a new scoring head if one is given, unless it has been already, and
+    /// writes the kept weights as a model folder beside `metrics.jsonl`.
     pub fn run(
         &self,
         context: &Context,
         tokenizer: &Tokenizer,
         objective: &Objective,
+        head: Option<&ScoreHead>,
         sets: (Dataset, Option<Dataset>),
         mut measures: Measures,
     ) -> Result<()> {
@@ -164,6 +166,7 @@ impl Fit {
             context,
             tokenizer,
             objective,
+            head,
             sets: &sets,
             measures: &mut measures,
         };
@@ -178,6 +181,7 @@ struct Train<'a> {
     context: &'a Context,
     tokenizer: &'a Tokenizer,
     objective: &'a Objective,
+    head: Option<&'a ScoreHead>,
     sets: &'a (Dataset, Option<Dataset>),
     measures: &'a mut Measures,
 }
@@ -189,6 +193,9 @@ impl Work for Train<'_> {
         let source = self.context.input(&self.fit.model);
         let compute = self.fit.compute::<B::InnerBackend>(self.context, device)?;
         let (mut model, _) = folder::open::<B>(source, device)?;
+        if let Some(head) = self.head {
+            model = model.with_score(head.clone());
+        }
         model.compute = compute;
         let (train, valid) = self.sets;
         let longest = valid.as_ref().map_or(0, |valid| valid.examples.longest());
@@ -236,7 +243,7 @@ impl Work for Train<'_> {
             .find(|e| e.step == outcome.kept_step)
         {
             numbers.insert("eval_loss".into(), kept.loss);
-            if let Objective::Pairs(_) = self.objective {
+            if self.objective.accuracy().is_some() {
                 numbers.insert("eval_accuracy".into(), kept.accuracy);
             }
         }

@@ -21,12 +21,23 @@ pub fn model_dir(artifact: &Path) -> PathBuf {
     artifact.join("model")
 }
 
-/// Opens an artifact's model on a device, with its tokenizer.
+/// Opens an artifact's language model on a device, with its tokenizer.
 pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
     let dir = model_dir(artifact);
-    let (config, checkpoint) = hf::open(&dir)?;
+    let (model, tokenizer) = open_any(&dir, device)?;
+    ensure!(
+        model.config.score.is_none(),
+        "{}: has a head that scores sequences, where a language model is wanted",
+        dir.display()
+    );
+    Ok((model, tokenizer))
+}
+
+/// Opens a model folder, whatever its head.
+pub fn open_any<B: Backend>(dir: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
+    let (config, checkpoint) = hf::open(dir)?;
     let model = weights::load(&config, device, |slot| checkpoint.read(slot))?;
-    Ok((model, Tokenizer::open(&dir)?))
+    Ok((model, Tokenizer::open(dir)?))
 }
 
 /// Refuses a reference whose log-probs would be of other tokens than the model's.

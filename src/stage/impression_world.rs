@@ -7,17 +7,19 @@ use crate::stage::corpus::{Group, Split};
 use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::rated_set;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
 use crate::stage::world_keys;
-use crate::store::write_jsonl;
 use crate::world::impression::rating::Ceiling;
+use crate::world::impression::score::SCALE;
 use crate::world::impression::{Impression, ImpressionWorld, is_dull};
 
 pub const KIND: Kind = Kind {
     name: "impression-world",
     about: "generated dialogues that leave twelve impressions, rated by several raters, and prompts to reply to",
-    produces: Produces::Rows,
-    version: 1,
+    produces: Produces::Rated,
+    // 2: the scale lies beside the ratings.
+    version: 2,
     uses_backend: false,
     read,
 };
@@ -105,13 +107,14 @@ impl Stage for World {
             data.test.len()
         ));
         ceilings(&data.test, &mut measures);
-        for (name, rows) in [
-            ("train", data.train),
-            ("valid", data.valid),
-            ("test", data.test),
+        for (split, rows) in [
+            (Split::Train, data.train),
+            (Split::Valid, data.valid),
+            (Split::Test, data.test),
         ] {
-            write_jsonl(&context.dir.join(format!("rated-{name}.jsonl")), rows)?;
+            rated_set::write(&context.dir, split, rows)?;
         }
+        rated_set::write_scale(&context.dir, SCALE, false)?;
         for (split, examples) in [
             (Split::Pretrain, data.pretrain),
             (Split::Prompts, data.prompts),
@@ -154,10 +157,10 @@ fn ceilings(rows: &[Rated], measures: &mut Measures) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{rated, template};
+    use crate::data::template;
+    use crate::stage::rated_set::RatedSet;
     use crate::stage::rows::read_examples;
     use crate::store::{Stop, Store};
-    use crate::world::impression::score::SCALE;
 
     #[test]
     fn the_files_are_read_again_and_ceilings_are_measured() {
@@ -185,13 +188,14 @@ mod tests {
         };
         stage.run(&context).unwrap();
         let data = world.generate().unwrap();
-        for (name, rows) in [
-            ("train", &data.train),
-            ("valid", &data.valid),
-            ("test", &data.test),
+        for (split, rows) in [
+            (Split::Train, &data.train),
+            (Split::Valid, &data.valid),
+            (Split::Test, &data.test),
         ] {
-            let path = dir.path().join(format!("rated-{name}.jsonl"));
-            assert_eq!(&rated::rated(&path, SCALE).unwrap(), rows);
+            let read = RatedSet::open(dir.path(), split).unwrap();
+            assert_eq!((&read.rows, read.scale), (rows, SCALE));
+            assert!(!read.centred);
         }
         let examples = |split| -> Vec<_> {
             let read = read_examples(dir.path(), split).unwrap();

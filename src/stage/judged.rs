@@ -5,24 +5,19 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use burn::module::AutodiffModule;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::backend::{self, Work};
 use crate::data::{Completion, Example, Prompt, Role};
-use crate::model::Decoder;
-use crate::objective::Objective;
-use crate::ops::TrainBackend;
-use crate::stage::corpus::{self, Encoding, Group, Split};
-use crate::stage::folder::{self, same_tokenizer};
+use crate::stage::corpus::Split;
+use crate::stage::folder::same_tokenizer;
 use crate::stage::judging::Judging;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::moved::{Moved, moved};
 use crate::stage::replied::{Replied, measure_text};
 use crate::stage::sampling::SamplingSettings;
-use crate::train::branch_logps;
 
 pub const KIND: Kind = Kind {
     name: "judge",
@@ -136,64 +131,13 @@ impl Stage for Judged {
                 "kl: over the {count} of {asked} replies that are finished and not empty"
             ));
             if count > 0 {
-                let work = Moved {
-                    stage: self,
-                    reference,
-                    context,
-                    replies,
-                    measures: &mut measures,
-                };
-                let moved = backend::dispatch(&context.backend, work)??;
-                let mean = moved.iter().sum::<f64>() / count as f64;
+                let models = [&self.model, reference];
+                let moved = moved(context, models, replies, self.max_length, &mut measures)?;
+                let mean = moved.iter().map(Moved::log_ratio).sum::<f64>() / count as f64;
                 measures.numbers.insert("kl".into(), mean);
             }
         }
         Replied::write(&context.dir, &replied)?;
         measures.write(&context.dir)
-    }
-}
-
-/// How far the model has moved: its log-ratio to the reference on each of its own finished replies, their EOS
-/// included. The mean estimates the KL from model to reference, in nats a reply, without bias where the
-/// replies were sampled at temperature 1.
-struct Moved<'a> {
-    stage: &'a Judged,
-    reference: &'a StageRef,
-    context: &'a Context,
-    replies: Vec<Example>,
-    measures: &'a mut Measures,
-}
-
-impl Work for Moved<'_> {
-    type Output = Result<Vec<f64>>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let context = self.context;
-        let (policy, tokenizer) = folder::open::<B>(context.input(&self.stage.model), device)?;
-        let encoding = Encoding {
-            max_length: self.stage.max_length,
-            group: Group::None,
-            shuffle: false,
-        };
-        let set = corpus::dataset(
-            self.replies.into_iter().map(Ok),
-            &tokenizer,
-            encoding,
-            &context.label,
-            &context.dir,
-            self.measures,
-        )?;
-        let score = |model: &Decoder<B>| -> Result<Vec<Vec<f32>>> {
-            let progress = |_| !context.stop.requested();
-            let logps = branch_logps(&model.valid(), &set, &Objective::Sft, 32, progress);
-            context.stop.check()?;
-            Ok(logps.unwrap_or_default())
-        };
-        let policy = score(&policy)?;
-        let reference = score(&folder::open::<B>(context.input(self.reference), device)?.0)?;
-        let ratio = |(policy, reference): (&Vec<f32>, &Vec<f32>)| {
-            f64::from(policy[0]) - f64::from(reference[0])
-        };
-        Ok(policy.iter().zip(&reference).map(ratio).collect())
     }
 }

@@ -18,10 +18,16 @@ pub enum Produces {
     Labels,
     /// Prompts with completions, or plain text.
     Rows,
+    /// Dialogues that raters have scored, and rows of them.
+    Rated,
     /// A tokenizer.
     Tokenizer,
     /// A Hugging Face model folder.
     Model,
+    /// One or more Hugging Face model folders with a head that scores sequences.
+    RewardModel,
+    /// Texts that are labelled with a class.
+    Classes,
     /// Prompts with labelled candidates to rank.
     Ranking,
     /// Named numbers.
@@ -35,8 +41,11 @@ impl fmt::Display for Produces {
             Self::Pairs => "preference pairs",
             Self::Labels => "labelled completions",
             Self::Rows => "rows",
+            Self::Rated => "rated dialogues",
             Self::Tokenizer => "a tokenizer",
             Self::Model => "a model",
+            Self::RewardModel => "a reward model",
+            Self::Classes => "texts with classes",
             Self::Ranking => "ranking items",
             Self::Measure => "measures",
         })

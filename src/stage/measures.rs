@@ -1,6 +1,6 @@
 //! What a measuring stage leaves: named numbers, their values by item, and remarks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -22,6 +22,9 @@ pub struct Measures {
     /// For numbers that are means over items: each item's value, in a fixed order, so that two models
     /// can be compared item by item.
     pub items: BTreeMap<String, Vec<f64>>,
+    /// Those of `items` that are not shares of one, such as scores on a scale of their own.
+    #[serde(default)]
+    pub scores: BTreeSet<String>,
     /// Counts and remarks for the report, such as "12 identical pairs dropped".
     pub notes: Vec<String>,
 }
@@ -48,11 +51,17 @@ impl<M: Measure> Stage for M {
 }
 
 impl Measures {
-    /// Adds a number that is the mean of `values`.
+    /// Adds a number that is the mean of `values`, each a share of one.
     pub fn mean(&mut self, name: &str, values: Vec<f64>) {
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         self.numbers.insert(name.to_owned(), mean);
         self.items.insert(name.to_owned(), values);
+    }
+
+    /// Adds a number that is the mean of `values`, which are on a scale of their own.
+    pub fn mean_score(&mut self, name: &str, values: Vec<f64>) {
+        self.mean(name, values);
+        self.scores.insert(name.to_owned());
     }
 
     /// Adds a remark.

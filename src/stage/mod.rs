@@ -1,11 +1,16 @@
 //! Stages: the only place where files become values and values become files. One file a kind.
 
+pub mod agreement;
+mod ai_feedback;
+mod aif;
 pub mod corpus;
 mod dpo;
+mod dullness;
 mod failures;
 mod fit;
 mod folder;
 mod guardrail_world;
+mod held_out;
 mod impression_world;
 pub mod judge_keys;
 mod judged;
@@ -16,6 +21,7 @@ mod kto;
 pub mod loss_keys;
 mod measures;
 mod memory;
+mod moved;
 mod oracle;
 mod pairs;
 mod perplexity;
@@ -25,10 +31,15 @@ mod prefer;
 mod pretrained;
 mod preview;
 mod rank;
+pub mod rated_set;
 pub mod replied;
 mod replies;
+mod reward;
+mod reward_model;
 mod rows;
 mod sampling;
+mod scored;
+pub mod scorer;
 mod scratch;
 mod sft;
 mod star_files;
@@ -43,6 +54,8 @@ use kind::Kind;
 
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
+    ai_feedback::KIND,
+    aif::KIND,
     dpo::KIND,
     failures::KIND,
     guardrail_world::KIND,
@@ -56,6 +69,7 @@ pub const KINDS: &[Kind] = &[
     pretrained::KIND,
     rank::KIND,
     replies::KIND,
+    reward_model::KIND,
     rows::PREFERENCES,
     rows::COMPLETIONS,
     rows::LABELS,

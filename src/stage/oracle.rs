@@ -6,15 +6,18 @@ use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::data::{Example, Verdict, star};
+use crate::data::{Example, Prompt, Verdict, star};
+use crate::judge::{Found, Scores};
 use crate::store::Manifest;
-use crate::world::guardrail;
+use crate::world::{guardrail, impression, persona};
 
 /// An exact judge, by the kind of stage that made the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
     GuardrailWorld,
     Star,
+    ImpressionWorld,
+    PersonaWorld,
 }
 
 impl Oracle {
@@ -27,6 +30,8 @@ impl Oracle {
         match manifest.kind.as_str() {
             "guardrail-world" => Ok(Self::GuardrailWorld),
             "star" => Ok(Self::Star),
+            "impression-world" => Ok(Self::ImpressionWorld),
+            "persona-world" => Ok(Self::PersonaWorld),
             other => bail!(
                 "{}, of kind {other}, has no oracle; judge with an endpoint (judge = \"endpoint\")",
                 manifest.name
@@ -42,7 +47,91 @@ impl Oracle {
         match self {
             Self::GuardrailWorld => guardrail::oracle::judge_reply(meta, prompt, reply),
             Self::Star => star::adherence::judge_reply(meta, reply),
+            Self::PersonaWorld => {
+                let verdict = persona::oracle::judge_text(prompt, reply);
+                let share = |holds: bool| f64::from(u8::from(holds)) / 2.0;
+                Ok(Verdict {
+                    adherent: Some(verdict.relation != persona::oracle::Relation::Contradicting),
+                    rule: Some("persona".into()),
+                    naturalness: Some(share(verdict.well_formed) + share(verdict.on_topic)),
+                    ..Verdict::default()
+                })
+            }
+            Self::ImpressionWorld => bail!(
+                "an impression world has no guardrails that a reply could keep; measure its replies with a \
+                 stage of kind aif"
+            ),
         }
+    }
+
+    /// What decides between two replies to a prompt: their verdicts, or in an impression world the sum of their
+    /// `weighed` impressions, of all where none is named.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge), and for an impression that there is not.
+    pub fn find(
+        self,
+        meta: &Map<String, Value>,
+        prompt: &str,
+        reply: &str,
+        weighed: &[(String, f64)],
+    ) -> Result<Found> {
+        if self != Self::ImpressionWorld {
+            return Ok(Found::Verdict(self.judge(meta, prompt, reply)?));
+        }
+        let scores = impressions(meta, &Prompt::Text(prompt.to_owned()), reply)?;
+        let total = match weighed {
+            [] => scores.values().sum(),
+            weighed => total(&scores, weighed)?,
+        };
+        Ok(Found::Points { scores, total })
+    }
+
+    /// Every number that is known of a reply to an example.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub fn scores(self, example: &Example, reply: &str) -> Result<Scores> {
+        let truth = |holds: bool| f64::from(u8::from(holds));
+        let named = |numbers: &[(&str, Option<f64>)]| -> Scores {
+            let known = numbers
+                .iter()
+                .filter_map(|(name, number)| Some(((*name).to_owned(), (*number)?)));
+            known.collect()
+        };
+        Ok(match self {
+            Self::ImpressionWorld => {
+                let mut scores = impressions(&example.meta, &example.prompt, reply)?;
+                let dull = impression::is_dull(reply);
+                scores.insert("dull".into(), truth(dull));
+                scores
+            }
+            Self::PersonaWorld => {
+                use persona::oracle::Relation;
+                let verdict = persona::oracle::judge_text(&example.prompt.text(), reply);
+                named(&[
+                    (
+                        "grounded",
+                        Some(truth(verdict.relation == Relation::Grounded)),
+                    ),
+                    (
+                        "contradicting",
+                        Some(truth(verdict.relation == Relation::Contradicting)),
+                    ),
+                    ("on_topic", Some(truth(verdict.on_topic))),
+                    ("well_formed", Some(truth(verdict.well_formed))),
+                ])
+            }
+            Self::GuardrailWorld | Self::Star => {
+                let verdict = self.judge(&example.meta, &example.prompt.text(), reply)?;
+                named(&[
+                    ("adherence", verdict.adherent.map(truth)),
+                    ("hallucination", verdict.hallucinated.map(truth)),
+                    ("naturalness", verdict.naturalness),
+                    ("over_conservative", Some(truth(verdict.over_conservative))),
+                ])
+            }
+        })
     }
 
     /// Judges a reply to each example, and what the data replies there.
@@ -64,4 +153,27 @@ impl Oracle {
         };
         examples.par_iter().zip(replies).map(both).collect()
     }
+}
+
+/// The sum of some impressions, each times its weight.
+///
+/// # Errors
+/// For an impression that there is not.
+pub fn total(scores: &Scores, weighed: &[(String, f64)]) -> Result<f64> {
+    let mut total = 0.0;
+    for (name, weight) in weighed {
+        let score = scores.get(name).with_context(|| {
+            let known: Vec<&str> = scores.keys().map(String::as_str).collect();
+            format!(
+                "impressions: the world has no {name:?}; it has {}",
+                known.join(", ")
+            )
+        })?;
+        total += weight * score;
+    }
+    Ok(total)
+}
+
+fn impressions(meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> Result<Scores> {
+    Ok(impression::judge_reply(meta, prompt, reply)?.by_name())
 }

@@ -32,10 +32,7 @@ struct Perplexity {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Perplexity {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage(
-            "data",
-            &[Produces::Dialogues, Produces::Rows, Produces::Pairs],
-        ),
+        data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "test"),
         max_length: keys.usize("max_length", 1024, 2..),
     })

@@ -21,7 +21,7 @@ use crate::stage::measures::Measures;
 use crate::stage::preview;
 use crate::stage::rows::RowsSettings;
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
-use crate::train::{Dataset, ExamplesWriter, mismatch, unit_logps};
+use crate::train::{Dataset, ExamplesWriter, mismatch, unit_values};
 
 /// Tokens of which the reference scores a batch: enough to keep a backend busy.
 const REFERENCE_TOKENS: usize = 4096;
@@ -81,8 +81,14 @@ impl Stage for Prefer {
         };
         let valid = scored(Split::Valid)?;
         let objective = self.counted(&train, &mut measures);
-        self.fit
-            .run(context, &tokenizer, &objective, (train, valid), measures)
+        self.fit.run(
+            context,
+            &tokenizer,
+            &objective,
+            None,
+            (train, valid),
+            measures,
+        )
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {
@@ -266,7 +272,7 @@ impl Work for Reference<'_> {
             .compute::<B::InnerBackend>(self.context, device)?;
         let label = format!("{} reference ({})", self.context.label, self.split.name());
         let progress = Progress::new(&label, self.units.len());
-        let logps = unit_logps(
+        let logps = unit_values(
             &model.valid(),
             self.set,
             &self.stage.objective,

@@ -86,6 +86,7 @@ pub fn measure_text(replies: &[Replied], measures: &mut Measures) {
         ("distinct_2", text.distinct_2),
         ("repetition", text.repetition),
         ("self_overlap", text.self_overlap),
+        ("self_bleu", text.self_bleu),
     ] {
         if let Some(value) = value {
             measures.numbers.insert(name.into(), value);

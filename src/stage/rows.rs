@@ -18,8 +18,8 @@ pub const PREFERENCES: Kind = Kind {
     name: "preferences",
     about: "rows of prompt/chosen/rejected, plain or conversational",
     produces: Produces::Pairs,
-    // 2: rows know their dialogue.
-    version: 3,
+    // 4: margins are kept.
+    version: 4,
     uses_backend: false,
     read: |keys| read(keys, preference_rows, false),
 };

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::data::Tokenizer;
 use crate::objective::Objective;
-use crate::stage::corpus::{Group, Split, Take};
+use crate::stage::corpus::{self, Group, Split, Take};
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
@@ -39,10 +39,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     };
     Box::new(Sft {
         fit: Fit::read(keys, &defaults),
-        data: keys.stage(
-            "data",
-            &[Produces::Dialogues, Produces::Rows, Produces::Pairs],
-        ),
+        data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "train"),
         group: keys.has("group").then(|| Group::read(keys, "dialogue")),
         shuffle: keys.optional_bool("shuffle"),
@@ -57,7 +54,7 @@ impl Stage for Sft {
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
         let sets = (train.unwrap_or_default(), valid);
         self.fit
-            .run(context, &tokenizer, &Objective::Sft, sets, measures)
+            .run(context, &tokenizer, &Objective::Sft, None, sets, measures)
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::data::Tokenizer;
-use crate::stage::corpus::Split;
+use crate::stage::corpus::{self, Split};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 
@@ -38,10 +38,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         return Box::new(Source::Files(keys.path("path")));
     }
     Box::new(Source::Train {
-        data: keys.stage(
-            "data",
-            &[Produces::Dialogues, Produces::Rows, Produces::Pairs],
-        ),
+        data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "train"),
         vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
     })

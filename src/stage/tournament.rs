@@ -17,6 +17,7 @@ use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::oracle::Oracle;
+use crate::stage::reward::weighed;
 use crate::stage::sampling::SamplingSettings;
 use crate::store::write_jsonl;
 
@@ -39,6 +40,7 @@ struct Tournament {
     games: usize,
     sampling: SamplingSettings,
     judge: JudgeSettings,
+    weighed: Vec<(String, f64)>,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -52,7 +54,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         keys.problem("models", "expected two models or more, each once");
     }
     let tournament = Tournament {
-        data: keys.stage("data", &[Produces::Pairs]),
+        data: keys.stage(
+            "data",
+            &[Produces::Pairs, Produces::Dialogues, Produces::Rated],
+        ),
         split: Split::read(keys, "test"),
         examples: keys
             .doc("prompts replied to; 0: all")
@@ -62,6 +67,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .usize("games", 2, 0..),
         sampling: SamplingSettings::read(keys),
         judge: judge_keys::read(keys),
+        weighed: weighed(
+            keys,
+            "what an impression world's oracle compares; none named: all",
+        ),
         models,
     };
     Box::new(tournament)
@@ -239,7 +248,9 @@ impl Tournament {
             return endpoint.compare(pairs);
         }
         let oracle = Oracle::of(context.input(&self.data))?;
-        judge::Oracle::new(|meta, prompt, reply| oracle.judge(meta, prompt, reply)).compare(pairs)
+        let find =
+            |meta: &_, prompt: &str, reply: &str| oracle.find(meta, prompt, reply, &self.weighed);
+        judge::Oracle::new(find).compare(pairs)
     }
 
     /// `comparable`: every game was decided, so that all seeds have the same ones.

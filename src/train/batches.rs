@@ -123,12 +123,27 @@ impl Dataset {
     }
 
     /// What the whole set's loss is divided by.
-    pub fn normaliser(&self) -> Normaliser {
-        let first = |example| self.examples.branches(example).next();
-        let tokens = |example| first(example).map_or(0, |branch| branch.scored());
+    pub fn normaliser(&self, objective: &Objective) -> Normaliser {
+        let examples = 0..self.examples.len();
+        examples
+            .map(|example| {
+                let first = self.examples.branches(example).next();
+                self.counts(example, first.as_ref(), objective)
+            })
+            .sum()
+    }
+
+    /// What an example adds to its step's normaliser, given its first branch.
+    fn counts(
+        &self,
+        example: usize,
+        first: Option<&Branch<'_>>,
+        objective: &Objective,
+    ) -> Normaliser {
         Normaliser {
-            examples: self.examples.len(),
-            tokens: (0..self.examples.len()).map(tokens).sum(),
+            examples: 1,
+            tokens: first.map_or(0, Branch::scored),
+            weight: objective.weight(self.examples.targets(example)),
         }
     }
 
@@ -147,7 +162,7 @@ impl Dataset {
     pub fn batch(&self, units: &[usize], objective: &Objective) -> Batch {
         let mut reference = Vec::new();
         let (mut lengths, mut normaliser) = (Vec::new(), Normaliser::default());
-        let mut desirable = Vec::new();
+        let (mut desirable, mut targets) = (Vec::new(), Vec::new());
         let trees: Vec<Vec<Branch>> = units
             .iter()
             .map(|&unit| {
@@ -157,10 +172,8 @@ impl Dataset {
                     tree.extend(self.examples.branches(example));
                     reference.extend(self.examples.reference(example));
                     desirable.extend(self.examples.desirable(example));
-                    normaliser += Normaliser {
-                        examples: 1,
-                        tokens: tree.get(first).map_or(0, Branch::scored),
-                    };
+                    targets.extend_from_slice(self.examples.targets(example));
+                    normaliser += self.counts(example, tree.get(first), objective);
                     lengths.extend(tree[first..].iter().map(|branch| branch.scored() as f32));
                 }
                 tree
@@ -176,6 +189,7 @@ impl Dataset {
             reference,
             lengths,
             desirable,
+            targets,
             normaliser,
         }
     }
@@ -191,12 +205,13 @@ pub struct Batch {
     reference: Vec<f32>,
     lengths: Vec<f32>,
     desirable: Vec<bool>,
+    targets: Vec<f32>,
     /// What this batch adds to its step's normaliser.
     pub normaliser: Normaliser,
 }
 
 impl Batch {
-    /// What the objective reads of this batch, given the policy's log-probs, `[branches]`; no reference
+    /// What the objective reads of this batch, given the policy's [branch values](crate::model::Decoder::branch_values); no reference
     /// where the examples carry none.
     pub fn branches<B: Backend>(&self, policy: Tensor<B, 1>) -> Branches<B> {
         let device = policy.device();
@@ -207,6 +222,7 @@ impl Batch {
             reference: (!self.reference.is_empty()).then(|| on_device(&self.reference)),
             lengths: on_device(&self.lengths),
             desirable: self.desirable.clone(),
+            targets: self.targets.clone(),
             policy,
         }
     }

@@ -15,12 +15,12 @@ pub fn evaluate<B: Ops>(
     batch: usize,
     running: &Running,
 ) -> Evaluation {
-    let normaliser = set.normaliser();
+    let normaliser = set.normaliser(objective);
     let mut found = Vec::new();
     let batches = chunks(set, batch).map(|units| set.batch(&units, objective));
     ahead(batches, |batches| {
         for batch in batches {
-            let policy = model.branch_logps(&batch.forest);
+            let policy = model.branch_values(&batch.forest);
             found.push(batch.branches(policy));
         }
     });
@@ -33,7 +33,10 @@ pub fn evaluate<B: Ops>(
     Evaluation {
         step: 0,
         loss: totals.loss,
-        accuracy: totals.mean("rewards/accuracies").unwrap_or(0.0),
+        accuracy: objective
+            .accuracy()
+            .and_then(|name| totals.mean(name))
+            .unwrap_or(0.0),
     }
 }
 
@@ -46,21 +49,23 @@ pub fn branch_logps<B: Ops>(
     batch: usize,
     done: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Vec<f32>>> {
-    let logps = unit_logps(model, set, objective, chunks(set, batch), done)?;
+    let logps = unit_values(model, set, objective, chunks(set, batch), done)?;
     let of = |example| logps[set.examples.range(example)].to_vec();
     Some((0..set.examples.len()).map(of).collect())
 }
 
-/// Summed log-probs of the units of `batches` as in [`branch_logps`], by sequence; NaN for those of
-/// other units.
-pub fn unit_logps<B: Ops>(
+/// What the model says of the sequences of the units of `batches`, see
+/// [`branch_values`](Decoder::branch_values), sequence by sequence; NaN for those of other units, nothing
+/// as in [`branch_logps`].
+pub fn unit_values<B: Ops>(
     model: &Decoder<B>,
     set: &Dataset,
     objective: &Objective,
     batches: impl Iterator<Item = Vec<usize>> + Send,
     mut done: impl FnMut(usize) -> bool,
 ) -> Option<Vec<f32>> {
-    let mut found = vec![f32::NAN; set.examples.sequences()];
+    let each = model.values_per_branch();
+    let mut found = vec![f32::NAN; each * set.examples.sequences()];
     let mut complete = 0;
     let laid = batches.map(|units| {
         let batch = set.batch(&units, objective);
@@ -68,10 +73,11 @@ pub fn unit_logps<B: Ops>(
     });
     ahead(laid, |laid| {
         for (units, batch) in laid {
-            let values = model.branch_logps(&batch.forest).into_data();
+            let values = model.branch_values(&batch.forest).into_data();
             let mut values = values.iter::<f32>();
             for example in units.iter().flat_map(|&unit| set.units.members(unit)) {
-                let places = &mut found[set.examples.range(example)];
+                let range = set.examples.range(example);
+                let places = &mut found[each * range.start..each * range.end];
                 places
                     .iter_mut()
                     .zip(&mut values)

@@ -46,6 +46,8 @@ pub struct Examples {
     reference: Vec<f32>,
     /// Whether each example's completion is desirable, or nothing.
     desirable: Vec<bool>,
+    /// What each example's scores are compared with, equally many an example, or nothing.
+    targets: Vec<f32>,
     longest: usize,
 }
 
@@ -107,6 +109,25 @@ impl Examples {
             [0, self.len()].contains(&self.desirable.len()),
             "a label for each example"
         );
+    }
+
+    /// What an example's scores are compared with; none where none were given.
+    pub fn targets(&self, example: usize) -> &[f32] {
+        let each = self.targets.len() / self.len().max(1);
+        &self.targets[example * each..(example + 1) * each]
+    }
+
+    /// Gives every example what its scores are compared with.
+    ///
+    /// # Panics
+    ///
+    /// If there are not equally many for each example.
+    pub fn set_targets(&mut self, targets: Vec<f32>) {
+        assert!(
+            targets.len().is_multiple_of(self.len().max(1)),
+            "as many targets for each example"
+        );
+        self.targets = targets;
     }
 
     /// The numbers of an example's sequences, counted over all examples.
@@ -210,6 +231,7 @@ impl ExamplesWriter {
             sequence_ends: self.sequence_ends.finish()?,
             reference: Vec::new(),
             desirable: Vec::new(),
+            targets: Vec::new(),
             longest: self.longest,
         })
     }

@@ -29,7 +29,7 @@ use crate::ops::TrainBackend;
 use crate::store::{Metrics, Progress, Stop};
 pub use batches::{Batch, Cost, Dataset};
 use checkpoint::{Checkpoints, State};
-pub use evaluate::{branch_logps, evaluate, unit_logps};
+pub use evaluate::{branch_logps, evaluate, unit_values};
 pub use examples::{Examples, ExamplesWriter, Sequence, TrainExample};
 use optimizer::{AdamW, AdamWConfig};
 use prefetch::ahead;
@@ -87,7 +87,8 @@ pub enum Keep {
 pub struct Evaluation {
     pub step: usize,
     pub loss: f64,
-    /// Share of pairs whose chosen completion has the higher reward; 0 for objectives without pairs.
+    /// Share of pairs whose chosen completion has the higher reward, or of examples whose class is right; 0 for
+    /// objectives without either.
     pub accuracy: f64,
 }
 
@@ -205,8 +206,8 @@ pub fn train<B: TrainBackend>(
                     checkpoints.keep(state.step, &model)?;
                 }
                 line.insert("eval_loss".into(), json!(found.loss));
-                if let Objective::Pairs(_) = job.objective {
-                    line.insert("eval_rewards/accuracies".into(), json!(found.accuracy));
+                if let Some(name) = job.objective.accuracy() {
+                    line.insert(format!("eval_{name}"), json!(found.accuracy));
                 }
                 state.evaluations.push(found);
             }
@@ -260,7 +261,7 @@ pub fn gradients<B: TrainBackend>(
     let settled = several.then(|| {
         let untracked = model.valid();
         let statistics = batches.iter().map(|batch| {
-            let policy = untracked.branch_logps(&batch.forest);
+            let policy = untracked.branch_values(&batch.forest);
             objective.statistics(&batch.branches(policy))
         });
         settle(statistics.sum())

@@ -4,12 +4,12 @@ use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 
+use crate::model::Decoder;
 use crate::model::forest::Forest;
-use crate::model::{Decoder, score};
 use crate::objective::Loss;
 use crate::ops::TrainBackend;
 
-/// The loss of a forest's branch log-probs, `[branches]`, and its gradients.
+/// The loss of a forest's [branch values](Decoder::branch_values) and its gradients.
 pub fn backward<B: TrainBackend>(
     model: &Decoder<B>,
     forest: &Forest,
@@ -18,7 +18,7 @@ pub fn backward<B: TrainBackend>(
     if model.compute.recompute {
         return by_blocks(model, forest, loss);
     }
-    let loss = loss(model.branch_logps(forest));
+    let loss = loss(model.branch_values(forest));
     let gradients = loss.value.clone().backward();
     (loss, GradientsParams::from_grads(gradients, model))
 }
@@ -44,8 +44,8 @@ fn by_blocks<B: TrainBackend>(
     };
 
     let top = tracked(&mut inputs);
-    let logps = model.scored_logps(model.read(top.clone(), forest, &view), forest);
-    let loss = loss(score::branch_logps(logps, forest));
+    let hidden = model.read(top.clone(), forest, &view);
+    let loss = loss(model.values(hidden, forest));
     let mut gradients = loss.value.clone().backward();
     let mut slope = top.grad_remove(&mut gradients);
     let mut accumulator = GradientsAccumulator::new();

@@ -104,6 +104,24 @@ impl DecoderConfig {
             self.other_eos.is_empty() || self.eos.is_some(),
             "other_eos needs eos to be set first".into(),
         );
+        if let Some(score) = &self.score {
+            let labels = &score.labels;
+            let distinct: std::collections::BTreeSet<&String> = labels.iter().collect();
+            check(
+                !labels.is_empty() && distinct.len() == labels.len(),
+                "a scoring head needs labels that differ".into(),
+            );
+            check(
+                score.centre.len() == labels.len() && score.scale.len() == labels.len(),
+                "a scoring head needs a centre and a scale for each label".into(),
+            );
+            check(
+                score.scale.iter().all(|it| it.is_finite() && *it > 0.0)
+                    && score.centre.iter().all(|it| it.is_finite()),
+                "a scoring head's centres must be finite and its scales positive".into(),
+            );
+            check(!self.tied, "a scoring head cannot be tied".into());
+        }
         problems.extend(self.family_problems());
         problems
     }

@@ -50,10 +50,15 @@ pub fn parse(value: &Value) -> Result<DecoderConfig> {
         map,
         problems: Vec::new(),
     };
-    let config = match family {
+    let mut config = match family {
         Family::Gpt2 => gpt2(&mut keys),
         _ => llama_like(family, &mut keys),
     };
+    config.score = keys.score();
+    if config.score.is_some() {
+        // transformers' classes with such a head have none to tie.
+        config.tied = false;
+    }
     keys.refuse(
         "quantization_config",
         "quantised weights; save the model in f32, bf16 or f16",

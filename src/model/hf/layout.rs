@@ -68,7 +68,11 @@ pub fn slots(config: &DecoderConfig) -> Vec<Slot> {
     }
     slots.extend(norm(config, "norm", names.norm));
     if !config.tied {
-        slots.push(table("head", [vocab, hidden], "lm_head.weight"));
+        let name = match config.score {
+            None => "lm_head.weight",
+            Some(_) => "score.weight",
+        };
+        slots.push(table("head", [config.head_rows(), hidden], name));
     }
     slots
 }
@@ -238,6 +242,7 @@ fn linear_slots(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::config::{Problem, ScoreHead};
 
     #[test]
     fn slots_hold_every_parameter_once() {
@@ -249,11 +254,16 @@ mod tests {
                     config.kv_heads = 2;
                     config.head_dim = 10;
                 }
+                let labels = ["trust".into(), "ease".into()].to_vec();
+                let head = ScoreHead::plain(labels, Problem::Regression);
+                for config in [&config, &config.with_score(head)] {
+                    let slots = slots(config);
+                    assert_eq!(
+                        slots.iter().map(Slot::len).sum::<usize>(),
+                        config.parameters()
+                    );
+                }
                 let slots = slots(&config);
-                assert_eq!(
-                    slots.iter().map(Slot::len).sum::<usize>(),
-                    config.parameters()
-                );
                 for slot in &slots {
                     let mut next = 0;
                     for part in &slot.parts {

@@ -82,6 +82,21 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon { bot, prompts }
 });
 
+/// As [`judge_reply`], given the prompt as text: the persona's lines, then the turns.
+pub fn judge_text(prompt: &str, reply: &str) -> Verdict {
+    let lines = |start: &'static str| {
+        prompt
+            .lines()
+            .filter_map(move |line| line.strip_prefix(start))
+    };
+    let persona: Vec<String> = lines("- ").map(str::to_owned).collect();
+    let asked = lines("User: ").next_back().map(|text| Turn {
+        speaker: Speaker::User,
+        text: text.to_owned(),
+    });
+    judge_reply(&persona, asked.as_slice(), reply)
+}
+
 /// Judges `reply` to `history`, which ends with a user turn, by a bot that holds `persona`.
 ///
 /// White space around the reply is ignored. Persona sentences outside the grammar are too.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::model::config::{DecoderConfig, Family, Positions, RotaryScaling};
+use crate::model::config::{DecoderConfig, Family, Positions, Problem, RotaryScaling, ScoreHead};
 
 /// Reads keys and gathers what is wrong with them.
 pub(super) struct Keys<'a> {
@@ -110,6 +110,72 @@ impl<'a> Keys<'a> {
         // Some folders (old Llama conversions) mark "no padding token" with -1 or an id one past the
         // vocabulary. Padding is never computed here, so such an id is dropped, not refused.
         config.pad = config.pad.filter(|pad| (*pad as usize) < config.vocab_size);
+    }
+
+    /// The scoring head of a `ForSequenceClassification` folder. Without `id2label` it has two outputs, as
+    /// in transformers.
+    pub(super) fn score(&mut self) -> Option<ScoreHead> {
+        let classes = self.map.get("architectures").and_then(Value::as_array);
+        let named = |class: &Value| {
+            let class = class.as_str();
+            class.is_some_and(|class| class.ends_with("ForSequenceClassification"))
+        };
+        if !classes.is_some_and(|classes| classes.iter().any(named)) {
+            return None;
+        }
+        let default = ["LABEL_0", "LABEL_1"].map(String::from).to_vec();
+        let labels = self.typed(
+            "id2label",
+            default,
+            "a name for each id from 0 on",
+            |value| {
+                let names = value.as_object()?;
+                let name = |id: usize| names.get(&id.to_string())?.as_str().map(String::from);
+                (0..names.len()).map(name).collect()
+            },
+        );
+        let problem = if labels.len() > 1 {
+            "single_label_classification"
+        } else {
+            "regression"
+        };
+        let problem = self.typed(
+            "problem_type",
+            problem.to_owned(),
+            "a string or null",
+            |value| match value {
+                Value::Null => Some(problem.to_owned()),
+                value => value.as_str().map(String::from),
+            },
+        );
+        let problem = match problem.as_str() {
+            "regression" => Problem::Regression,
+            "single_label_classification" => Problem::SingleLabelClassification,
+            other => {
+                self.problem(
+                    "problem_type",
+                    format!("{other:?} is not supported; expected regression or single_label_classification"),
+                );
+                Problem::Regression
+            }
+        };
+        let mut numbers = |key: &str, default: f64| {
+            let expected = format!("{} numbers, one a label", labels.len());
+            let all = |value: &Value| -> Option<Vec<f64>> {
+                let values = value.as_array()?.iter().map(Value::as_f64);
+                values
+                    .collect::<Option<Vec<_>>>()
+                    .filter(|it| it.len() == labels.len())
+            };
+            self.typed(key, vec![default; labels.len()], &expected, all)
+        };
+        let (centre, scale) = (numbers("score_centre", 0.0), numbers("score_scale", 1.0));
+        Some(ScoreHead {
+            labels,
+            problem,
+            centre,
+            scale,
+        })
     }
 
     /// Rotary settings from `rope_parameters`, else `rope_scaling`, with `rope_theta` beside or inside.

@@ -1,6 +1,6 @@
 //! What transformers needs to open a model that we saved.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::model::config::{Activation, DecoderConfig, Family, Positions, RotaryScaling};
 
@@ -8,14 +8,19 @@ use crate::model::config::{Activation, DecoderConfig, Family, Positions, RotaryS
 ///
 /// Both spellings of the type and of the rotary settings are written, for transformers 4 and 5.
 pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
-    let architecture = match config.family {
-        Family::Gpt2 => "GPT2LMHeadModel",
-        Family::Llama => "LlamaForCausalLM",
-        Family::Mistral => "MistralForCausalLM",
-        Family::Qwen2 => "Qwen2ForCausalLM",
+    let class = match config.family {
+        Family::Gpt2 => "GPT2",
+        Family::Llama => "Llama",
+        Family::Mistral => "Mistral",
+        Family::Qwen2 => "Qwen2",
+    };
+    let task = match (&config.score, config.family) {
+        (Some(_), _) => "ForSequenceClassification",
+        (None, Family::Gpt2) => "LMHeadModel",
+        (None, _) => "ForCausalLM",
     };
     let mut value = json!({
-        "architectures": [architecture],
+        "architectures": [format!("{class}{task}")],
         "model_type": config.family.name(),
         "vocab_size": config.vocab_size,
         "tie_word_embeddings": config.tied,
@@ -67,6 +72,22 @@ pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
     };
     extend(&mut value, own);
     extend(&mut value, options);
+    if let Some(head) = &config.score {
+        let names = head.labels.iter().enumerate();
+        let (by_id, by_name): (Map<_, _>, Map<_, _>) = names
+            .map(|(id, name)| ((id.to_string(), json!(name)), (name.clone(), json!(id))))
+            .unzip();
+        let score = json!({
+            "id2label": by_id,
+            "label2id": by_name,
+            "problem_type": head.problem,
+            // transformers tells padding from the last real token by its id.
+            "pad_token_id": config.padding(),
+            "score_centre": head.centre,
+            "score_scale": head.scale,
+        });
+        extend(&mut value, score);
+    }
     value
 }
 

@@ -1,0 +1,256 @@
+//! Dull replies: such as could answer anything, and in the data do.
+//!
+//! A reply is dull where each of its sentences is generic by both
+//!
+//! - frequency: alone, it is the data's whole reply to at least 0.5% of the distinct prompts (and to at least five);
+//! - specificity: none of its words has a normalised inverse document frequency above 0.6.
+//!
+//! With `R` replies of which `c` have the word `w`, `IDF(w) = ln(R / c)`, and NIDF is IDF scaled to run from 0 for the
+//! commonest word to 1 for the rarest (See et al., 2019, arXiv 1902.08654, who take a reply's specificity to be the mean
+//! NIDF of its words). That mean is [`Genericness::specificity`]; what decides is the most specific word instead, since one
+//! is enough for a reply to be about something, while a mean drowns it in common words.
+//!
+//! Sentences rather than replies are counted so that dull ones strung together are dull too. They must have stood
+//! alone, since what is often part of a reply need not be one. What the data's speakers never say cannot be known to
+//! be generic, so that a dullness of a model's own making is for self-BLEU and distinct-n to show.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::text::{average, words};
+
+/// The share of distinct prompts that a generic sentence answers alone, at least.
+pub const SHARE: f64 = 0.005;
+
+/// Distinct prompts that it answers alone, at least, however few there are.
+pub const LEAST: usize = 5;
+
+/// The NIDF above which a word is too specific for a generic sentence.
+pub const SPECIFIC: f64 = 0.6;
+
+/// What a corpus' replies say of how generic a reply is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Genericness {
+    /// Distinct prompts of the corpus.
+    pub prompts: usize,
+    /// Each word's NIDF.
+    nidf: BTreeMap<String, f64>,
+    /// The generic sentences, as words joined by blanks.
+    sentences: BTreeSet<String>,
+}
+
+impl Genericness {
+    /// Learns it from a corpus' prompts and their replies. A prompt may come with several.
+    pub fn of<P: AsRef<str>, R: AsRef<str>>(corpus: impl IntoIterator<Item = (P, R)>) -> Self {
+        let mut replies = 0;
+        let mut replies_with: BTreeMap<String, usize> = BTreeMap::new();
+        let mut prompts = HashSet::new();
+        let mut answers = HashSet::new();
+        let mut alone: BTreeMap<String, usize> = BTreeMap::new();
+        for (prompt, reply) in corpus {
+            let prompt = blake3::hash(prompt.as_ref().as_bytes());
+            prompts.insert(prompt);
+            replies += 1;
+            for word in words(reply.as_ref()).into_iter().collect::<BTreeSet<_>>() {
+                *replies_with.entry(word).or_default() += 1;
+            }
+            if let [sentence] = sentences(reply.as_ref()).as_slice()
+                && answers.insert((prompt, sentence.clone()))
+            {
+                *alone.entry(sentence.clone()).or_default() += 1;
+            }
+        }
+        let least = (SHARE * prompts.len() as f64).max(LEAST as f64);
+        let mut found = Self {
+            prompts: prompts.len(),
+            nidf: normalised(replies_with, replies),
+            sentences: BTreeSet::new(),
+        };
+        let generic = alone
+            .into_iter()
+            .filter(|(sentence, times)| *times as f64 >= least && !found.specific(sentence));
+        found.sentences = generic.map(|(sentence, _)| sentence).collect();
+        found
+    }
+
+    /// Whether each sentence of a reply is generic. One without words is not.
+    pub fn dull(&self, reply: &str) -> bool {
+        let said = sentences(reply);
+        !said.is_empty() && said.iter().all(|it| self.sentences.contains(it))
+    }
+
+    /// Mean NIDF of a reply's words, from 0 to 1; a word that the corpus does not have counts 1. Nothing for a reply
+    /// without words.
+    pub fn specificity(&self, reply: &str) -> Option<f64> {
+        average(words(reply).iter().map(|word| self.nidf(word)))
+    }
+
+    /// The generic sentences, for a reader to judge.
+    pub fn sentences(&self) -> impl Iterator<Item = &str> {
+        self.sentences.iter().map(String::as_str)
+    }
+
+    fn nidf(&self, word: &str) -> f64 {
+        self.nidf.get(word).copied().unwrap_or(1.0)
+    }
+
+    fn specific(&self, sentence: &str) -> bool {
+        sentence.split(' ').any(|word| self.nidf(word) > SPECIFIC)
+    }
+}
+
+/// NIDF of each word by the number of replies that have it. Where all words are as common, none is known to be common.
+fn normalised(replies_with: BTreeMap<String, usize>, replies: usize) -> BTreeMap<String, f64> {
+    let idf = |count: usize| (replies as f64 / count as f64).ln();
+    let most = replies_with.values().max().map_or(0.0, |&count| idf(count));
+    let least = replies_with.values().min().map_or(0.0, |&count| idf(count));
+    let words = replies_with.into_iter();
+    let normalised = words.map(|(word, count)| match least > most {
+        true => (word, (idf(count) - most) / (least - most)),
+        false => (word, 1.0),
+    });
+    normalised.collect()
+}
+
+/// The sentences of a text, each as its words joined by blanks; those without words are left out. A sentence ends at a
+/// line's end, at a full-width mark, and at a full stop, question or exclamation mark that a blank or nothing follows.
+fn sentences(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    let ends = text.char_indices().filter_map(|(at, mark)| {
+        let next = at + mark.len_utf8();
+        let breaks = text[next..].chars().next().is_none_or(char::is_whitespace);
+        match mark {
+            '\n' | '。' | '！' | '？' => Some(next),
+            '.' | '?' | '!' if breaks => Some(next),
+            _ => None,
+        }
+    });
+    for end in ends.chain([text.len()]) {
+        let sentence = words(&text[start..end]).join(" ");
+        if !sentence.is_empty() {
+            found.push(sentence);
+        }
+        start = end;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Example;
+    use crate::world::impression::{ImpressionWorld, is_dull};
+
+    #[test]
+    fn sentences_by_their_marks() {
+        assert_eq!(
+            sentences("I see. Is it 3.5, or more?! Hm...  そうですね。はい！\nno"),
+            [
+                "i see",
+                "is it 3 5 or more",
+                "hm",
+                "そうですね",
+                "はい",
+                "no"
+            ]
+        );
+        assert!(sentences(" ... \n").is_empty());
+    }
+
+    #[test]
+    fn specificity_by_hand() {
+        // Of 4 replies, "i" is in all, "tea" in 2, "like" in 2, "oolong" in 1.
+        let corpus = [
+            ("a", "i like tea"),
+            ("b", "i like oolong tea"),
+            ("c", "i i"),
+            ("d", "i"),
+        ];
+        let found = Genericness::of(corpus);
+        assert_eq!(found.prompts, 4);
+        assert_eq!(found.specificity("I, i."), Some(0.0));
+        assert_eq!(found.specificity("oolong"), Some(1.0));
+        // ln 2 / ln 4.
+        assert!((found.specificity("like tea").unwrap() - 0.5).abs() < 1e-12);
+        assert!((found.specificity("i tea unheard").unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(found.specificity("..."), None);
+        // Fewer than five prompts are too few to tell.
+        assert!(!found.dull("i"));
+    }
+
+    /// A corpus of 601 prompts: a twelfth answered by "I see.", ten by rare words, one forty times by the same, and all
+    /// others with a sentence that never stands alone.
+    fn corpus() -> Vec<(String, String)> {
+        let reply = |prompt: usize| match prompt % 60 {
+            0..5 => "I see.".to_owned(),
+            5 => "Quixotic zeugma!".to_owned(),
+            _ => format!("So it is. I like number {prompt} a lot."),
+        };
+        let mut corpus: Vec<_> = (0..600).map(|it| (it.to_string(), reply(it))).collect();
+        corpus.extend((0..40).map(|_| ("again".to_owned(), "Very well.".to_owned())));
+        corpus
+    }
+
+    #[test]
+    fn dull_is_what_answers_many_prompts_alone_without_a_specific_word() {
+        let found = Genericness::of(corpus());
+        assert_eq!(found.sentences().collect::<Vec<_>>(), ["i see"]);
+        assert!(found.dull("i see") && found.dull("I see. I see!"));
+        for reply in [
+            "",
+            "I see. I like tea.",
+            "Very well.",
+            "So it is.",
+            "Quixotic zeugma!",
+        ] {
+            assert!(!found.dull(reply), "{reply}");
+        }
+        let text = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<Genericness>(&text).unwrap(), found);
+    }
+
+    /// Precision and recall of `dull` against the truth.
+    fn rates(found: &Genericness, examples: &[Example]) -> [f64; 2] {
+        let (mut both, mut said, mut true_) = (0.0, 0.0, 0.0);
+        for example in examples {
+            let reply = &example.completions[0].text;
+            let (dull, truth) = (found.dull(reply), is_dull(reply));
+            both += f64::from(u8::from(dull && truth));
+            said += f64::from(u8::from(dull));
+            true_ += f64::from(u8::from(truth));
+        }
+        assert!(true_ > 100.0);
+        [both / said, both / true_]
+    }
+
+    #[test]
+    fn it_finds_the_impression_worlds_dull_replies() {
+        let world = |seed, dull| {
+            let world = ImpressionWorld {
+                seed,
+                dull,
+                train: 1,
+                valid: 1,
+                test: 1,
+                prompts: 0,
+                ..Default::default()
+            };
+            world.generate().unwrap().pretrain
+        };
+        let other = world(2, 0.3);
+        for dull in [0.3, 0.1] {
+            let own = world(1, dull);
+            let pairs = own
+                .iter()
+                .map(|it| (it.prompt.text(), &it.completions[0].text));
+            let found = Genericness::of(pairs);
+            for examples in [&own, &other] {
+                let [precision, recall] = rates(&found, examples);
+                println!("dull {dull}: precision {precision}, recall {recall}");
+                assert!(precision > 0.99 && recall > 0.99, "{precision} {recall}");
+            }
+        }
+    }
+}

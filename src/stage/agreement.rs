@@ -1,0 +1,375 @@
+//! How well scores of dialogues agree with their raters: the same measures for every model that scores.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::data::Rated;
+use crate::eval::correlation::{Agreement, Calibration, Estimate};
+use crate::eval::{Noise, mae_items, pearson_items};
+use crate::stage::keys::Keys;
+use crate::stage::measures::Measures;
+use crate::store::write_json;
+
+/// Where the calibration curves go: by impression.
+const CALIBRATION: &str = "calibration.json";
+
+/// The fewest systems whose means are correlated.
+const SYSTEMS: usize = 3;
+
+/// What dialogues are drawn by when intervals are computed: those that share it are not independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    Dialogue,
+    Speaker,
+    System,
+}
+
+impl Cluster {
+    /// Reads the key `cluster`.
+    pub fn read(keys: &mut Keys<'_>) -> Self {
+        keys.doc("what intervals are drawn by; name what the data is split by")
+            .one_of(
+                "cluster",
+                "dialogue",
+                &[
+                    ("dialogue", Cluster::Dialogue),
+                    ("speaker", Cluster::Speaker),
+                    ("system", Cluster::System),
+                ],
+            )
+    }
+
+    /// The one that a row is of; empty where it does not say.
+    fn of(self, row: &Rated) -> &str {
+        match self {
+            Cluster::Dialogue => &row.dialogue,
+            Cluster::Speaker => &row.speaker,
+            Cluster::System => &row.system,
+        }
+    }
+
+    /// Numbers for the rows' clusters. A row that does not name its own stands alone; how many are there too.
+    fn number(self, rows: &[Rated]) -> (Vec<u32>, usize) {
+        let mut known: HashMap<&str, u32> = HashMap::new();
+        let mut unnamed = 0;
+        let mut next = 0;
+        let numbers = rows.iter().map(|row| {
+            let name = self.of(row);
+            let number = match known.get(name).filter(|_| !name.is_empty()) {
+                Some(&number) => return number,
+                None => next,
+            };
+            next += 1;
+            match name.is_empty() {
+                true => unnamed += 1,
+                false => {
+                    known.insert(name, number);
+                }
+            }
+            number
+        });
+        (numbers.collect(), unnamed)
+    }
+}
+
+/// Measures how `predicted`, by row and impression, agrees with the rows' mean ratings.
+///
+/// For each impression there are `pearson.NAME`, `spearman.NAME` and `mae.NAME`, each with the ends of its 95% interval
+/// (`pearson_low.NAME`, ...); `calibration_error.NAME`, and the curve in `calibration.json`; where several raters rate a
+/// dialogue, `ceiling.NAME`, estimated from the rows' own ratings (see [`Noise`]), and `of_ceiling.NAME`, the share of
+/// it that Pearson's correlation reaches; with at least three systems, `system_pearson.NAME` and
+/// `system_spearman.NAME` of their means. A name without an impression is the mean over impressions. Where each row is
+/// a cluster, `pearson` and `mae` can be compared row by row.
+///
+/// # Errors
+/// When the curves cannot be written.
+///
+/// # Panics
+/// When there are not as many predictions as rows and impressions: a mistake in the program.
+pub fn measure(
+    rows: &[Rated],
+    impressions: &[String],
+    predicted: &[Vec<f64>],
+    cluster: Cluster,
+    dir: &Path,
+    measures: &mut Measures,
+) -> Result<()> {
+    let (clusters, unnamed) = cluster.number(rows);
+    if unnamed > 0 && cluster != Cluster::Dialogue {
+        measures.note(format!(
+            "{unnamed} of {} dialogues do not name their {}, and count as independent of all others",
+            rows.len(),
+            match cluster {
+                Cluster::System => "system",
+                _ => "speaker",
+            }
+        ));
+    }
+    let of_clusters = clusters.iter().max().map_or(0, |last| *last as usize + 1);
+    let comparable = of_clusters == rows.len();
+    let (systems, nameless) = Cluster::System.number(rows);
+    let of_systems = systems.iter().max().map_or(0, |last| *last as usize + 1);
+    let mut found = Found::default();
+    for (column, name) in impressions.iter().enumerate() {
+        let predicted: Vec<f64> = predicted.iter().map(|scores| scores[column]).collect();
+        let rated: Vec<Option<f64>> = rows.iter().map(|row| row.mean(name)).collect();
+        let agreement = Agreement::of(&predicted, &rated, &clusters, 0);
+        found.estimate("pearson", name, agreement.pearson);
+        found.estimate("spearman", name, agreement.spearman);
+        found.estimate("mae", name, agreement.mae);
+        if comparable {
+            found.items("pearson", name, pearson_items(&predicted, &rated));
+            found.items("mae", name, mae_items(&predicted, &rated));
+        }
+        if agreement.missing > 0 {
+            measures.note(format!(
+                "{name}: {} of {} dialogues left out for want of a rating or of a finite score",
+                agreement.missing,
+                rows.len()
+            ));
+        }
+        if agreement.pearson.is_none() {
+            measures.note(format!(
+                "{name}: no correlation, for want of dialogues or because scores or ratings are all the same"
+            ));
+        }
+        if let Some(curve) = agreement.calibration {
+            found.number("calibration_error", name, curve.error);
+            found.calibration.insert(name.clone(), curve);
+        }
+        let scores = |row: &Rated| -> Vec<f64> {
+            let given = row.ratings.iter();
+            given
+                .filter_map(|rating| rating.scores.get(name).copied())
+                .collect()
+        };
+        let ratings: Vec<Vec<f64>> = rows.iter().map(scores).collect();
+        match Noise::of(&ratings) {
+            Some(noise) => {
+                found.number("reliability", name, noise.mean_reliability);
+                found.number("ceiling", name, noise.ceiling);
+                if let Some(pearson) = agreement.pearson {
+                    found.number("of_ceiling", name, pearson.value / noise.ceiling);
+                }
+            }
+            None => measures.note(format!(
+                "{name}: no ceiling, for want of dialogues on which raters can be seen to agree"
+            )),
+        }
+        if of_systems >= SYSTEMS && nameless == 0 {
+            let of = Agreement::of_groups(&predicted, &rated, &systems, 0);
+            found.estimate("system_pearson", name, of.pearson);
+            found.estimate("system_spearman", name, of.spearman);
+        }
+    }
+    measures.note(format!(
+        "{} dialogues in {of_clusters} clusters; intervals draw whole clusters",
+        rows.len()
+    ));
+    write_json(&dir.join(CALIBRATION), &found.calibration)?;
+    found.add_to(measures);
+    Ok(())
+}
+
+/// What is found of each impression.
+#[derive(Default)]
+struct Found {
+    /// By measure, then by impression.
+    numbers: BTreeMap<String, BTreeMap<String, f64>>,
+    items: BTreeMap<String, BTreeMap<String, Vec<f64>>>,
+    calibration: BTreeMap<String, Calibration>,
+}
+
+impl Found {
+    fn number(&mut self, what: &str, impression: &str, value: f64) {
+        let of = self.numbers.entry(what.to_owned()).or_default();
+        of.insert(impression.to_owned(), value);
+    }
+
+    fn estimate(&mut self, what: &str, impression: &str, estimate: Option<Estimate>) {
+        let Some(Estimate { value, ci95 }) = estimate else {
+            return;
+        };
+        self.number(what, impression, value);
+        if let Some([low, high]) = ci95 {
+            self.number(&format!("{what}_low"), impression, low);
+            self.number(&format!("{what}_high"), impression, high);
+        }
+    }
+
+    fn items(&mut self, what: &str, impression: &str, items: Option<Vec<f64>>) {
+        if let Some(items) = items {
+            let of = self.items.entry(what.to_owned()).or_default();
+            of.insert(impression.to_owned(), items);
+        }
+    }
+
+    /// Adds every number by impression and the means over impressions.
+    fn add_to(self, measures: &mut Measures) {
+        for (what, of) in self.numbers {
+            // The ends of intervals do not average to the ends of the average's.
+            if !what.ends_with("_low") && !what.ends_with("_high") {
+                let mean = of.values().sum::<f64>() / of.len() as f64;
+                measures.numbers.insert(what.clone(), mean);
+            }
+            let numbers = of.into_iter();
+            let numbers =
+                numbers.map(|(impression, value)| (format!("{what}.{impression}"), value));
+            measures.numbers.extend(numbers);
+        }
+        for (what, of) in self.items {
+            let rows = of.values().next().map_or(0, Vec::len);
+            let mean = |row: usize| of.values().map(|it| it[row]).sum::<f64>() / of.len() as f64;
+            measures.mean_score(&what, (0..rows).map(mean).collect());
+            for (impression, items) in of {
+                measures.mean_score(&format!("{what}.{impression}"), items);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::read_json;
+    use crate::world::impression::rating::Ceiling;
+    use crate::world::impression::{Impression, ImpressionWorld};
+
+    fn world(test: usize) -> (Vec<Rated>, Vec<String>) {
+        let world = ImpressionWorld {
+            test,
+            pretrain: 0,
+            train: 1,
+            valid: 1,
+            prompts: 0,
+            ..Default::default()
+        };
+        let names = Impression::ALL.map(|it| it.name().to_owned());
+        (world.generate().unwrap().test, names.to_vec())
+    }
+
+    fn truths(rows: &[Rated], impressions: &[String]) -> Vec<Vec<f64>> {
+        let truth = |row: &Rated| {
+            let truth = row.truth.clone().unwrap();
+            impressions.iter().map(|name| truth[name]).collect()
+        };
+        rows.iter().map(truth).collect()
+    }
+
+    #[test]
+    fn who_knows_the_truth_reaches_the_ceiling_that_ratings_alone_show() {
+        let (rows, impressions) = world(3000);
+        let dir = tempfile::tempdir().unwrap();
+        let mut measures = Measures::default();
+        let predicted = truths(&rows, &impressions);
+        measure(
+            &rows,
+            &impressions,
+            &predicted,
+            Cluster::Dialogue,
+            dir.path(),
+            &mut measures,
+        )
+        .unwrap();
+        for impression in Impression::ALL {
+            let name = impression.name();
+            let number = |what: &str| measures.numbers[&format!("{what}.{name}")];
+            // The world's ceiling is the correlation of the same two, and its reliability that of one rating.
+            let known = Ceiling::measure(&rows, impression).unwrap();
+            assert!((number("pearson") - known.ceiling).abs() < 1e-9, "{name}");
+            let scores = |row: &Rated| -> Vec<f64> {
+                let given = row.ratings.iter();
+                given
+                    .filter_map(|it| it.scores.get(name).copied())
+                    .collect()
+            };
+            let noise = Noise::of(&rows.iter().map(scores).collect::<Vec<_>>()).unwrap();
+            assert!(
+                (noise.reliability - known.reliability).abs() < 1e-9,
+                "{name}"
+            );
+            // Estimated without the truth, it lies near: three standard errors of the two are at most 0.03.
+            assert!(
+                (number("of_ceiling") - 1.0).abs() < 0.05,
+                "{name}: {}",
+                number("of_ceiling")
+            );
+            assert!(number("pearson_low") < number("pearson"));
+            assert!(number("pearson") < number("pearson_high"));
+            let items = &measures.items[&format!("pearson.{name}")];
+            assert_eq!(items.len(), rows.len());
+            // The mean of a row's ratings is unbiased but where the scale ends.
+            assert!(number("calibration_error") < 0.6, "{name}");
+        }
+        let mean = impressions
+            .iter()
+            .map(|it| measures.numbers[&format!("pearson.{it}")]);
+        let mean = mean.sum::<f64>() / 12.0;
+        assert!((measures.numbers["pearson"] - mean).abs() < 1e-9);
+        assert!(measures.numbers.contains_key("system_pearson.agency"));
+        assert!(!measures.numbers.contains_key("pearson_low"));
+        assert!(measures.scores.contains("mae.trust"));
+        let curves: BTreeMap<String, Calibration> =
+            read_json(&dir.path().join(CALIBRATION)).unwrap();
+        assert_eq!(curves.len(), 12);
+    }
+
+    #[test]
+    fn a_model_that_says_nothing_is_said_to_and_systems_widen_the_interval() {
+        let (mut rows, _) = world(300);
+        let impressions = ["ease".to_owned(), "trust".to_owned()];
+        let mut predicted = truths(&rows, &impressions);
+        predicted.iter_mut().for_each(|scores| scores[0] = 5.0);
+        let dir = tempfile::tempdir().unwrap();
+        let by = |cluster, rows: &[Rated]| {
+            let mut measures = Measures::default();
+            measure(
+                rows,
+                &impressions,
+                &predicted,
+                cluster,
+                dir.path(),
+                &mut measures,
+            )
+            .unwrap();
+            measures
+        };
+        let alone = by(Cluster::Dialogue, &rows);
+        assert!(!alone.numbers.contains_key("pearson.ease"));
+        assert!(alone.numbers.contains_key("mae.ease"));
+        assert!(
+            alone
+                .notes
+                .iter()
+                .any(|it| it.starts_with("ease: no correlation"))
+        );
+        // The mean is over what is defined.
+        assert_eq!(alone.numbers["pearson"], alone.numbers["pearson.trust"]);
+        let systems = by(Cluster::System, &rows);
+        assert!(systems.items.is_empty());
+        assert_ne!(
+            systems.numbers["pearson_low.trust"],
+            alone.numbers["pearson_low.trust"]
+        );
+        rows[3].speaker.clear();
+        rows[5].speaker.clear();
+        let speakers = by(Cluster::Speaker, &rows);
+        assert!(
+            speakers
+                .notes
+                .iter()
+                .any(|it| it.starts_with("2 of 300 dialogues do not"))
+        );
+        // Ratings by one rater each show no ceiling.
+        rows.iter_mut().for_each(|row| row.ratings.truncate(1));
+        let once = by(Cluster::Dialogue, &rows);
+        assert!(!once.numbers.contains_key("ceiling.trust"));
+        assert!(
+            once.notes
+                .iter()
+                .any(|it| it.starts_with("trust: no ceiling"))
+        );
+    }
+}

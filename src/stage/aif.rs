@@ -1,0 +1,307 @@
+//! `aif`: what a model's sampled replies are worth to a reward model (AIF, arXiv 2501.12698), what the world's
+//! oracle says of them, and what else their surface shows: dullness, variety, length, and how far they are from a
+//! reference. Beside an earlier model's measures, a reward that is hacked is called so.
+
+use anyhow::{Context as _, Result};
+
+use crate::backend::{self, Work};
+use crate::data::{Completion, Example, Prompt, Role};
+use crate::eval::hacking::{Diagnostics, hacking};
+use crate::judge::Scores;
+use crate::ops::TrainBackend;
+use crate::stage::corpus::Split;
+use crate::stage::folder::same_tokenizer;
+use crate::stage::judged::prompts;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::stage::moved::{Moved, moved};
+use crate::stage::oracle::{self, Oracle};
+use crate::stage::replied::{Replied, measure_text};
+use crate::stage::reward::{RewardSettings, Worth};
+use crate::stage::sampling::SamplingSettings;
+use crate::store::Progress;
+
+pub const KIND: Kind = Kind {
+    name: "aif",
+    about: "sampled replies by a reward model, by the world's oracle, and by diagnostics",
+    produces: Produces::Measure,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct Aif {
+    model: StageRef,
+    data: StageRef,
+    reward: RewardSettings,
+    reference: Option<StageRef>,
+    before: Option<StageRef>,
+    split: Split,
+    examples: usize,
+    max_length: usize,
+    sampling: SamplingSettings,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    Box::new(Aif {
+        model: keys.stage("model", &[Produces::Model]),
+        data: keys.stage(
+            "data",
+            &[
+                Produces::Rated,
+                Produces::Dialogues,
+                Produces::Pairs,
+                Produces::Rows,
+            ],
+        ),
+        reward: RewardSettings::read(keys),
+        reference: keys
+            .doc("the model it was trained from: perplexity of the replies under it, and kl")
+            .optional_stage("reference", &[Produces::Model]),
+        before: keys
+            .doc("the same measures of the model before training: says where the reward was hacked")
+            .optional_stage("before", &[Produces::Measure]),
+        split: Split::read(keys, "prompts"),
+        examples: keys
+            .doc("prompts replied to, the same for every model and seed; 0: all")
+            .usize("examples", 300, 0..),
+        max_length: keys
+            .doc("tokens of prompt and reply where the reference scores them")
+            .usize("max_length", 1024, 2..),
+        sampling: SamplingSettings::read(keys),
+    })
+}
+
+impl Stage for Aif {
+    fn run(&self, context: &Context) -> Result<()> {
+        if let Some(reference) = &self.reference {
+            same_tokenizer(context, &self.model, reference)?;
+        }
+        let data = context.input(&self.data);
+        let examples = prompts(data, self.split, self.examples)?;
+        let requests: Vec<(u64, Prompt)> = (0..)
+            .zip(examples.iter().map(|example| example.prompt.clone()))
+            .collect();
+        let sampled = self.sampling.run(context, &self.model, &requests)?;
+        let mut measures = Measures::default();
+        let truth = |holds: bool| f64::from(u8::from(holds));
+        measures.mean(
+            "finished",
+            sampled.iter().map(|it| truth(it.finished)).collect(),
+        );
+
+        // What cannot be scored is empty; it is worth what the reward model says of a reply without words.
+        let asked: Vec<(Prompt, Vec<String>)> = examples
+            .iter()
+            .zip(&sampled)
+            .map(|(example, reply)| {
+                let text = match reply.text.trim().is_empty() {
+                    true => " .".to_owned(),
+                    false => reply.text.clone(),
+                };
+                (example.prompt.clone(), vec![text])
+            })
+            .collect();
+        let work = Score {
+            stage: self,
+            context,
+            asked: &asked,
+            measures: &mut measures,
+        };
+        let (labels, worth) = backend::dispatch(&context.backend, work)??;
+        measures.mean("aif", worth.iter().map(|it| it.reward).collect());
+        for (place, label) in labels.iter().enumerate() {
+            let scores = worth.iter().map(|it| it.scores[place]).collect();
+            measures.mean(&format!("aif.{label}"), scores);
+        }
+
+        let mut replied: Vec<Replied> = examples
+            .iter()
+            .zip(&sampled)
+            .zip(&worth)
+            .map(|((example, sampled), worth)| {
+                let reference = &example.completions[0].text;
+                let mut replied = Replied::new(&example.prompt, reference, &sampled.text);
+                replied.verdict = Some(format!("reward {:.2}", worth.reward));
+                replied
+            })
+            .collect();
+        if let Ok(oracle) = Oracle::of(data) {
+            self.by_oracle(oracle, &examples, &mut replied, &mut measures)?;
+        }
+        if let Some(dullness) = &self.reward.dullness {
+            let generic = dullness.learn(context)?;
+            let dull = replied.iter().map(|it| truth(generic.dull(&it.reply)));
+            measures.mean("dull_rate", dull.collect());
+            let specificity: Vec<f64> = replied
+                .iter()
+                .map(|it| generic.specificity(&it.reply).unwrap_or(0.0))
+                .collect();
+            measures.mean("specificity", specificity);
+        }
+        measure_text(&replied, &mut measures);
+        if let Some(reference) = &self.reference {
+            let replies: Vec<Example> = examples
+                .into_iter()
+                .zip(sampled)
+                .filter(|(_, reply)| reply.finished && !reply.text.trim().is_empty())
+                .map(|(example, reply)| Example {
+                    completions: vec![Completion {
+                        text: reply.text,
+                        role: Role::Reply,
+                    }],
+                    ..example
+                })
+                .collect();
+            self.by_reference(context, reference, replies, &mut measures)?;
+        }
+        if let Some(before) = &self.before {
+            flag(context, before, &mut measures)?;
+        }
+        Replied::write(&context.dir, &replied)?;
+        measures.write(&context.dir)
+    }
+}
+
+impl Aif {
+    /// Adds `oracle.NAME` and, where the reward is a sum of impressions that the world knows, `oracle`, the sum of
+    /// their true scores.
+    fn by_oracle(
+        &self,
+        oracle: Oracle,
+        examples: &[Example],
+        replied: &mut [Replied],
+        measures: &mut Measures,
+    ) -> Result<()> {
+        let mut all: Vec<Scores> = Vec::with_capacity(examples.len());
+        for (example, replied) in examples.iter().zip(&*replied) {
+            let scores = oracle
+                .scores(example, &replied.reply)
+                .with_context(|| format!("example {}", example.id))?;
+            all.push(scores);
+        }
+        let names: Vec<String> = all
+            .first()
+            .into_iter()
+            .flat_map(Scores::keys)
+            .cloned()
+            .collect();
+        for name in names {
+            // Only what is known of each reply can be compared reply by reply.
+            let values: Option<Vec<f64>> = all.iter().map(|it| it.get(&name).copied()).collect();
+            if let Some(values) = values {
+                measures.mean(&format!("oracle.{name}"), values);
+            }
+        }
+        let total: Vec<f64> = match oracle {
+            Oracle::ImpressionWorld if !self.reward.weights().is_empty() => all
+                .iter()
+                .map(|scores| oracle::total(scores, self.reward.weights()))
+                .collect::<Result<_>>()?,
+            Oracle::PersonaWorld => all
+                .iter()
+                .map(|scores| scores["grounded"] - scores["contradicting"])
+                .collect(),
+            _ => return Ok(()),
+        };
+        for (replied, total) in replied.iter_mut().zip(&total) {
+            let verdict = replied.verdict.take().unwrap_or_default();
+            replied.verdict = Some(format!("{verdict}, in truth {total:.2}"));
+        }
+        measures.mean("oracle", total);
+        Ok(())
+    }
+
+    fn by_reference(
+        &self,
+        context: &Context,
+        reference: &StageRef,
+        replies: Vec<Example>,
+        measures: &mut Measures,
+    ) -> Result<()> {
+        measures.note(format!(
+            "kl and reference_perplexity: over the {} replies that are finished and not empty",
+            replies.len()
+        ));
+        if replies.is_empty() {
+            return Ok(());
+        }
+        let models = [&self.model, reference];
+        let moved = moved(context, models, replies, self.max_length, measures)?;
+        let kl = moved.iter().map(Moved::log_ratio).sum::<f64>() / moved.len() as f64;
+        let logp: f64 = moved.iter().map(|it| it.reference).sum();
+        let tokens: usize = moved.iter().map(|it| it.tokens).sum();
+        measures.numbers.insert("kl".into(), kl);
+        let perplexity = (-logp / tokens as f64).exp();
+        measures
+            .numbers
+            .insert("reference_perplexity".into(), perplexity);
+        Ok(())
+    }
+}
+
+/// Says where the reward has risen at the expense of what it stands for.
+fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result<()> {
+    let found = hacking(
+        &diagnostics(&Measures::read(context.input(before))?),
+        &diagnostics(measures),
+    )
+    .with_context(|| format!("{} against @{}", context.label, before.name))?;
+    measures
+        .numbers
+        .insert("hacking".into(), found.len() as f64);
+    if found.is_empty() {
+        measures.note(format!(
+            "no sign of reward hacking against @{}",
+            before.name
+        ));
+    }
+    for finding in found {
+        measures.note(format!(
+            "reward hacking against @{} ({}): {}",
+            before.name, finding.name, finding.words
+        ));
+    }
+    Ok(())
+}
+
+fn diagnostics(measures: &Measures) -> Diagnostics {
+    let items = |name: &str| measures.items.get(name).map(|items| vec![items.clone()]);
+    let number = |name: &str| measures.numbers.get(name).copied();
+    Diagnostics {
+        reward: items("aif").unwrap_or_default(),
+        oracle: items("oracle"),
+        dull: items("dull_rate"),
+        distinct_2: number("distinct_2"),
+        self_bleu: number("self_bleu"),
+        mean_length: number("mean_length"),
+        perplexity: number("reference_perplexity"),
+    }
+}
+
+struct Score<'a> {
+    stage: &'a Aif,
+    context: &'a Context,
+    asked: &'a [(Prompt, Vec<String>)],
+    measures: &'a mut Measures,
+}
+
+impl Work for Score<'_> {
+    type Output = Result<(Vec<String>, Vec<Worth>)>;
+
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+        let context = self.context;
+        let reward = self.stage.reward.open::<B::InnerBackend>(context, device)?;
+        let what = format!("{} scoring", context.label);
+        let progress = Progress::new(&what, self.asked.len());
+        let worth = reward.worth(self.asked, &what, self.measures, |done| {
+            progress.at(done.min(self.asked.len()));
+            !context.stop.requested()
+        })?;
+        progress.finish();
+        context.stop.check()?;
+        let worth = worth.unwrap_or_default().into_iter().flatten().collect();
+        Ok((reward.labels().to_vec(), worth))
+    }
+}

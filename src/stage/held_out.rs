@@ -1,0 +1,125 @@
+//! How well a reward model that was just trained scores what it has not read.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::backend::{self, Work};
+use crate::data::{Example, Rated};
+use crate::ops::TrainBackend;
+use crate::stage::agreement::{self, Cluster};
+use crate::stage::kind::Context;
+use crate::stage::measures::Measures;
+use crate::stage::reward_model::class_of;
+use crate::stage::scored;
+use crate::stage::scorer::Scorer;
+use crate::store::{Progress, write_jsonl};
+
+/// The scores of some examples' completions by the model of `context`'s folder, with the name of each.
+struct Scores<'a> {
+    context: &'a Context,
+    examples: &'a [Example],
+    measures: &'a mut Measures,
+}
+
+impl Work for Scores<'_> {
+    type Output = Result<(Vec<String>, Vec<Vec<f64>>)>;
+
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+        let context = self.context;
+        let scorer = Scorer::<B::InnerBackend>::open(&context.dir, device)?;
+        let what = format!("{} (test)", context.label);
+        let progress = Progress::new(&what, self.examples.len());
+        let scores = scorer.scores(self.examples, &what, self.measures, |done| {
+            progress.at(done);
+            !context.stop.requested()
+        })?;
+        progress.finish();
+        context.stop.check()?;
+        Ok((scorer.labels().to_vec(), scores.unwrap_or_default()))
+    }
+}
+
+fn scores(
+    context: &Context,
+    examples: &[Example],
+    measures: &mut Measures,
+) -> Result<(Vec<String>, Vec<Vec<f64>>)> {
+    let work = Scores {
+        context,
+        examples,
+        measures,
+    };
+    backend::dispatch(&context.backend, work)?
+}
+
+/// Predicted against given ratings; `predicted.jsonl` keeps them dialogue by dialogue.
+pub fn ratings(
+    context: &Context,
+    rows: &[Rated],
+    cluster: Cluster,
+    measures: &mut Measures,
+) -> Result<()> {
+    let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
+    let (labels, scores) = scores(context, &examples, measures)?;
+    let lines = rows.iter().zip(&scores).map(|(row, scores)| {
+        let predicted: BTreeMap<&String, f64> = labels.iter().zip(scores.iter().copied()).collect();
+        serde_json::json!({"id": row.id, "predicted": predicted})
+    });
+    write_jsonl(&context.dir.join("predicted.jsonl"), lines)?;
+    agreement::measure(rows, &labels, &scores, cluster, &context.dir, measures)
+}
+
+/// How often, and by how much, the chosen one of two scores higher.
+pub fn pairs(context: &Context, examples: &[Example], measures: &mut Measures) -> Result<()> {
+    if examples.is_empty() {
+        measures.note("no pairs held out for testing");
+        return Ok(());
+    }
+    let (_, scores) = scores(context, examples, measures)?;
+    let apart: Vec<f64> = scores
+        .chunks(2)
+        .map(|pair| pair[0][0] - pair[1][0])
+        .collect();
+    let right = apart.iter().map(|it| f64::from(u8::from(*it > 0.0)));
+    measures.mean("test_accuracy", right.collect());
+    measures.mean("test_margin", apart);
+    let rewards: Vec<f64> = scores.iter().map(|it| it[0]).collect();
+    let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
+    measures.numbers.insert("test_mean_reward".into(), mean);
+    Ok(())
+}
+
+/// How often the likeliest class is the right one: over all, and of each class.
+pub fn classes(context: &Context, examples: &[Example], measures: &mut Measures) -> Result<()> {
+    if examples.is_empty() {
+        measures.note("no examples held out for testing");
+        return Ok(());
+    }
+    let (labels, scores) = scores(context, examples, measures)?;
+    let (mut right, mut of_class) = (Vec::new(), BTreeMap::<&str, (f64, f64)>::new());
+    let mut predicted: BTreeMap<&str, f64> = BTreeMap::new();
+    for (example, scores) in examples.iter().zip(&scores) {
+        let likeliest = scores
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .map_or("", |(at, _)| &*labels[at]);
+        let class = class_of(example)?;
+        let hit = f64::from(u8::from(likeliest == class));
+        right.push(hit);
+        let (hits, all) = of_class.entry(class).or_default();
+        (*hits, *all) = (*hits + hit, *all + 1.0);
+        *predicted.entry(likeliest).or_default() += 1.0;
+    }
+    measures.mean("test_accuracy", right);
+    for (class, (hits, all)) in of_class {
+        let numbers = &mut measures.numbers;
+        numbers.insert(format!("recall.{class}"), hits / all);
+        // Of what is never predicted nothing is right or wrong.
+        if let Some(predicted) = predicted.get(class) {
+            numbers.insert(format!("precision.{class}"), hits / predicted);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! `reward-model`: a scoring head over a decoder, trained on ratings, on pairs, or on classes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::data::{Example, Rated, Role, Tokenizer};
+use crate::model::config::{Problem, ScoreHead};
+use crate::model::hf::config_json;
+use crate::objective::{Objective, Score};
+use crate::stage::agreement::Cluster;
+use crate::stage::corpus::Split;
+use crate::stage::fit::{Defaults, Fit};
+use crate::stage::folder::model_dir;
+use crate::stage::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
+use crate::stage::rated_set::RatedSet;
+use crate::stage::reward::weighed;
+use crate::stage::scorer::one_of;
+use crate::stage::{held_out, preview, scored};
+use crate::train::{Dataset, Keep};
+
+pub const KIND: Kind = Kind {
+    name: "reward-model",
+    about: "a scoring head over a decoder: ratings, Bradley-Terry on pairs, or classes",
+    produces: Produces::RewardModel,
+    version: 1,
+    uses_backend: true,
+    read,
+};
+
+struct RewardModel {
+    fit: Fit,
+    data: StageRef,
+    from: From,
+    examples: usize,
+}
+
+/// What it learns from.
+enum From {
+    Ratings {
+        /// Impressions and their weights; all that the training split has where empty.
+        weighed: Vec<(String, f64)>,
+        one_model_each: bool,
+        cluster: Cluster,
+    },
+    Pairs {
+        centre: f64,
+    },
+    Classes,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let defaults = Defaults {
+        // TRL's RewardConfig.
+        learning_rate: 1e-4,
+        best: "loss",
+        choices: &[
+            ("loss", Keep::LowestLoss),
+            ("accuracy", Keep::HighestAccuracy),
+            ("none", Keep::Last),
+        ],
+    };
+    let objective = keys
+        .doc("squared error to ratings, Bradley-Terry on pairs, or cross-entropy of classes")
+        .choice(
+            "objective",
+            "regression",
+            &["regression", "bradley-terry", "classification"],
+        );
+    let fit = Fit::read(keys, &defaults);
+    if objective == "regression" && fit.settings.keep == Keep::HighestAccuracy {
+        keys.problem(
+            "metric_for_best_model",
+            "ratings have no accuracy; expected loss or none",
+        );
+    }
+    let (data, from) = match objective {
+        "bradley-terry" => (
+            Produces::Pairs,
+            From::Pairs {
+                centre: keys
+                    .doc("weighs the mean of (chosen + rejected)^2, which keeps rewards around 0")
+                    .float("center_rewards_coefficient", 0.0, 0.0..),
+            },
+        ),
+        "classification" => (Produces::Classes, From::Classes),
+        _ => (Produces::Rated, ratings(keys)),
+    };
+    Box::new(RewardModel {
+        fit,
+        data: keys.stage("data", &[data]),
+        from,
+        examples: keys
+            .doc("the first so many examples of the training split; 0: all")
+            .usize("examples", 0, 0..),
+    })
+}
+
+fn ratings(keys: &mut Keys<'_>) -> From {
+    let weighed = weighed(
+        keys,
+        "which ratings are learned; none named: all that there are",
+    );
+    if let Some((name, weight)) = weighed.iter().find(|(_, weight)| *weight < 0.0) {
+        keys.problem(
+            "impression_weights",
+            format!("expected what an error weighs, at least 0; {name} has {weight}"),
+        );
+    }
+    From::Ratings {
+        weighed,
+        one_model_each: keys
+            .doc("a model with one output for each impression, rather than one with all")
+            .bool("one_model_each", false),
+        cluster: Cluster::read(keys),
+    }
+}
+
+impl Stage for RewardModel {
+    fn run(&self, context: &Context) -> Result<()> {
+        let mut measures = Measures::default();
+        let data = context.input(&self.data);
+        if let From::Ratings {
+            one_model_each: true,
+            ..
+        } = self.from
+        {
+            let train = self.rated(data, Split::Train)?;
+            let labels = self.labels(&train)?;
+            let mut parameters = 0.0;
+            for (label, weight) in labels {
+                let context = Context {
+                    dir: one_of(&context.dir, &label),
+                    label: format!("{} {label}", context.label),
+                    ..context.clone()
+                };
+                std::fs::create_dir_all(&context.dir)?;
+                // What a killed run has finished is not trained again: the measures come last.
+                if Measures::read(&context.dir)?.numbers.is_empty() {
+                    let set = self.of_ratings(&context, &[(label, weight)])?;
+                    self.train(&context, set)?;
+                }
+                let one = Measures::read(&context.dir)?;
+                parameters += one.numbers.get("parameters").copied().unwrap_or(0.0);
+                measures.notes.extend(one.notes);
+            }
+            measures.numbers.insert("parameters".into(), parameters);
+        } else {
+            self.train(context, self.sets(context)?)?;
+            measures = Measures::read(&context.dir)?;
+        }
+        match &self.from {
+            From::Ratings { cluster, .. } => {
+                let rows = self.rated(data, Split::Test)?;
+                held_out::ratings(context, &rows, *cluster, &mut measures)?;
+            }
+            From::Pairs { .. } => {
+                let examples = self.examples_of(data, Split::Test)?;
+                held_out::pairs(context, &examples, &mut measures)?;
+            }
+            From::Classes => {
+                let examples = self.examples_of(data, Split::Test)?;
+                held_out::classes(context, &examples, &mut measures)?;
+            }
+        }
+        measures.write(&context.dir)
+    }
+
+    fn preview(&self, context: &Context) -> Result<Option<String>> {
+        let sets = self.sets(context)?;
+        let tokenizer = self.tokenizer(context)?;
+        let mut text =
+            preview::training(context, &self.fit, &tokenizer, &sets.objective, &sets.train)?;
+        let labels = sets.head.labels.join(", ");
+        text.push_str(&format!(
+            "  read at the last real token, outputs: {labels}\n"
+        ));
+        Ok(Some(text))
+    }
+}
+
+/// What one model is trained with.
+struct Sets {
+    head: ScoreHead,
+    objective: Objective,
+    train: Dataset,
+    valid: Option<Dataset>,
+    measures: Measures,
+}
+
+impl RewardModel {
+    fn tokenizer(&self, context: &Context) -> Result<Tokenizer> {
+        Tokenizer::open(&model_dir(context.input(&self.fit.model)))
+    }
+
+    fn train(&self, context: &Context, sets: Sets) -> Result<()> {
+        let tokenizer = self.tokenizer(context)?;
+        let Sets {
+            head,
+            objective,
+            train,
+            valid,
+            measures,
+        } = sets;
+        let sets = (train, valid);
+        self.fit
+            .run(context, &tokenizer, &objective, Some(&head), sets, measures)
+    }
+
+    fn sets(&self, context: &Context) -> Result<Sets> {
+        let data = context.input(&self.data);
+        match &self.from {
+            From::Ratings { .. } => {
+                let train = self.rated(data, Split::Train)?;
+                self.of_ratings(context, &self.labels(&train)?)
+            }
+            From::Pairs { centre } => {
+                let margin = |example: &Example| -> Result<f32> {
+                    match example.meta.get("margin") {
+                        None => Ok(f32::NAN),
+                        Some(value) => {
+                            let margin = value.as_f64().with_context(|| {
+                                format!("example {}: margin is no number", example.id)
+                            })?;
+                            Ok(margin as f32)
+                        }
+                    }
+                };
+                let head = ScoreHead::plain(vec!["reward".into()], Problem::Regression);
+                let objective = Objective::Score(Score::BradleyTerry { centre: *centre });
+                let mut sets = self.of_examples(context, head, objective, margin)?;
+                for set in [Some(&mut sets.train), sets.valid.as_mut()]
+                    .into_iter()
+                    .flatten()
+                {
+                    settle_margins(set, &mut sets.measures);
+                }
+                Ok(sets)
+            }
+            From::Classes => {
+                let mut classes = BTreeSet::new();
+                for example in self.examples_of(data, Split::Train)? {
+                    classes.insert(class_of(&example)?.to_owned());
+                }
+                let classes: Vec<String> = classes.into_iter().collect();
+                let objective = Objective::Score(Score::Classification {
+                    classes: classes.len(),
+                });
+                let head = ScoreHead::plain(classes.clone(), Problem::SingleLabelClassification);
+                self.of_examples(context, head, objective, |example| {
+                    let class = class_of(example)?;
+                    let at = classes.iter().position(|it| it == class);
+                    let at = at.with_context(|| {
+                        format!(
+                            "example {}: class {class:?} is not in the training split, which has {}",
+                            example.id,
+                            classes.join(", ")
+                        )
+                    })?;
+                    Ok(at as f32)
+                })
+            }
+        }
+    }
+
+    /// The impressions to learn, each with its weight.
+    fn labels(&self, train: &[Rated]) -> Result<Vec<(String, f64)>> {
+        let From::Ratings { weighed, .. } = &self.from else {
+            return Ok(Vec::new());
+        };
+        let ratings = train.iter().flat_map(|row| &row.ratings);
+        let known: BTreeSet<&String> = ratings.flat_map(|rating| rating.scores.keys()).collect();
+        ensure!(
+            !known.is_empty(),
+            "the training split has no ratings at all"
+        );
+        if let Some((unknown, _)) = weighed.iter().find(|(name, _)| !known.contains(name)) {
+            let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
+            bail!(
+                "impressions: nobody has rated {unknown:?}; there are {}",
+                known.join(", ")
+            );
+        }
+        Ok(match weighed.is_empty() {
+            true => known.into_iter().map(|name| (name.clone(), 1.0)).collect(),
+            false => weighed.clone(),
+        })
+    }
+
+    fn rated(&self, data: &Path, split: Split) -> Result<Vec<Rated>> {
+        let mut rows = RatedSet::open(data, split)?.rows;
+        if split == Split::Train && self.examples > 0 {
+            rows.truncate(self.examples);
+        }
+        Ok(rows)
+    }
+
+    fn examples_of(&self, data: &Path, split: Split) -> Result<Vec<Example>> {
+        let examples = split.examples(data)?;
+        match (split, self.examples) {
+            (Split::Train, 1..) => examples.take(self.examples).collect(),
+            _ => examples.collect(),
+        }
+    }
+
+    /// Dialogues and their mean ratings. Outputs are trained to be the ratings less the training split's mean, over
+    /// its standard deviation: the head keeps both.
+    fn of_ratings(&self, context: &Context, labels: &[(String, f64)]) -> Result<Sets> {
+        let data = context.input(&self.data);
+        let train = self.rated(data, Split::Train)?;
+        let (mut centre, mut scale) = (Vec::new(), Vec::new());
+        for (label, _) in labels {
+            let given: Vec<f64> = train.iter().filter_map(|row| row.mean(label)).collect();
+            ensure!(
+                !given.is_empty(),
+                "{}: the training split has no rating of {label}",
+                context.label
+            );
+            let mean = given.iter().sum::<f64>() / given.len() as f64;
+            let variance = given.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
+            let deviation = (variance / given.len() as f64).sqrt();
+            ensure!(
+                deviation > 0.0,
+                "{}: all ratings of {label} are alike; leave it out of impressions",
+                context.label
+            );
+            centre.push(mean);
+            scale.push(deviation);
+        }
+        let head = ScoreHead {
+            labels: labels.iter().map(|(name, _)| name.clone()).collect(),
+            problem: Problem::Regression,
+            centre,
+            scale,
+        };
+        let objective = Objective::Score(Score::Regression {
+            weights: labels.iter().map(|(_, weight)| *weight).collect(),
+        });
+        let mut measures = Measures::default();
+        let set = |rows: &[Rated], split: Split, measures: &mut Measures| -> Result<Dataset> {
+            let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
+            let mut set = self.tokenised(context, &examples, split, measures)?;
+            let targets = rows.iter().flat_map(|row| {
+                let each = head.labels.iter().zip(head.centre.iter().zip(&head.scale));
+                each.map(|(label, (centre, scale))| match row.mean(label) {
+                    Some(mean) => ((mean - centre) / scale) as f32,
+                    None => f32::NAN,
+                })
+            });
+            set.examples.set_targets(targets.collect());
+            Ok(set)
+        };
+        let train = set(&train, Split::Train, &mut measures)?;
+        let valid = set(
+            &self.rated(data, Split::Valid)?,
+            Split::Valid,
+            &mut measures,
+        )?;
+        let raters = |rows: &Dataset| -> usize {
+            let targets = (0..rows.examples.len()).flat_map(|at| rows.examples.targets(at));
+            targets.filter(|it| it.is_nan()).count()
+        };
+        let missing = raters(&train);
+        measures.note(format!(
+            "{} dialogues, {} impressions; {missing} of {} mean ratings are missing and left out",
+            train.examples.len(),
+            labels.len(),
+            train.examples.len() * labels.len()
+        ));
+        Ok(Sets {
+            head,
+            objective,
+            train,
+            valid: Some(valid),
+            measures,
+        })
+    }
+
+    /// Examples with one target each.
+    fn of_examples(
+        &self,
+        context: &Context,
+        head: ScoreHead,
+        objective: Objective,
+        target: impl Fn(&Example) -> Result<f32>,
+    ) -> Result<Sets> {
+        let data = context.input(&self.data);
+        let mut measures = Measures::default();
+        let mut set = |split: Split| -> Result<Option<Dataset>> {
+            let examples = self.examples_of(data, split)?;
+            if examples.is_empty() {
+                return Ok(None);
+            }
+            let mut set = self.tokenised(context, &examples, split, &mut measures)?;
+            let targets = examples.iter().map(&target).collect::<Result<_>>()?;
+            set.examples.set_targets(targets);
+            Ok(Some(set))
+        };
+        let (train, valid) = (set(Split::Train)?.unwrap_or_default(), set(Split::Valid)?);
+        Ok(Sets {
+            head,
+            objective,
+            train,
+            valid,
+            measures,
+        })
+    }
+
+    fn tokenised(
+        &self,
+        context: &Context,
+        examples: &[Example],
+        split: Split,
+        measures: &mut Measures,
+    ) -> Result<Dataset> {
+        let source = model_dir(context.input(&self.fit.model));
+        let config = config_json::read(&source)?;
+        let what = format!("{} ({})", context.label, split.name());
+        let tokenizer = Tokenizer::open(&source)?;
+        scored::dataset(
+            examples,
+            &tokenizer,
+            &config,
+            (self.fit.max_length, &what),
+            Some(&context.dir),
+            measures,
+        )
+    }
+}
+
+/// The class that an example is labelled with.
+pub fn class_of(example: &Example) -> Result<&str> {
+    match example.completions.first().map(|it| &it.role) {
+        Some(Role::Candidate(class)) => Ok(class),
+        _ => bail!("example {}: has no class", example.id),
+    }
+}
+
+/// Pairs without a margin have one of 0, if any has one; all else have none.
+fn settle_margins(set: &mut Dataset, measures: &mut Measures) {
+    let all = 0..set.examples.len();
+    let margins: Vec<f32> = all
+        .flat_map(|at| set.examples.targets(at))
+        .copied()
+        .collect();
+    let missing = margins.iter().filter(|it| it.is_nan()).count();
+    if missing == margins.len() {
+        set.examples.set_targets(Vec::new());
+        return;
+    }
+    if missing > 0 {
+        measures.note(format!(
+            "{missing} of {} pairs have no margin, which is taken for 0",
+            margins.len()
+        ));
+    }
+    let settled = margins.iter().map(|it| if it.is_nan() { 0.0 } else { *it });
+    set.examples.set_targets(settled.collect());
+}

@@ -1,0 +1,173 @@
+//! Scores of whole texts, by the models of a reward-model artifact or of a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::data::{Example, Tokenizer};
+use crate::model::Decoder;
+use crate::model::config::{Problem, ScoreHead};
+use crate::objective::{Objective, Score};
+use crate::ops::Ops;
+use crate::stage::folder::{model_dir, open_any};
+use crate::stage::measures::Measures;
+use crate::stage::scored;
+use crate::train::unit_values;
+
+/// Tokens scored at once.
+const TOKENS: usize = 4096;
+
+/// One model with all outputs, or several with some each.
+pub struct Scorer<B: Ops> {
+    models: Vec<(Decoder<B>, Tokenizer)>,
+    labels: Vec<String>,
+    problem: Problem,
+}
+
+/// Where a model with one output of several lies in a reward model's artifact.
+pub fn one_of(artifact: &Path, label: &str) -> PathBuf {
+    artifact.join("each").join(label)
+}
+
+/// The model folders of a reward model's artifact, or the folder itself where it is one.
+fn folders(artifact: &Path) -> Result<Vec<PathBuf>> {
+    for dir in [model_dir(artifact), artifact.to_owned()] {
+        if dir.join("config.json").exists() {
+            return Ok(vec![dir]);
+        }
+    }
+    let each = artifact.join("each");
+    ensure!(
+        each.is_dir(),
+        "{}: no model folder with a scoring head: neither config.json nor model/config.json is there",
+        artifact.display()
+    );
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&each)? {
+        found.push(model_dir(&entry?.path()));
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl<B: Ops> Scorer<B> {
+    /// Opens a reward model's artifact, or any model folder with a scoring head.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, has no scoring head, or heads of different kinds.
+    pub fn open(artifact: &Path, device: &B::Device) -> Result<Self> {
+        let (mut models, mut labels) = (Vec::new(), Vec::new());
+        let mut problems = Vec::new();
+        for dir in folders(artifact)? {
+            let (model, tokenizer) = open_any::<B>(&dir, device)?;
+            let Some(head) = &model.config.score else {
+                bail!(
+                    "{}: a language model, where one with a scoring head (ForSequenceClassification) is wanted",
+                    dir.display()
+                );
+            };
+            labels.extend(head.labels.iter().cloned());
+            problems.push(head.problem);
+            models.push((model, tokenizer));
+        }
+        problems.dedup();
+        let [problem] = problems[..] else {
+            bail!(
+                "{}: no model, or models of different kinds",
+                artifact.display()
+            );
+        };
+        Ok(Self {
+            models,
+            labels,
+            problem,
+        })
+    }
+
+    /// The name of each score.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Whether the scores are ratings or the probabilities of classes.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// The scores of each completion of each example, example by example: on the scale of the ratings, or
+    /// the probability of each class. Nothing once `done`, told how many examples each model has finished,
+    /// says not to go on.
+    ///
+    /// # Errors
+    /// A text that cannot be tokenised. What is cut to fit is noted in `measures`.
+    pub fn scores(
+        &self,
+        examples: &[Example],
+        what: &str,
+        measures: &mut Measures,
+        mut done: impl FnMut(usize) -> bool,
+    ) -> Result<Option<Vec<Vec<f64>>>> {
+        let completions: usize = examples.iter().map(|it| it.completions.len()).sum();
+        let mut scores = vec![Vec::with_capacity(self.labels.len()); completions];
+        for (model, tokenizer) in &self.models {
+            let config = &model.config;
+            let (Some(head), limit) = (&config.score, config.max_positions) else {
+                continue;
+            };
+            let set = scored::dataset(examples, tokenizer, config, (limit, what), None, measures)?;
+            let units: Vec<usize> = (0..set.units.len()).collect();
+            let batches = set.by_tokens(&units, TOKENS);
+            // Which loss it would be trained with makes no difference to what it says.
+            let objective = Objective::Score(Score::BradleyTerry { centre: 0.0 });
+            let Some(values) = unit_values(model, &set, &objective, batches, &mut done) else {
+                return Ok(None);
+            };
+            for (scores, outputs) in scores.iter_mut().zip(values.chunks(head.labels.len())) {
+                scores.extend(readable(head, outputs));
+            }
+        }
+        Ok(Some(scores))
+    }
+}
+
+/// What a head's outputs for one text mean.
+fn readable(head: &ScoreHead, outputs: &[f32]) -> Vec<f64> {
+    let outputs = outputs.iter().map(|&output| f64::from(output));
+    match head.problem {
+        Problem::Regression => outputs
+            .zip(head.centre.iter().zip(&head.scale))
+            .map(|(output, (centre, scale))| centre + scale * output)
+            .collect(),
+        Problem::SingleLabelClassification => {
+            let outputs: Vec<f64> = outputs.collect();
+            let most = outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let shares: Vec<f64> = outputs.iter().map(|it| (it - most).exp()).collect();
+            let total: f64 = shares.iter().sum();
+            shares.iter().map(|it| it / total).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_become_ratings_or_probabilities() {
+        let head = ScoreHead {
+            labels: vec!["ease".into(), "trust".into()],
+            problem: Problem::Regression,
+            centre: vec![5.0, 6.0],
+            scale: vec![2.0, 0.5],
+        };
+        assert_eq!(readable(&head, &[1.5, -2.0]), [8.0, 5.0]);
+        let head = ScoreHead {
+            problem: Problem::SingleLabelClassification,
+            ..head
+        };
+        let found = readable(&head, &[1000.0, 1000.0 - f32::ln(3.0)]);
+        assert!((found[0] - 0.75).abs() < 1e-4, "{found:?}");
+        assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+}
