@@ -2,6 +2,7 @@
 
 mod bandit;
 mod losses;
+mod recipe;
 mod references;
 mod run;
 

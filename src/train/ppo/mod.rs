@@ -33,7 +33,7 @@ pub use actor_critic::{ActorCritic, ValueHead};
 use rollout::{Episode, know, sample};
 pub use settings::{Algorithm, PpoSettings};
 use state::{PpoState, Updates, line};
-use targets::{Objective, targets};
+use targets::targets;
 use update::Step;
 
 /// A reply that waits for its score.
@@ -84,8 +84,6 @@ pub struct PpoOutcome<B: Backend> {
     pub kept_step: usize,
     /// The counters at the end.
     pub state: PpoState,
-    /// What the last step's replies achieved.
-    pub last: Objective,
 }
 
 /// Trains `model` against `reference`, or goes on from the checkpoint in the job's folder.
@@ -207,7 +205,6 @@ pub fn train<B: TrainBackend>(
         policy,
         steps: total,
         kept_step: state.best.unwrap_or(total),
-        last: state.last,
         state,
     })
 }
