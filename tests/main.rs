@@ -12,6 +12,7 @@ mod memory;
 mod objective;
 mod packing;
 mod parity;
+mod ppo;
 mod resume;
 mod side_by_side;
 mod statistics;

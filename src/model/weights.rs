@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,8 +14,8 @@ use crate::model::hf::layout::{Slot, slots};
 /// Shape and row-major values of one tensor.
 pub type Array = (Vec<usize>, Vec<f32>);
 
-/// Reads every parameter to the host, by the names of [`slots`].
-pub fn export<B: Backend>(model: &Decoder<B>) -> BTreeMap<String, Array> {
+/// Reads every parameter to the host, by its path in the module: for a decoder, the names of [`slots`].
+pub fn export<B: Backend, M: Module<B>>(model: &M) -> BTreeMap<String, Array> {
     let mut reader = Reader {
         path: Vec::new(),
         arrays: BTreeMap::new(),
@@ -25,7 +25,7 @@ pub fn export<B: Backend>(model: &Decoder<B>) -> BTreeMap<String, Array> {
 }
 
 /// Reads one parameter's values to the host; nothing where there is none of that name.
-pub fn read<B: Backend>(model: &Decoder<B>, name: &str) -> Option<Vec<f32>> {
+pub fn read<B: Backend, M: Module<B>>(model: &M, name: &str) -> Option<Vec<f32>> {
     struct One<'a> {
         path: Vec<String>,
         name: &'a str,
@@ -51,6 +51,41 @@ pub fn read<B: Backend>(model: &Decoder<B>, name: &str) -> Option<Vec<f32>> {
     };
     model.visit(&mut one);
     one.values
+}
+
+/// What a module's parameter is, its values aside.
+pub struct Parameter {
+    /// Its path in the module.
+    pub name: String,
+    pub id: ParamId,
+    pub shape: Vec<usize>,
+}
+
+/// Every parameter of a module, in its order.
+pub fn parameters<B: Backend, M: Module<B>>(model: &M) -> Vec<Parameter> {
+    #[derive(Default)]
+    struct Parameters {
+        path: Vec<String>,
+        found: Vec<Parameter>,
+    }
+    impl<B: Backend> ModuleVisitor<B> for Parameters {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            self.found.push(Parameter {
+                name: self.path.join("."),
+                id: param.id,
+                shape: param.dims().to_vec(),
+            });
+        }
+    }
+    let mut parameters = Parameters::default();
+    model.visit(&mut parameters);
+    parameters.found
 }
 
 /// A tensor's values on the host, row-major.
@@ -81,8 +116,8 @@ pub fn load<B: Backend, E>(
 ///
 /// # Panics
 ///
-/// If a parameter has no array of its shape: callers read them by [`slots`].
-pub fn assign<B: Backend>(model: Decoder<B>, arrays: BTreeMap<String, Array>) -> Decoder<B> {
+/// If a parameter has no array of its shape: callers have them from the same module, or by [`slots`].
+pub fn assign<B: Backend, M: Module<B>>(model: M, arrays: BTreeMap<String, Array>) -> M {
     model.map(&mut Writer {
         path: Vec::new(),
         arrays,

@@ -1,5 +1,6 @@
 //! Log-probabilities of scored tokens, and their sums by branch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -19,16 +20,21 @@ pub fn token_logps<B: Backend>(
     targets: &[u32],
 ) -> Tensor<B, 1> {
     let device = hidden.device();
-    let parts: Vec<Tensor<B, 1>> = chunks(&hidden, &head, targets)
-        .map(|(rows, targets)| {
-            let targets = column(targets, &device);
+    let parts: Vec<Tensor<B, 1>> = chunks(&hidden, &head)
+        .map(|(rows, at)| {
+            let targets = column(&targets[at], &device);
             log_softmax(logits(rows, &head), 1)
                 .gather(1, targets)
                 .squeeze_dim(1)
         })
         .collect();
+    joined(parts, &device)
+}
+
+/// The chunks' values one after the other.
+pub(super) fn joined<B: Backend>(parts: Vec<Tensor<B, 1>>, device: &B::Device) -> Tensor<B, 1> {
     match parts.is_empty() {
-        true => Tensor::zeros([0], (&device, burn::tensor::DType::F32)),
+        true => Tensor::zeros([0], (device, burn::tensor::DType::F32)),
         false => Tensor::cat(parts, 0),
     }
 }
@@ -56,19 +62,32 @@ fn backward<B: Backend>(
     grad: Tensor<B, 1>,
 ) -> [Tensor<B, 2>; 2] {
     let device = hidden.device();
+    logits_backward(hidden, head, |logits, at| {
+        let grad = grad.clone().narrow(0, at.start, at.len());
+        let grad = grad.reshape([at.len(), 1]);
+        // A logit's gradient is grad * (is target - probability).
+        let slope = softmax(logits, 1).mul(grad.clone().neg());
+        slope.scatter(
+            1,
+            column(&targets[at], &device),
+            grad,
+            IndexingUpdateOp::Add,
+        )
+    })
+}
+
+/// Gradients of `hidden` and `head` from those of the logits, which `slope` gives for the logits of some rows,
+/// `[rows, vocabulary]`: a chunk at a time.
+pub(super) fn logits_backward<B: Backend>(
+    hidden: Tensor<B, 2>,
+    head: Tensor<B, 2>,
+    slope: impl Fn(Tensor<B, 2>, Range<usize>) -> Tensor<B, 2>,
+) -> [Tensor<B, 2>; 2] {
     let compute = FloatDType::from(hidden.dtype());
     let mut on_head = head.zeros_like().cast(FloatDType::F32);
     let mut on_hidden = Vec::new();
-    let mut at = 0;
-    for (rows, targets) in chunks(&hidden, &head, targets) {
-        let count = targets.len();
-        let grad = grad.clone().narrow(0, at, count).reshape([count, 1]);
-        at += count;
-        // A logit's gradient is grad * (is target - probability).
-        let slope = softmax(logits(rows.clone(), &head), 1).mul(grad.clone().neg());
-        let slope = slope
-            .scatter(1, column(targets, &device), grad, IndexingUpdateOp::Add)
-            .cast(compute);
+    for (rows, at) in chunks(&hidden, &head) {
+        let slope = slope(logits(rows.clone(), &head), at).cast(compute);
         on_hidden.push(slope.clone().matmul(head.clone()));
         on_head = on_head + slope.transpose().matmul(rows).cast(FloatDType::F32);
     }
@@ -79,24 +98,20 @@ fn backward<B: Backend>(
     [on_hidden, on_head.cast(FloatDType::from(head.dtype()))]
 }
 
-/// Rows of `hidden` whose logits fit a chunk, with their targets.
-fn chunks<'a, B: Backend>(
+/// Rows of `hidden` whose logits fit a chunk, and which they are.
+pub(super) fn chunks<B: Backend>(
     hidden: &Tensor<B, 2>,
     head: &Tensor<B, 2>,
-    targets: &'a [u32],
-) -> impl Iterator<Item = (Tensor<B, 2>, &'a [u32])> {
-    let rows = (CHUNK / head.dims()[0]).max(1);
-    targets
-        .chunks(rows)
-        .enumerate()
-        .map(move |(index, targets)| {
-            let chunk = hidden.clone().narrow(0, index * rows, targets.len());
-            (chunk, targets)
-        })
+) -> impl Iterator<Item = (Tensor<B, 2>, Range<usize>)> {
+    let (count, rows) = (hidden.dims()[0], (CHUNK / head.dims()[0]).max(1));
+    (0..count).step_by(rows).map(move |start| {
+        let at = start..count.min(start + rows);
+        (hidden.clone().narrow(0, at.start, at.len()), at)
+    })
 }
 
 /// Logits in f32, whatever they are multiplied in.
-fn logits<B: Backend>(rows: Tensor<B, 2>, head: &Tensor<B, 2>) -> Tensor<B, 2> {
+pub(super) fn logits<B: Backend>(rows: Tensor<B, 2>, head: &Tensor<B, 2>) -> Tensor<B, 2> {
     rows.matmul(head.clone().transpose()).cast(FloatDType::F32)
 }
 

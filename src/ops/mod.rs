@@ -6,6 +6,7 @@ mod adamw;
 mod attention;
 mod cache;
 mod embed;
+mod entropy;
 #[cfg(feature = "flex")]
 mod flex;
 mod logps;
@@ -149,6 +150,23 @@ pub trait Ops: Backend {
         logps::tracked_token_logps(hidden, head, targets)
     }
 
+    /// Entropy of `softmax(hidden @ head^T)`, in nats.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[scored, hidden]`, `head`: `[vocabulary, hidden]`; output: `[scored]`
+    fn entropy(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>) -> Tensor<Self, 1> {
+        entropy::entropy(hidden, head)
+    }
+
+    /// [`entropy`](Self::entropy) with a gradient.
+    fn tracked_entropy<C: CheckpointStrategy>(
+        hidden: Tracked<Self, C, 2>,
+        head: Tracked<Self, C, 2>,
+    ) -> Tracked<Self, C, 1> {
+        entropy::tracked_entropy(hidden, head)
+    }
+
     /// LayerNorm where there is a bias, else RMSNorm, over the last axis.
     ///
     /// # Shapes
@@ -230,6 +248,10 @@ impl<B: Ops, C: CheckpointStrategy> Ops for Autodiff<B, C> {
         targets: &[u32],
     ) -> Tensor<Self, 1> {
         B::tracked_token_logps(hidden, head, targets)
+    }
+
+    fn entropy(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>) -> Tensor<Self, 1> {
+        B::tracked_entropy(hidden, head)
     }
 
     fn norm(

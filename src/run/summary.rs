@@ -225,6 +225,8 @@ fn curves(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<Curve>> {
             ("eval_loss", "validation loss"),
             ("rewards/margins", "reward margin"),
             ("rewards/accuracies", "reward accuracy"),
+            ("objective/scores", "score of sampled replies"),
+            ("objective/kl", "KL to the reference"),
         ] {
             let points = points(&lines, metric);
             if points.len() < 2 {

@@ -16,9 +16,9 @@ use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::moved::{Moved, moved};
-use crate::stage::oracle::{self, Oracle};
+use crate::stage::oracle::Oracle;
 use crate::stage::replied::{Replied, measure_text};
-use crate::stage::reward::{RewardSettings, Worth};
+use crate::stage::reward::{RewardSettings, Worth, scorable};
 use crate::stage::sampling::SamplingSettings;
 use crate::store::Progress;
 
@@ -91,17 +91,10 @@ impl Stage for Aif {
             sampled.iter().map(|it| truth(it.finished)).collect(),
         );
 
-        // What cannot be scored is empty; it is worth what the reward model says of a reply without words.
         let asked: Vec<(Prompt, Vec<String>)> = examples
             .iter()
             .zip(&sampled)
-            .map(|(example, reply)| {
-                let text = match reply.text.trim().is_empty() {
-                    true => " .".to_owned(),
-                    false => reply.text.clone(),
-                };
-                (example.prompt.clone(), vec![text])
-            })
+            .map(|(example, reply)| (example.prompt.clone(), vec![scorable(&reply.text)]))
             .collect();
         let work = Score {
             stage: self,
@@ -194,16 +187,12 @@ impl Aif {
                 measures.mean(&format!("oracle.{name}"), values);
             }
         }
-        let total: Vec<f64> = match oracle {
-            Oracle::ImpressionWorld if !self.reward.weights().is_empty() => all
-                .iter()
-                .map(|scores| oracle::total(scores, self.reward.weights()))
-                .collect::<Result<_>>()?,
-            Oracle::PersonaWorld => all
-                .iter()
-                .map(|scores| scores["grounded"] - scores["contradicting"])
-                .collect(),
-            _ => return Ok(()),
+        let total = all
+            .iter()
+            .map(|scores| oracle.worth(scores, self.reward.weights()))
+            .collect::<Result<Option<Vec<f64>>>>();
+        let Some(total) = total? else {
+            return Ok(());
         };
         for (replied, total) in replied.iter_mut().zip(&total) {
             let verdict = replied.verdict.take().unwrap_or_default();

@@ -39,23 +39,45 @@ pub struct Defaults {
     pub choices: &'static [(&'static str, Keep)],
 }
 
+/// Reads the learning rate's schedule.
+pub fn read_schedule(keys: &mut Keys<'_>) -> Schedule {
+    keys.one_of(
+        "lr_scheduler_type",
+        "linear",
+        &[
+            ("linear", Schedule::Linear),
+            ("cosine", Schedule::Cosine),
+            ("constant", Schedule::Constant),
+        ],
+    )
+}
+
+/// Reads the optimizer's constants.
+pub fn read_optimizer(keys: &mut Keys<'_>) -> AdamWConfig {
+    let positive = f64::MIN_POSITIVE..;
+    AdamWConfig {
+        adam_beta1: keys.float("adam_beta1", 0.9, 0.0..1.0),
+        adam_beta2: keys.float("adam_beta2", 0.999, 0.0..1.0),
+        adam_epsilon: keys.float("adam_epsilon", 1e-8, positive.clone()),
+        weight_decay: keys.float("weight_decay", 0.0, 0.0..=1.0),
+        max_grad_norm: keys.float("max_grad_norm", 1.0, positive),
+    }
+}
+
+/// Reads how often a run is saved.
+pub fn read_save_steps(keys: &mut Keys<'_>, default: usize) -> usize {
+    keys.doc("steps between saved states that a killed run goes on from; 0: none")
+        .usize("save_steps", default, 0..)
+}
+
 impl Fit {
     /// Reads the common keys.
     pub fn read(keys: &mut Keys<'_>, defaults: &Defaults) -> Self {
-        let positive = f64::MIN_POSITIVE..;
         Self {
             model: keys.stage("model", &[Produces::Model]),
             settings: TrainSettings {
                 learning_rate: keys.float("learning_rate", defaults.learning_rate, 0.0..=1.0),
-                lr_scheduler_type: keys.one_of(
-                    "lr_scheduler_type",
-                    "linear",
-                    &[
-                        ("linear", Schedule::Linear),
-                        ("cosine", Schedule::Cosine),
-                        ("constant", Schedule::Constant),
-                    ],
-                ),
+                lr_scheduler_type: read_schedule(keys),
                 warmup_ratio: keys.float("warmup_ratio", 0.0, 0.0..=1.0),
                 per_device_train_batch_size: keys.usize("per_device_train_batch_size", 8, 1..),
                 gradient_accumulation_steps: keys.usize("gradient_accumulation_steps", 1, 1..),
@@ -63,16 +85,8 @@ impl Fit {
                 max_steps: keys
                     .doc("stop after this many steps whatever the epochs; 0: the epochs decide")
                     .usize("max_steps", 0, 0..),
-                optimizer: AdamWConfig {
-                    adam_beta1: keys.float("adam_beta1", 0.9, 0.0..1.0),
-                    adam_beta2: keys.float("adam_beta2", 0.999, 0.0..1.0),
-                    adam_epsilon: keys.float("adam_epsilon", 1e-8, positive.clone()),
-                    weight_decay: keys.float("weight_decay", 0.0, 0.0..=1.0),
-                    max_grad_norm: keys.float("max_grad_norm", 1.0, positive),
-                },
-                save_steps: keys
-                    .doc("steps between saved states that a killed run goes on from; 0: none")
-                    .usize("save_steps", 500, 0..),
+                optimizer: read_optimizer(keys),
+                save_steps: read_save_steps(keys, 500),
                 eval_steps: keys
                     .doc("steps between validations; 0: after each epoch")
                     .usize("eval_steps", 0, 0..),

@@ -28,6 +28,8 @@ mod pairs;
 mod perplexity;
 mod persona_files;
 mod persona_world;
+mod ppo;
+mod ppo_keys;
 mod prefer;
 mod pretrained;
 mod preview;
@@ -38,6 +40,7 @@ pub mod replied;
 mod replies;
 mod reward;
 mod reward_model;
+mod rewarding;
 mod rows;
 mod sampling;
 mod scored;
@@ -69,6 +72,7 @@ pub const KINDS: &[Kind] = &[
     perplexity::KIND,
     persona_world::KIND,
     persona_files::KIND,
+    ppo::KIND,
     pretrained::KIND,
     prompted_ratings::KIND,
     rank::KIND,

@@ -134,6 +134,20 @@ impl Oracle {
         })
     }
 
+    /// What a reply with these [`scores`](Self::scores) is truly worth: in an impression world the sum of the
+    /// `weighed` impressions, in a persona world 1 where it keeps to its persona's facts and -1 where it contradicts
+    /// them. Nothing where no impression is named, or the oracle has no such number.
+    ///
+    /// # Errors
+    /// For an impression that there is not.
+    pub fn worth(self, scores: &Scores, weighed: &[(String, f64)]) -> Result<Option<f64>> {
+        Ok(match self {
+            Self::ImpressionWorld if !weighed.is_empty() => Some(total(scores, weighed)?),
+            Self::PersonaWorld => Some(scores["grounded"] - scores["contradicting"]),
+            _ => None,
+        })
+    }
+
     /// Judges a reply to each example, and what the data replies there.
     ///
     /// # Errors

@@ -45,6 +45,15 @@ pub fn weighed(keys: &mut Keys<'_>, doc: &'static str) -> Vec<(String, f64)> {
     names.into_iter().zip(weights).collect()
 }
 
+/// A reply as it is scored. An empty one, which cannot be, is worth what the reward model says of a reply without
+/// words.
+pub fn scorable(reply: &str) -> String {
+    match reply.trim().is_empty() {
+        true => " .".to_owned(),
+        false => reply.to_owned(),
+    }
+}
+
 impl RewardSettings {
     /// The outputs that are summed, and their weights.
     pub fn weights(&self) -> &[(String, f64)] {

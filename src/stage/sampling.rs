@@ -7,6 +7,7 @@ use burn::module::AutodiffModule;
 use crate::backend::{self, Work};
 use crate::data::{Prompt, encode::encode_prompt};
 use crate::generate::{self, Reply, Request, Sampling};
+use crate::model::DecoderConfig;
 
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
@@ -71,6 +72,11 @@ impl SamplingSettings {
     }
 }
 
+/// Tokens that a prompt may have, so that a reply to it fits too.
+pub fn prompt_room(config: &DecoderConfig, max_new_tokens: usize) -> usize {
+    config.max_positions.saturating_sub(max_new_tokens).max(1)
+}
+
 struct Sample<'a> {
     settings: &'a SamplingSettings,
     context: &'a Context,
@@ -89,11 +95,7 @@ impl Work for Sample<'_> {
             stop: vec![tokenizer.eos()],
             ..self.settings.sampling.clone()
         };
-        let prompt_room = model
-            .config
-            .max_positions
-            .saturating_sub(sampling.max_new_tokens)
-            .max(1);
+        let prompt_room = prompt_room(&model.config, sampling.max_new_tokens);
         let requests = self
             .prompts
             .iter()

@@ -11,7 +11,7 @@ use crate::train::{Examples, TrainSettings, Units};
 
 /// Columns that a row of trees may have. Wide rows are full rows; backends without a fused kernel
 /// keep scores of its square a row, which is what this bounds.
-const ROW_WIDTH: usize = 4096;
+pub(super) const ROW_WIDTH: usize = 4096;
 
 /// What batches cost, counted in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

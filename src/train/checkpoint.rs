@@ -5,10 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use burn::module::Module;
+use burn::tensor::backend::Backend;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::hf::{slots, tensors};
-use crate::model::{Decoder, weights};
+use crate::model::hf::tensors;
+use crate::model::weights;
 use crate::objective::Running;
 use crate::ops::TrainBackend;
 use crate::store;
@@ -31,12 +34,31 @@ pub struct State {
     pub running: Running,
 }
 
+/// The counters that a kind of run keeps in its checkpoints.
+pub trait Counters: Serialize + DeserializeOwned {
+    /// Steps taken.
+    fn step(&self) -> usize;
+
+    /// The step whose weights are kept as the best.
+    fn best(&self) -> Option<usize>;
+}
+
+impl Counters for State {
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    fn best(&self) -> Option<usize> {
+        self.best
+    }
+}
+
 /// Named arrays on the host.
 pub type Arrays = std::collections::BTreeMap<String, crate::model::weights::Array>;
 
 /// Everything a checkpoint holds. The best weights so far have a file of their own.
-pub struct Checkpoint {
-    pub state: State,
+pub struct Checkpoint<S> {
+    pub state: S,
     pub model: Arrays,
     pub optimizer: Arrays,
 }
@@ -100,10 +122,10 @@ impl Checkpoints {
 
     /// Writes the run's state under a temporary name, then puts it in the last one's place. One
     /// tensor at a time is copied.
-    pub fn save<B: TrainBackend>(
+    pub fn save<B: TrainBackend, M: Module<B>>(
         &self,
-        state: &State,
-        model: &Decoder<B>,
+        state: &impl Counters,
+        model: &M,
         optimizer: &AdamW<B>,
     ) -> Result<()> {
         let writing = self.path("writing");
@@ -120,22 +142,22 @@ impl Checkpoints {
             if old.exists() {
                 fs::remove_dir_all(&old)?;
             }
-            self.known.set(state.best);
-            remove_best(&self.dir, state.best.as_slice())
+            self.known.set(state.best());
+            remove_best(&self.dir, state.best().as_slice())
         };
-        save().with_context(|| format!("saving step {} under {}", state.step, self.dir.display()))
+        save().with_context(|| format!("saving step {} under {}", state.step(), self.dir.display()))
     }
 
     /// The newest checkpoint, if there is one. Best weights that it does not know are removed.
-    pub fn load(&self) -> Result<Option<Checkpoint>> {
+    pub fn load<S: Counters>(&self) -> Result<Option<Checkpoint<S>>> {
         let dir = self.path("");
         if !dir.join("state.json").exists() {
             remove_best(&self.dir, &[])?;
             return Ok(None);
         }
-        let state: State = store::read_json(&dir.join("state.json"))?;
-        self.known.set(state.best);
-        remove_best(&self.dir, state.best.as_slice())?;
+        let state: S = store::read_json(&dir.join("state.json"))?;
+        self.known.set(state.best());
+        remove_best(&self.dir, state.best().as_slice())?;
         Ok(Some(Checkpoint {
             state,
             model: tensors::read(&dir.join("model.safetensors"))?,
@@ -145,7 +167,7 @@ impl Checkpoints {
 
     /// Writes the weights after `step` as the best so far. Those that the newest checkpoint knows stay
     /// too: a killed run goes back to them.
-    pub fn keep<B: TrainBackend>(&self, step: usize, model: &Decoder<B>) -> Result<()> {
+    pub fn keep<B: Backend, M: Module<B>>(&self, step: usize, model: &M) -> Result<()> {
         write_model(&self.dir.join(best_file(step)), model)?;
         let known = self.known.get().unwrap_or(step);
         remove_best(&self.dir, &[step, known])
@@ -166,9 +188,9 @@ impl Checkpoints {
 }
 
 /// Writes a model's parameters, one copied at a time.
-fn write_model<B: TrainBackend>(path: &Path, model: &Decoder<B>) -> Result<()> {
-    let slots = slots(&model.config);
-    let heads: Vec<_> = slots.into_iter().map(|s| (s.name, s.shape)).collect();
+fn write_model<B: Backend, M: Module<B>>(path: &Path, model: &M) -> Result<()> {
+    let heads = weights::parameters(model).into_iter();
+    let heads: Vec<_> = heads.map(|it| (it.name, it.shape)).collect();
     tensors::write_each(path, &heads, |name| {
         weights::read(model, name).with_context(|| format!("no parameter {name}"))
     })

@@ -7,6 +7,7 @@ mod evaluate;
 mod examples;
 pub mod mismatch;
 pub mod optimizer;
+pub mod ppo;
 mod prefetch;
 mod recompute;
 pub mod schedule;
@@ -137,7 +138,7 @@ pub fn train<B: TrainBackend>(
     let mut adamw = AdamW::<B>::new(settings.optimizer);
     let checkpoints = Checkpoints::open(job.dir)?;
     let mut state = State::default();
-    if let Some(saved) = checkpoints.load()? {
+    if let Some(saved) = checkpoints.load::<State>()? {
         adamw.restore(&model, saved.optimizer, saved.state.step, device);
         model = weights::assign(model, saved.model);
         state = saved.state;

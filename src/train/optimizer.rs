@@ -9,8 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::model::hf::tensors;
-use crate::model::weights::Array;
-use crate::model::{Decoder, weights};
+use crate::model::weights::{self, Array, Parameter};
 use crate::ops::{AdamWStep, Moved, Ops, TrainBackend};
 
 /// AdamW's constants (Loshchilov and Hutter, arXiv 1711.05101), by TRL's names.
@@ -50,13 +49,13 @@ impl<B: TrainBackend> AdamW<B> {
 
     /// Clips `gradients` and moves the parameters once. Returns the model and the gradient norm
     /// before clipping.
-    pub fn step(
+    pub fn step<M: Module<B>>(
         &mut self,
-        model: Decoder<B>,
+        model: M,
         gradients: GradientsParams,
         learning_rate: f64,
-    ) -> (Decoder<B>, f64) {
-        let norm = global_norm(&model, &gradients);
+    ) -> (M, f64) {
+        let norm = global_norm::<B, M>(&model, &gradients);
         if !norm.is_finite() {
             return (model, norm);
         }
@@ -77,9 +76,9 @@ impl<B: TrainBackend> AdamW<B> {
     /// # Errors
     ///
     /// Those of [`tensors::write_each`].
-    pub fn write(&self, model: &Decoder<B>, path: &Path) -> Result<()> {
+    pub fn write<M: Module<B>>(&self, model: &M, path: &Path) -> Result<()> {
         let mut names = BTreeMap::new();
-        for (name, id) in parameter_ids(model) {
+        for Parameter { name, id, .. } in weights::parameters::<B, M>(model) {
             if let Some(moments) = self.moments.get(&id) {
                 names.insert(format!("{name}.first"), &moments.first);
                 names.insert(format!("{name}.second"), &moments.second);
@@ -92,16 +91,21 @@ impl<B: TrainBackend> AdamW<B> {
         tensors::write_each(path, &heads, |name| Ok(weights::host(names[name].clone())))
     }
 
+    /// How many steps it has taken.
+    pub fn steps(&self) -> usize {
+        self.steps as usize
+    }
+
     /// Takes up where [`write`](Self::write) left off, `steps` steps in.
-    pub fn restore(
+    pub fn restore<M: Module<B>>(
         &mut self,
-        model: &Decoder<B>,
+        model: &M,
         mut arrays: BTreeMap<String, Array>,
         steps: usize,
         device: &B::Device,
     ) {
         self.steps = steps as i32;
-        for (name, id) in parameter_ids(model) {
+        for Parameter { name, id, .. } in weights::parameters::<B, M>(model) {
             let mut take = |suffix: &str| {
                 arrays
                     .remove(&format!("{name}.{suffix}"))
@@ -169,7 +173,7 @@ impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
 }
 
 /// The L2 norm over all gradients together.
-fn global_norm<B: TrainBackend>(model: &Decoder<B>, gradients: &GradientsParams) -> f64 {
+fn global_norm<B: TrainBackend, M: Module<B>>(model: &M, gradients: &GradientsParams) -> f64 {
     struct SquareSum<'a, B: TrainBackend> {
         gradients: &'a GradientsParams,
         sums: Vec<Tensor<B::InnerBackend, 1>>,
@@ -193,27 +197,4 @@ fn global_norm<B: TrainBackend>(model: &Decoder<B>, gradients: &GradientsParams)
     }
     let total = Tensor::cat(visitor.sums, 0).sum().into_data();
     total.iter::<f64>().next().unwrap_or(0.0).sqrt()
-}
-
-/// Every parameter's name and identity.
-fn parameter_ids<B: TrainBackend>(model: &Decoder<B>) -> Vec<(String, ParamId)> {
-    #[derive(Default)]
-    struct Names {
-        path: Vec<String>,
-        found: Vec<(String, ParamId)>,
-    }
-    impl<B: TrainBackend> ModuleVisitor<B> for Names {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-            self.found.push((self.path.join("."), param.id));
-        }
-    }
-    let mut names = Names::default();
-    model.visit(&mut names);
-    names.found
 }
