@@ -1,6 +1,7 @@
 //! Independent work side by side: what starts when, on how many threads, and what an end in failure does.
 
 use std::any::Any;
+use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::channel;
 use std::thread::scope;
@@ -28,7 +29,8 @@ impl Schedule<'_> {
     /// Does all work whose result is not in `done` yet, and gives all results in order. `needs` names what each
     /// piece of work must wait for, by place; it stands before what waits for it.
     ///
-    /// Of what can start, the first in order does. What starts gets an equal share of the threads, as a thread pool
+    /// Of what can start, that with the longest chain of work behind it does, of equals the first in order; where
+    /// `jobs` is 1, the first in order. What starts gets an equal share of the threads, as a thread pool
     /// of its own, counting what runs then and what could start too, up to `jobs`. What has nothing to run
     /// beside is done on the calling thread and on the program's own pool, as all work is where `jobs` is 1.
     ///
@@ -47,6 +49,7 @@ impl Schedule<'_> {
         work: impl Fn(usize, &Stop) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let stop = self.stop.child();
+        let behind = chains(needs);
         let mut failure: Option<Failure> = None;
         let mut waiting: Vec<usize> = (0..needs.len()).filter(|&at| done[at].is_none()).collect();
         let (work, asked) = (&work, &stop);
@@ -58,6 +61,9 @@ impl Schedule<'_> {
                 ready.retain(|&at| needs[at].iter().all(|&need| done[need].is_some()));
                 if stop.requested() {
                     ready.clear();
+                }
+                if self.jobs > 1 {
+                    ready.sort_by_key(|&at| Reverse(behind[at]));
                 }
                 let side = self.jobs.min(running + ready.len());
                 ready.truncate(side.saturating_sub(running));
@@ -114,6 +120,17 @@ impl Schedule<'_> {
                 .ok_or(Stopped)?),
         }
     }
+}
+
+/// How many pieces of work wait for each one in the longest chain, itself counted.
+fn chains(needs: &[Vec<usize>]) -> Vec<usize> {
+    let mut behind = vec![1; needs.len()];
+    for at in (0..needs.len()).rev() {
+        for &need in &needs[at] {
+            behind[need] = behind[need].max(behind[at] + 1);
+        }
+    }
+    behind
 }
 
 enum Failure {

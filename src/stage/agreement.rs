@@ -17,6 +17,10 @@ const CALIBRATION: &str = "calibration.json";
 /// Where the predictions go: a line a dialogue.
 const PREDICTED: &str = "predicted.jsonl";
 
+/// The correlation from which on an impression counts as learned, if it is also this share of its ceiling.
+const TRUSTED: f64 = 0.6;
+const NEAR: f64 = 0.8;
+
 /// The fewest systems whose means are correlated.
 const SYSTEMS: usize = 3;
 
@@ -103,7 +107,8 @@ pub fn impressions(rows: &[Rated], wanted: &[String]) -> Result<Vec<String>> {
 /// (`pearson_low.NAME`, ...); `calibration_error.NAME`, and the curve in `calibration.json`; where several raters rate a
 /// dialogue, `ceiling.NAME`, estimated from the rows' own ratings (see [`Noise`]), and `of_ceiling.NAME`, the share of
 /// it that Pearson's correlation reaches; with at least three systems, `system_pearson.NAME` and
-/// `system_spearman.NAME` of their means. A name without an impression is the mean over impressions. Where each row is
+/// `system_spearman.NAME` of their means; and `learned`, the number of impressions with a correlation of at least 0.6
+/// that is at least 0.8 of its ceiling. A name without an impression is the mean over impressions. Where each row is
 /// a cluster, `pearson` and `mae` can be compared row by row. `predicted.jsonl` keeps the predictions.
 ///
 /// # Errors
@@ -197,7 +202,9 @@ pub fn measure(
     });
     write_jsonl(&dir.join(PREDICTED), lines)?;
     write_json(&dir.join(CALIBRATION), &found.calibration)?;
+    let learned = found.learned();
     found.add_to(measures);
+    measures.numbers.insert("learned".into(), learned as f64);
     Ok(())
 }
 
@@ -232,6 +239,22 @@ impl Found {
             let of = self.items.entry(what.to_owned()).or_default();
             of.insert(impression.to_owned(), items);
         }
+    }
+
+    /// How many impressions are predicted well enough to be relied on, and nearly as well as they can be.
+    fn learned(&self) -> usize {
+        let reaches = |what: &str, impression: &String, least: f64| {
+            let found = self.numbers.get(what).and_then(|of| of.get(impression));
+            found.is_some_and(|it| *it >= least)
+        };
+        let known = self
+            .numbers
+            .get("pearson")
+            .into_iter()
+            .flat_map(BTreeMap::keys);
+        known
+            .filter(|name| reaches("pearson", name, TRUSTED) && reaches("of_ceiling", name, NEAR))
+            .count()
     }
 
     /// Adds every number by impression and the means over impressions.
