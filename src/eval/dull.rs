@@ -223,8 +223,8 @@ mod tests {
         assert!(!found.dull("i"));
     }
 
-    /// A corpus of 601 prompts: a twelfth answered by "I see.", as many that ask for tea by "Here it is.", one forty times
-    /// by the same, and all others with a sentence that never stands alone.
+    /// A corpus of 601 prompts: a twelfth answered by "I see.", as many that ask for tea by "Here it is.", one forty
+    /// times by the same, and all others with a sentence that never stands alone.
     fn corpus() -> Vec<(String, String)> {
         let reply = |prompt: usize| match prompt % 60 {
             0..5 => ("what", "I see.".to_owned()),
@@ -295,7 +295,6 @@ mod tests {
             let found = Genericness::of(pairs);
             for examples in [&own, &other] {
                 let [precision, recall] = rates(&found, examples);
-                println!("dull {dull}: precision {precision}, recall {recall}");
                 assert!(precision > 0.99 && recall > 0.99, "{precision} {recall}");
             }
         }

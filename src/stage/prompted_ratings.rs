@@ -1,6 +1,7 @@
 //! `prompted-ratings`: a decoder without a scoring head rates dialogues by being asked to.
 //!
-//! After the dialogue, and after some rated ones where there are shots, stands the name of one impression. The answer is the expected score: each whole number of the scale, on a line that ends with it, has a log-prob as what comes
+//! After the dialogue, and after some rated ones where there are shots, stands the name of one impression. The answer
+//! is the expected score: each whole number of the scale, on a line that ends with it, has a log-prob as what comes
 //! next; the softmax over the numbers weighs them (the expectation over score tokens of G-Eval, Liu et al., 2023, arXiv
 //! 2303.16634, computed from the log-probs rather than estimated by sampling). No text is sampled or parsed, so a
 //! model that would rather say something else is rated as well; `score_mass` tells how likely it finds a number at all.
@@ -52,7 +53,7 @@ struct PromptedRatings {
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
-    Box::new(PromptedRatings {
+    let stage = PromptedRatings {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", &[Produces::Rated]),
         split: Split::read(keys, "test"),
@@ -72,7 +73,15 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .doc("dialogues scored at once; does not change the result")
             .usize("per_device_eval_batch_size", 4, 1..),
         cluster: Cluster::read(keys),
-    })
+    };
+    if stage.shots > 0 && stage.split == Split::Train {
+        keys.problem(
+            "split",
+            "shots are drawn from the training split, so that its dialogues are not new to the model; expected another \
+             split, or no shots",
+        );
+    }
+    Box::new(stage)
 }
 
 impl Measure for PromptedRatings {
