@@ -26,6 +26,7 @@ mod pretrained;
 mod preview;
 mod rank;
 pub mod rated_set;
+mod ratings;
 pub mod replied;
 mod replies;
 mod rows;
@@ -56,6 +57,7 @@ pub const KINDS: &[Kind] = &[
     persona_files::KIND,
     pretrained::KIND,
     rank::KIND,
+    ratings::KIND,
     replies::KIND,
     rows::PREFERENCES,
     rows::COMPLETIONS,
