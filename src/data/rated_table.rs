@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::data::lines::{BadLines, stem};
 use crate::data::utterances::{Sides, shown};
 use crate::data::{Rated, Rating, Scale, Speaker, Turn};
-use records::{Record, columns_of, place, records};
+use records::{Record, columns_of, gather, place, records};
 
 /// Which columns hold what; one that is not named is looked for by the names that it commonly has.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +26,9 @@ pub struct Columns {
     pub text: Option<String>,
     /// What a row may not be split from. Without it, rows of the same turns are of one dialogue.
     pub dialogue: Option<String>,
+    /// Where a row is a single turn: who says its text. Rows of one dialogue (and rater, speaker and system) are then its
+    /// turns in the file's order, and a column's last value counts.
+    pub role: Option<String>,
     /// Without it, every row is of a rater of its own.
     pub rater: Option<String>,
     pub speaker: Option<String>,
@@ -99,6 +102,8 @@ pub struct TableForm {
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     pub rows: Vec<Rated>,
+    /// Dialogues that the files hold again, word for word, which are read once.
+    pub repeated: usize,
     /// Turns without text, which are left out.
     pub empty_turns: usize,
     /// Turns of names that are ignored.
@@ -113,6 +118,7 @@ impl Found {
     /// Takes another file's rows in; its notes where they are new.
     pub fn add(&mut self, other: Self) {
         self.rows.extend(other.rows);
+        self.repeated += other.repeated;
         self.empty_turns += other.empty_turns;
         self.ignored_turns += other.ignored_turns;
         self.missing += other.missing;
@@ -140,10 +146,13 @@ pub fn table(path: &Path, form: &TableForm) -> Result<Found> {
     let roles = match Roles::of(form, &known, &records) {
         Ok(roles) => roles,
         Err(message) => {
-            let names: Vec<&String> = known.iter().collect();
-            bad.add(1, format!("{message}; the columns are {names:?}"));
+            bad.add(1, format!("{message}; the columns are {known:?}"));
             return bad.or(Found::default());
         }
+    };
+    let records = match &roles.role {
+        Some(role) => gather(records, &roles.text, role, &roles.apart(), &mut bad),
+        None => records,
     };
     let mut reading = Reading {
         form,
@@ -176,6 +185,7 @@ pub fn names(path: &Path) -> Result<Vec<String>> {
 /// The columns of a file by what they hold.
 struct Roles {
     text: String,
+    role: Option<String>,
     dialogue: Option<String>,
     rater: Option<String>,
     speaker: Option<String>,
@@ -201,6 +211,11 @@ impl Roles {
             .ok_or("which column holds the dialogue? name it with columns.text")?;
         let others = |name: Option<String>| name.filter(|name| *name != text);
         let dialogue = others(named("dialogue", &columns.dialogue, &DIALOGUE)?);
+        let role = named("role", &columns.role, &[])?;
+        if role.is_some() && dialogue.is_none() {
+            let message = "a row is a turn with columns.role: name the column that tells dialogues apart with";
+            return Err(format!("{message} columns.dialogue"));
+        }
         let rater = named("rater", &columns.rater, &RATER)?;
         let speaker = others(named("speaker", &columns.speaker, &SPEAKER)?);
         let system = others(named("system", &columns.system, &SYSTEM)?);
@@ -212,7 +227,7 @@ impl Roles {
             (None, None) => None,
             _ => return Err("columns.impression and columns.score belong together".into()),
         };
-        let others = [&dialogue, &rater, &speaker, &system];
+        let others = [&dialogue, &role, &rater, &speaker, &system];
         let taken: Vec<&String> = others.into_iter().flatten().chain([&text]).collect();
         let scores = match (&single, &form.scores) {
             (Some(_), _) => Vec::new(),
@@ -231,6 +246,7 @@ impl Roles {
         }
         Ok(Self {
             text,
+            role,
             dialogue,
             rater,
             speaker,
@@ -238,6 +254,12 @@ impl Roles {
             single,
             scores,
         })
+    }
+
+    /// The columns that tell dialogues, and ratings of one, apart.
+    fn apart(&self) -> Vec<&str> {
+        let columns = [&self.dialogue, &self.rater, &self.speaker, &self.system];
+        columns.into_iter().flatten().map(String::as_str).collect()
     }
 
     fn note(&self) -> String {

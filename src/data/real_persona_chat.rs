@@ -1,14 +1,16 @@
 //! RealPersonaChat (Yamashita et al., 2023, PACLIC 37): Japanese chats of two people, each of whom then scores it
 //! from 1 to 5 in six respects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use crate::data::archive::{Form, visit};
+use crate::data::rated_table::Found;
 use crate::data::{Rated, Rating, Scale, Speaker, Turn, rated};
+use crate::store::hash_bytes;
 
 const FORM: Form = Form {
     name: "RealPersonaChat",
@@ -44,20 +46,33 @@ struct Evaluation {
 
 /// Reads the archive, or the folder it was unpacked to: two views of each dialogue. In a view one of the two is the
 /// rater and the `user`; the other is the `bot`, whose name is the view's `system`. Line breaks within a turn become
-/// spaces, and turns without text are left out.
+/// spaces, and turns without text are left out. A dialogue that is there again under one number, word for word, as two
+/// of the data set's are, is read once.
 ///
 /// # Errors
 /// What is no such archive or folder; a dialogue in another form or with scores outside the scale, by its file.
-pub fn real_persona_chat(path: &Path) -> Result<Vec<Rated>> {
-    let mut rows = Vec::new();
+pub fn real_persona_chat(path: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    let mut known = HashMap::new();
     visit(path, &FORM, "dialogues", |_, bytes| {
         let record: Record = serde_json::from_slice(bytes).context(
             "expected a dialogue_id, two interlocutors, utterances and evaluations; fetch the data again",
         )?;
-        rows.extend(record.views()?);
+        let hash = hash_bytes(bytes);
+        match known.insert(record.dialogue_id, hash.clone()) {
+            None => found.rows.extend(record.views()?),
+            Some(before) => {
+                ensure!(
+                    before == hash,
+                    "dialogue_id: another dialogue has {} too",
+                    record.dialogue_id
+                );
+                found.repeated += 1;
+            }
+        }
         Ok(())
     })?;
-    Ok(rows)
+    Ok(found)
 }
 
 impl Record {
@@ -130,7 +145,7 @@ mod tests {
         })
     }
 
-    fn read(dialogues: &[Value]) -> Result<Vec<Rated>, String> {
+    fn read(dialogues: &[Value]) -> Result<Found, String> {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("real_persona_chat/dialogues");
         std::fs::create_dir_all(&folder).unwrap();
@@ -142,8 +157,9 @@ mod tests {
 
     #[test]
     fn each_side_rates_the_other() {
-        let rows = read(&[dialogue(7)]).unwrap();
-        assert_eq!(rows.len(), 2);
+        let found = read(&[dialogue(7), dialogue(7)]).unwrap();
+        let rows = found.rows;
+        assert_eq!((rows.len(), found.repeated), (2, 1));
         let [first, second] = &rows[..] else {
             unreachable!()
         };
@@ -175,6 +191,14 @@ mod tests {
             change(&mut it);
             read(&[dialogue(2), it]).unwrap_err()
         };
+        let other = changed(|it| {
+            it["dialogue_id"] = json!(2);
+            it["evaluations"] = json!([]);
+        });
+        assert!(
+            other.contains("dialogues/1.json: dialogue_id: another dialogue has 2 too"),
+            "{other}"
+        );
         for (error, expected) in [
             (
                 changed(|it| it["evaluations"][0]["interest"] = json!(6)),

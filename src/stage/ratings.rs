@@ -226,6 +226,7 @@ impl Ratings {
     fn open(&self, path: &Path, measures: &mut Measures) -> Result<Vec<Rated>> {
         let Found {
             mut rows,
+            repeated,
             empty_turns,
             ignored_turns,
             missing,
@@ -255,6 +256,11 @@ impl Ratings {
         ));
         notes.into_iter().for_each(|note| measures.note(note));
         for (name, count, what) in [
+            (
+                "repeated_dialogues",
+                repeated,
+                "dialogues that are there again left out",
+            ),
             ("empty_turns", empty_turns, "turns without text left out"),
             (
                 "ignored_turns",
@@ -341,7 +347,7 @@ fn counts(parts: &Parts, measures: &mut Measures) {
             measures.numbers.insert(format!("{name}{what}"), value);
         }
         measures.note(format!(
-            "{name}: {} of {} dialogues ({:.1}% of the rows kept), {ratings} ratings",
+            "{name}: {} rows of {} dialogues ({:.1}% of the rows kept), {ratings} ratings",
             rows.len(),
             dialogues.len(),
             100.0 * share

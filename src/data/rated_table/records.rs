@@ -1,5 +1,6 @@
 //! The records of a table, whatever its form.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -195,6 +196,54 @@ fn split(
         other => Err(refused(&other)),
     };
     items.into_iter().map(one).collect()
+}
+
+/// Brings records that are single turns together: a record for each dialogue as the columns `apart` tell them, whose
+/// `text` is a list of pairs of `role` and text. A later turn's value of another column stands, where it has one.
+pub fn gather(
+    records: Vec<Record>,
+    text: &str,
+    role: &str,
+    apart: &[&str],
+    bad: &mut BadLines,
+) -> Vec<Record> {
+    let mut dialogues: Vec<Record> = Vec::new();
+    let mut known: HashMap<Vec<String>, usize> = HashMap::new();
+    for mut record in records {
+        let read = |column: &&str| record.text(Some(column));
+        let key: Result<Vec<String>, String> = apart.iter().map(read).collect();
+        let turn: Result<Vec<String>, String> = [role, text].iter().map(read).collect();
+        let (key, turn) = match (key, turn) {
+            (Ok(key), Ok(turn)) => (key, Value::from(turn)),
+            (Err(message), _) | (_, Err(message)) => {
+                bad.add(record.line, place(record.item) + &message);
+                continue;
+            }
+        };
+        match known.get(&key) {
+            None => {
+                known.insert(key, dialogues.len());
+                let turns = Value::Array(vec![turn]);
+                record.cells.insert(text.to_owned(), turns);
+                dialogues.push(record);
+            }
+            Some(&at) => {
+                let cells = &mut dialogues[at].cells;
+                if let Some(Value::Array(turns)) = cells.get_mut(text) {
+                    turns.push(turn);
+                }
+                let is_empty = |value: &Value| {
+                    value.is_null() || value.as_str().is_some_and(|it| it.trim().is_empty())
+                };
+                let others = record
+                    .cells
+                    .into_iter()
+                    .filter(|(name, value)| name != text && !is_empty(value));
+                cells.extend(others);
+            }
+        }
+    }
+    dialogues
 }
 
 fn flatten(prefix: String, row: Map<String, Value>, into: &mut Map<String, Value>) {

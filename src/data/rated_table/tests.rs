@@ -110,6 +110,26 @@ fn every_form_of_a_table_gives_the_same_rows() {
         );
     }
 
+    let turns = "dialogue\ttext\twho\trater\tease\ttrust\n\
+                 d1\thi\tUser\tann\t\t1\nd1\tho\tBot\tann\t3\t7.5\n\
+                 d2\ta\tUser\tann\t0\t10\nd1\thi\tUser\tbob\t\t2\nd2\tb\tBot\tann\t\t\n\
+                 d1\tho\tBot\tbob\t\t\n";
+    let by_turn = TableForm {
+        columns: Columns {
+            role: Some("who".into()),
+            ..Default::default()
+        },
+        ..form()
+    };
+    let found = read("turns.tsv", turns, &by_turn).unwrap();
+    assert_eq!(found.rows[0].turns.len(), 2);
+    assert_eq!(shape(found), expected());
+    let error = read("turns.tsv", &turns.replace("dialogue", "talk"), &by_turn).unwrap_err();
+    assert!(
+        error.contains("name the column that tells dialogues apart"),
+        "{error}"
+    );
+
     let tidy = "conv\ttalk\tby\tquality\tpoints\n\
                 d1\t[\"hi\", \"ho\"]\tann\ttrust\t7.5\nd1\t[\"hi\", \"ho\"]\tann\tease\t3\n\
                 d2\t[\"a\", \"b\"]\tann\ttrust\t10\nd1\t[\"hi\", \"ho\"]\tbob\ttrust\t2\n\

@@ -64,10 +64,10 @@ impl<'a> Scores<'a> {
         scores
     }
 
-    /// The groups within which raters can be compared: rows, or dialogues where every row has one rater.
+    /// The groups within which raters can be compared: rows, or dialogues where more of these have several raters.
     fn targets(&self) -> (Vec<Vec<f64>>, bool) {
-        let repeated = |groups: &Groups<'_>| groups.values().any(|it| it.len() > 1);
-        let by_row = repeated(&self.of_row) || !repeated(&self.of_dialogue);
+        let repeated = |groups: &Groups<'_>| groups.values().filter(|it| it.len() > 1).count();
+        let by_row = repeated(&self.of_row) >= repeated(&self.of_dialogue);
         let groups = if by_row {
             &self.of_row
         } else {

@@ -97,7 +97,7 @@ impl Form {
                 let rows = rows.map_err(|error| if *said { error } else { hint(path, error) });
                 rows.map(plain)
             }
-            Form::RealPersonaChat => real_persona_chat(path).map(plain),
+            Form::RealPersonaChat => real_persona_chat(path),
             Form::Dstc9 => dstc9(path),
             Form::Table(form) => table(path, form),
         }
@@ -139,6 +139,7 @@ fn columns(keys: &mut Keys<'_>) -> Columns {
     Columns {
         text: column("text", "the dialogue"),
         dialogue: column("dialogue", "what tells dialogues apart"),
+        role: column("role", "who says the text, where a row is a single turn"),
         rater: column("rater", "who rates"),
         speaker: column("speaker", "who speaks with the bot"),
         system: column("system", "which bot it is"),
