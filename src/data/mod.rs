@@ -1,13 +1,18 @@
 //! Records, readers, templates, tokenisation, and the forest of prefix trees.
 
+pub mod archive;
 pub mod chat;
 pub mod convai2;
+mod csv;
 pub mod dialogue_nli;
 mod dialogues;
+pub mod dstc9;
 pub mod encode;
 pub mod leak;
 mod lines;
 pub mod rated;
+pub mod rated_table;
+pub mod real_persona_chat;
 mod records;
 mod row_stream;
 pub mod rows;
@@ -15,6 +20,7 @@ pub mod star;
 pub mod synthetic_persona_chat;
 pub mod template;
 mod tokenizer;
+pub mod utterances;
 
 pub use lines::BadLines;
 pub use rated::{Rated, Rating, Scale};

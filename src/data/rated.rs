@@ -59,6 +59,15 @@ pub struct Scale {
 }
 
 impl Rated {
+    /// The dialogue it is (part of): its own id where the file does not say.
+    pub fn dialogue(&self) -> &str {
+        if self.dialogue.is_empty() {
+            &self.id
+        } else {
+            &self.dialogue
+        }
+    }
+
     /// The mean of the scores given for an impression; nothing where there are none.
     pub fn mean(&self, impression: &str) -> Option<f64> {
         let given = self.ratings.iter();
@@ -122,7 +131,7 @@ fn parse(text: &str) -> Result<Rated, String> {
     Ok(row)
 }
 
-fn check(row: &Rated, scale: Scale) -> Result<(), String> {
+pub(super) fn check(row: &Rated, scale: Scale) -> Result<(), String> {
     if row.turns.is_empty() {
         return Err("turns: expected at least one, found none".into());
     }

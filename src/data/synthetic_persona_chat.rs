@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::data::csv::csv_rows;
 use crate::data::lines::{BadLines, read_utf8, stem};
 use crate::data::{Dialogue, Speaker, Turn};
 
@@ -23,7 +24,7 @@ const CONVERSATION: &str = "Best Generated Conversation";
 pub fn synthetic_persona_chat(path: &Path) -> Result<Vec<Dialogue>> {
     let text = read_utf8(path)?;
     let mut bad = BadLines::new(path);
-    let mut rows = csv_rows(&text, &mut bad).into_iter();
+    let mut rows = csv_rows(&text, ',', &mut bad).into_iter();
     let (_, header) = rows.next().unwrap_or_default();
     let column = |name: &str| header.iter().position(|cell| cell.trim() == name);
     let columns = [PERSONAS[0], PERSONAS[1], CONVERSATION].map(column);
@@ -115,50 +116,6 @@ fn join(text: &mut String, more: &str) {
         text.push(' ');
     }
     text.push_str(more);
-}
-
-/// Rows of cells (RFC 4180), each with the line on which it begins; a quoted cell may hold commas,
-/// line breaks and doubled quotes.
-fn csv_rows(text: &str, bad: &mut BadLines) -> Vec<(usize, Vec<String>)> {
-    let mut rows = Vec::new();
-    let (mut cells, mut cell) = (Vec::new(), String::new());
-    let (mut line, mut begin) = (1, 1);
-    let mut quoted_at = None;
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        let ends_line = character == '\n';
-        match (character, quoted_at) {
-            ('"', Some(_)) if characters.peek() == Some(&'"') => {
-                characters.next();
-                cell.push('"');
-            }
-            ('"', Some(_)) => quoted_at = None,
-            ('"', None) if cell.is_empty() => quoted_at = Some(line),
-            (',', None) => cells.push(std::mem::take(&mut cell)),
-            ('\r', None) if characters.peek() == Some(&'\n') => {}
-            ('\n', None) => {
-                cells.push(std::mem::take(&mut cell));
-                push_row(&mut rows, begin, &mut cells);
-                begin = line + 1;
-            }
-            _ => cell.push(character),
-        }
-        line += usize::from(ends_line);
-    }
-    if let Some(line) = quoted_at {
-        bad.add(line, "a quoted cell is never closed");
-    } else {
-        cells.push(cell);
-        push_row(&mut rows, begin, &mut cells);
-    }
-    rows
-}
-
-fn push_row(rows: &mut Vec<(usize, Vec<String>)>, line: usize, cells: &mut Vec<String>) {
-    let row = std::mem::take(cells);
-    if row.iter().any(|cell| !cell.trim().is_empty()) {
-        rows.push((line, row));
-    }
 }
 
 #[cfg(test)]

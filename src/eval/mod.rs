@@ -2,6 +2,7 @@
 //!
 //! Functions of plain numbers and strings: nothing here knows a model, a file or a recipe.
 
+pub mod agreement;
 pub mod bleu;
 pub mod correlation;
 pub mod dull;

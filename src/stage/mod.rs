@@ -36,6 +36,7 @@ mod preview;
 mod prompted_ratings;
 mod rank;
 pub mod rated_set;
+mod ratings;
 pub mod replied;
 mod replies;
 mod reward;
@@ -76,6 +77,7 @@ pub const KINDS: &[Kind] = &[
     pretrained::KIND,
     prompted_ratings::KIND,
     rank::KIND,
+    ratings::KIND,
     replies::KIND,
     reward_model::KIND,
     rows::PREFERENCES,

@@ -18,6 +18,7 @@ pub struct RewardSettings {
     pub model: StageRef,
     /// Outputs of the reward model and what each weighs; none named: its only one.
     weights: Vec<(String, f64)>,
+    deviations: bool,
     min_correlation: f64,
     /// What a dull reply loses of its reward.
     dull_penalty: f64,
@@ -82,6 +83,16 @@ impl RewardSettings {
             dullness,
             model,
             weights,
+            deviations: keys
+                .doc(
+                    "points of the scale as raters give them, or standard deviations from the mean rating that the \
+                     reward model was trained on",
+                )
+                .one_of(
+                    "reward_units",
+                    "points",
+                    &[("points", false), ("deviations", true)],
+                ),
             min_correlation: keys
                 .doc("refuse an impression whose held-out correlation with its raters is lower; 0: refuse none")
                 .float("min_correlation", 0.6, 0.0..=1.0),
@@ -136,18 +147,25 @@ impl RewardSettings {
             })
         };
         let form = match scorer.problem() {
-            Problem::Regression => Form::Sum(match (&self.weights[..], scorer.labels()) {
-                ([], [_]) => vec![(0, 1.0)],
-                ([], labels) => anyhow::bail!(
-                    "impressions: name what is to be rewarded; @{} scores {}",
-                    self.model.name,
-                    labels.join(", ")
-                ),
-                (weights, _) => weights
-                    .iter()
-                    .map(|(name, weight)| Ok((place(name)?, *weight)))
-                    .collect::<Result<_>>()?,
-            }),
+            Problem::Regression => Form::Sum(
+                match (&self.weights[..], scorer.labels()) {
+                    ([], [_]) => vec![(0, 1.0)],
+                    ([], labels) => anyhow::bail!(
+                        "impressions: name what is to be rewarded; @{} scores {}",
+                        self.model.name,
+                        labels.join(", ")
+                    ),
+                    (weights, _) => weights
+                        .iter()
+                        .map(|(name, weight)| Ok((place(name)?, *weight)))
+                        .collect::<Result<_>>()?,
+                }
+                .into_iter()
+                .map(|(place, weight)| {
+                    Term::new(place, weight, self.deviations.then(|| scorer.unit(place)))
+                })
+                .collect(),
+            ),
             Problem::SingleLabelClassification => {
                 ensure!(
                     self.weights.is_empty(),
@@ -172,10 +190,34 @@ impl RewardSettings {
 
 /// How scores become a reward.
 enum Form {
-    /// Outputs for the whole dialogue, by place, and their weights.
-    Sum(Vec<(usize, f64)>),
+    /// Some outputs for the whole dialogue.
+    Sum(Vec<Term>),
     /// Probabilities that a persona's sentence entails or is contradicted by the reply.
     Entailment { entails: usize, contradicts: usize },
+}
+
+/// One output's part in a reward.
+struct Term {
+    place: usize,
+    /// What is taken off the score, and what the rest is multiplied by.
+    centre: f64,
+    weight: f64,
+}
+
+impl Term {
+    /// `weight` times the score, or times how many of `unit`'s deviations it lies above its mean.
+    fn new(place: usize, weight: f64, unit: Option<(f64, f64)>) -> Self {
+        let (centre, deviation) = unit.unwrap_or((0.0, 1.0));
+        Self {
+            place,
+            centre,
+            weight: weight / deviation,
+        }
+    }
+
+    fn of(&self, scores: &[f64]) -> f64 {
+        self.weight * (scores[self.place] - self.centre)
+    }
 }
 
 /// A reward model, ready to score replies.
@@ -234,17 +276,14 @@ impl<B: Ops> Reward<B> {
         done: impl FnMut(usize) -> bool,
     ) -> Result<Option<Vec<Vec<Worth>>>> {
         match &self.form {
-            Form::Sum(weights) => {
+            Form::Sum(terms) => {
                 let examples: Vec<_> = asked
                     .iter()
                     .map(|(prompt, replies)| scored::of_replies(prompt, replies))
                     .collect();
                 let scores = self.scorer.scores(&examples, what, measures, done)?;
                 let worth = |scores: Vec<f64>| Worth {
-                    reward: weights
-                        .iter()
-                        .map(|&(place, weight)| weight * scores[place])
-                        .sum(),
+                    reward: terms.iter().map(|term| term.of(&scores)).sum(),
                     scores,
                 };
                 Ok(scores.map(|scores| {
@@ -312,6 +351,13 @@ fn entailment(sentences: &[&Vec<f64>], entails: usize, contradicts: usize) -> Wo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reward_is_in_points_or_in_deviations() {
+        let scores = [7.0, 3.0];
+        assert_eq!(Term::new(1, 2.0, None).of(&scores), 6.0);
+        assert_eq!(Term::new(1, 2.0, Some((5.0, 0.5))).of(&scores), -8.0);
+    }
 
     #[test]
     fn one_sentence_of_a_persona_decides() {

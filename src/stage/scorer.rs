@@ -22,6 +22,8 @@ const TOKENS: usize = 4096;
 pub struct Scorer<B: Ops> {
     models: Vec<(Decoder<B>, Tokenizer)>,
     labels: Vec<String>,
+    /// Mean and standard deviation of the ratings that each score was trained on.
+    units: Vec<(f64, f64)>,
     problem: Problem,
 }
 
@@ -58,7 +60,7 @@ impl<B: Ops> Scorer<B> {
     /// A folder that cannot be read, has no scoring head, or heads of different kinds.
     pub fn open(artifact: &Path, device: &B::Device) -> Result<Self> {
         let (mut models, mut labels) = (Vec::new(), Vec::new());
-        let mut problems = Vec::new();
+        let (mut problems, mut units) = (Vec::new(), Vec::new());
         for dir in folders(artifact)? {
             let (model, tokenizer) = open_any::<B>(&dir, device)?;
             let Some(head) = &model.config.score else {
@@ -68,6 +70,7 @@ impl<B: Ops> Scorer<B> {
                 );
             };
             labels.extend(head.labels.iter().cloned());
+            units.extend(head.centre.iter().copied().zip(head.scale.iter().copied()));
             problems.push(head.problem);
             models.push((model, tokenizer));
         }
@@ -81,6 +84,7 @@ impl<B: Ops> Scorer<B> {
         Ok(Self {
             models,
             labels,
+            units,
             problem,
         })
     }
@@ -88,6 +92,12 @@ impl<B: Ops> Scorer<B> {
     /// The name of each score.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Mean and standard deviation of the ratings that the score at a place was trained on; 0 and 1 where it was not
+    /// trained on ratings.
+    pub fn unit(&self, place: usize) -> (f64, f64) {
+        self.units[place]
     }
 
     /// Whether the scores are ratings or the probabilities of classes.

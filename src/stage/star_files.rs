@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 
 use crate::data::Example;
-use crate::data::star::archive::visit;
+use crate::data::archive::visit;
+use crate::data::star::ARCHIVE;
 use crate::data::star::dialogues::{Tasks, follow};
 use crate::data::star::graph::Task;
 use crate::data::star::pairs::{Counts, Spoken, pairs, uniform};
@@ -117,7 +118,7 @@ impl Stage for Star {
         let left_out = self.left_out(context, &held_out)?;
         let mut spoken = Spoken::default();
         let mut spoken_held_out = Spoken::default();
-        visit(&self.archive, "dialogues", |_, bytes| {
+        visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
             context.stop.check()?;
             let conversation = Conversation::parse(bytes)?;
             match self.split(&conversation, &held_out) {
@@ -132,7 +133,7 @@ impl Stage for Star {
         spoken_held_out.complete(&mut tasks);
         let mut tally = Tally::default();
         with_files(&context.dir, &SPLITS, &mut Vec::new(), &mut |files| {
-            visit(&self.archive, "dialogues", |_, bytes| {
+            visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
                 context.stop.check()?;
                 let conversation = Conversation::parse(bytes)?;
                 if conversation.capabilities.len() > 1 && !self.multi_task {
@@ -204,7 +205,7 @@ impl Star {
             return Ok(BTreeSet::new());
         };
         let mut drawn = Vec::new();
-        visit(&self.archive, "dialogues", |_, bytes| {
+        visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
             context.stop.check()?;
             let conversation = Conversation::parse(bytes)?;
             let read = self.multi_task || conversation.capabilities.len() == 1;
@@ -276,7 +277,7 @@ impl Star {
 /// The archive's tasks.
 fn tasks(archive: &Path) -> Result<Tasks> {
     let mut files: BTreeMap<String, [Option<Vec<u8>>; 2]> = BTreeMap::new();
-    visit(archive, "tasks", |name, bytes| {
+    visit(archive, &ARCHIVE, "tasks", |name, bytes| {
         let parts: Vec<&str> = name.split('/').collect();
         if let [_, task, file] = parts[..] {
             let files = files.entry(task.to_owned()).or_default();

@@ -1,7 +1,6 @@
 //! STAR (Mosig et al., arXiv 2010.11853): service dialogues in which a human "wizard" answers mostly by
 //! picking canned replies, each task having a flow graph of which reply comes after which.
 //!
-//! - [`archive`]: the members of the archive, or of a folder it was unpacked to.
 //! - [`records`]: a dialogue and its events as the files have them.
 //! - [`graph`]: a task's graph, and what it allows next.
 //! - [`guardrails`]: a graph in words.
@@ -11,13 +10,20 @@
 //! - [`adherence`]: a reply judged against the graph.
 
 pub mod adherence;
-pub mod archive;
 pub mod dialogues;
 pub mod graph;
 mod guardrails;
 pub mod pairs;
 pub mod records;
 pub mod wording;
+
+use crate::data::archive::Form;
+
+/// STAR as an archive or a folder.
+pub const ARCHIVE: Form = Form {
+    name: "STAR",
+    folders: &["apis", "dialogues", "tasks"],
+};
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::adherence::{Situation, judge_reply};
-use super::archive::visit;
 use super::dialogues::{Tasks, Walk, follow};
 use super::fixture::{dialogue, free, lookup, order, pack, pick, select, user, write};
 use super::graph::{Position, Task};
@@ -414,7 +413,7 @@ fn guardrails_far_back_are_told_again() {
 
 fn visited(path: &Path) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
-    let visit = visit(path, "dialogues", |name, bytes| {
+    let visit = crate::data::archive::visit(path, &super::ARCHIVE, "dialogues", |name, bytes| {
         Conversation::parse(bytes)?;
         names.push(name.to_owned());
         Ok(())

@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
-/// Folders of the data set; a member's name begins with one of them, whatever lies above it.
-const FOLDERS: [&str; 3] = ["apis", "dialogues", "tasks"];
-/// Longest member that is read; STAR's are below 100 kB.
+/// A data set that is given as its archive or as the folder which that unpacks to.
+pub struct Form {
+    pub name: &'static str,
+    /// Its folders; a member's name begins with one of them, whatever lies above it.
+    pub folders: &'static [&'static str],
+}
+
+/// Longest member that is read; those of dialogues are below 100 kB.
 const LONGEST: u64 = 16 << 20;
 const REMEDY: &str = "the archive is damaged: fetch it again";
 
-/// Calls `each` with name and content of every JSON member under `folder` (`dialogues` or `tasks`);
+/// Calls `each` with name and content of every JSON member under `folder`, which is one of the form's;
 /// one member is held at a time. An archive is read to its end, so that its checksum is checked.
 /// Members come in the archive's order, those of a folder by name.
 ///
@@ -22,12 +27,13 @@ const REMEDY: &str = "the archive is damaged: fetch it again";
 /// a single such member; and those of `each`, with the member's name.
 pub fn visit(
     path: &Path,
+    form: &Form,
     folder: &str,
     mut each: impl FnMut(&str, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut found = 0;
     let mut wanted = |name: &Path, content: &mut dyn FnMut() -> Result<Vec<u8>>| {
-        let Some(name) = member(name).filter(|name| is_in(name, folder)) else {
+        let Some(name) = member(name, form).filter(|name| is_in(name, folder)) else {
             return Ok(());
         };
         found += 1;
@@ -40,13 +46,14 @@ pub fn visit(
             wanted(name, &mut || read(&mut File::open(&file)?))?;
         }
     } else {
-        entries(path, &mut wanted)?;
+        entries(path, form, &mut wanted)?;
     }
     ensure!(
         found > 0,
-        "{}: no member {folder}/**.json; expected STAR's archive, or the folder that holds its {}",
+        "{}: no member {folder}/**.json; expected {}'s archive, or the folder that holds its {}",
         path.display(),
-        FOLDERS.join(", ")
+        form.name,
+        form.folders.join(", ")
     );
     Ok(())
 }
@@ -54,15 +61,16 @@ pub fn visit(
 /// Is given a member's path and how to read it.
 type Wanted<'a> = &'a mut dyn FnMut(&Path, &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<()>;
 
-fn entries(path: &Path, wanted: Wanted<'_>) -> Result<()> {
+fn entries(path: &Path, form: &Form, wanted: Wanted<'_>) -> Result<()> {
     let name = || path.display();
     let mut file = File::open(path).with_context(|| format!("cannot read {}", name()))?;
     let mut magic = [0; 2];
     let read_magic = file.read_exact(&mut magic);
     if read_magic.is_err() || magic != [0x1f, 0x8b] {
         bail!(
-            "{}: not a gzipped tar archive; give STAR's archive (.tar.gz) or the folder it unpacks to",
-            name()
+            "{}: not a gzipped tar archive; give {}'s archive (.tar.gz) or the folder it unpacks to",
+            name(),
+            form.name
         );
     }
     let file = File::open(path).with_context(|| format!("cannot read {}", name()))?;
@@ -88,16 +96,16 @@ fn read(from: &mut dyn Read) -> Result<Vec<u8>> {
     from.take(LONGEST + 1).read_to_end(&mut bytes)?;
     ensure!(
         bytes.len() as u64 <= LONGEST,
-        "longer than {LONGEST} bytes, which none of STAR's files is"
+        "longer than {LONGEST} bytes, which no file of dialogues is"
     );
     Ok(bytes)
 }
 
 /// The path from the data set's own folder on, with `/` between its parts.
-fn member(path: &Path) -> Option<String> {
+fn member(path: &Path, form: &Form) -> Option<String> {
     let parts: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
     let parts = parts?;
-    let start = parts.iter().position(|part| FOLDERS.contains(part))?;
+    let start = parts.iter().position(|part| form.folders.contains(part))?;
     Some(parts[start..].join("/"))
 }
 
