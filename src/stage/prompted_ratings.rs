@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::data::template::turn_text;
-use crate::data::{Completion, Example, Prompt, Rated, Role, Scale};
+use crate::data::{Completion, Example, Prompt, Rated, Role, Scale, Tokenizer};
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
 use crate::stage::agreement::{self, Cluster};
@@ -32,7 +32,8 @@ pub const KIND: Kind = Kind {
     name: "prompted-ratings",
     about: "how well a model rates dialogues when asked, with and without examples, by the expected score",
     produces: Produces::Measure,
-    version: 1,
+    // 2: shorter words.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -107,7 +108,7 @@ impl Measure for PromptedRatings {
                     .collect()
             }
         };
-        let head = wording.head(&impressions, !shots.is_empty());
+        let head = wording.head(&impressions);
         let asked = rows.iter().flat_map(|row| {
             let ask = |name: &String| wording.ask(row, name, &head, &shots);
             impressions.iter().map(ask)
@@ -156,12 +157,15 @@ impl Measure for PromptedRatings {
             .chunks(impressions.len())
             .map(|row| row.iter().map(|answer| answer.expected).collect())
             .collect();
+        let always = format!("{head}{}", wording.filled(&wording.words.ratings));
+        let shown = self.shown(&tokenizer, &always, &shots, &rows)?;
+        measures.numbers.insert("shots_shown".into(), shown);
         let mass = answers.iter().map(|answer| answer.mass).sum::<f64>();
         let mass = mass / answers.len().max(1) as f64;
         measures.numbers.insert("score_mass".into(), mass);
         measures.note(format!(
-            "{} dialogues asked about {} impressions after {} shots; a number from the scale is said with a \
-             probability of {mass:.2e} on average",
+            "{} dialogues asked about {} impressions, each after {shown:.1} of {} shots on average; a number from the \
+             scale is said with a probability of {mass:.2e} on average",
             rows.len(),
             impressions.len(),
             shots.len()
@@ -175,6 +179,33 @@ impl Measure for PromptedRatings {
             &mut measures,
         )?;
         Ok(measures)
+    }
+}
+
+impl PromptedRatings {
+    /// About how many shots a prompt shows, on average, where `max_length` makes the first of them go; `always` is what
+    /// stands in every prompt beside shots and dialogue.
+    fn shown(
+        &self,
+        tokenizer: &Tokenizer,
+        always: &str,
+        shots: &[String],
+        rows: &[Rated],
+    ) -> Result<f64> {
+        let count = |text: &str| tokenizer.encode(text).map(|it| it.ids.len());
+        let always = count(always)?;
+        let shots: Vec<usize> = shots.iter().map(|it| count(it)).collect::<Result<_>>()?;
+        let mut shown = 0;
+        for row in rows {
+            let dialogue: String = row.turns.iter().map(turn_text).collect();
+            let mut tokens = always + count(&dialogue)?;
+            let fits = |shot: &&usize| {
+                tokens += **shot;
+                tokens <= self.max_length
+            };
+            shown += shots.iter().rev().take_while(fits).count();
+        }
+        Ok(shown as f64 / rows.len().max(1) as f64)
     }
 }
 
@@ -202,8 +233,7 @@ fn draw<'a>(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Words {
-    zero_shot: String,
-    few_shot: String,
+    head: String,
     ratings: String,
     about: BTreeMap<String, String>,
 }
@@ -251,11 +281,8 @@ impl Wording {
     }
 
     /// What stands before everything else: what is asked for, and what each impression means.
-    fn head(&self, impressions: &[String], few_shot: bool) -> String {
-        let mut head = self.filled(match few_shot {
-            true => &self.words.few_shot,
-            false => &self.words.zero_shot,
-        });
+    fn head(&self, impressions: &[String]) -> String {
+        let mut head = self.filled(&self.words.head);
         for name in impressions {
             let about = self.words.about.get(name);
             let about = about.map_or(String::new(), |about| format!(": {about}"));

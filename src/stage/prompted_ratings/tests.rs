@@ -1,6 +1,6 @@
 use super::*;
 use crate::backend;
-use crate::data::{Speaker, Tokenizer, Turn};
+use crate::data::{Speaker, Turn};
 use crate::model::config::Family;
 use crate::model::{DecoderConfig, weights};
 use crate::stage::kind::Stage;
@@ -47,23 +47,20 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
         shot,
         "User: hello.\nBot: i see.\nRatings from 0 to 10:\nease: 8\nwit: 2\n\n"
     );
-    let head = wording.head(&impressions, true);
+    let head = wording.head(&impressions);
     let asked = wording.ask(&row("a", &[]), "wit", &head, std::slice::from_ref(&shot));
     let text = asked.prompt.text();
-    assert!(text.starts_with("In each conversation below"), "{text}");
-    assert!(text.contains("numbers from 0 to 10. A higher"), "{text}");
-    assert!(
-        text.contains("\n- ease: is easily understood\n- wit\n\n"),
-        "{text}"
-    );
+    assert!(text.starts_with("Readers of talks"), "{text}");
+    assert!(text.contains("numbers from 0 to 10, higher"), "{text}");
+    assert!(text.contains("\n- ease: is clear\n- wit\n\n"), "{text}");
     let end = format!("\n\n{shot}User: hello.\nBot: i see.\nRatings from 0 to 10:\nwit:");
     assert!(text.ends_with(&end), "{text}");
     // What is too long loses its shots first.
     assert!(!asked.prompt.text_from(1).contains(&shot));
     assert_eq!(asked.completions.len(), 11);
     assert_eq!(asked.completions[10].text, " 10\n");
-    let zero = wording.head(&impressions, false);
-    assert!(zero.starts_with("A user talks with a bot."), "{zero}");
+    let zero = wording.ask(&row("a", &[]), "wit", &head, &[]).prompt.text();
+    assert_eq!(zero, text.replace(&shot, ""));
 }
 
 #[test]
@@ -94,7 +91,7 @@ fn a_scale_without_two_whole_numbers_or_with_too_many_is_refused() {
         low: -5.0,
         high: 5.0,
     });
-    assert!(below.unwrap().head(&[], false).contains("from -5 to 5"));
+    assert!(below.unwrap().head(&[]).contains("from -5 to 5"));
 }
 
 #[test]
@@ -115,6 +112,9 @@ fn shots_have_every_rating() {
     let error = draw(&rows, &impressions, 20, 1).unwrap_err().to_string();
     assert!(error.contains("expected at most 19"), "{error}");
 }
+
+/// Scores by dialogue and impression.
+type Predicted = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// A stage over a small impression world and a random model, and what it runs with.
 struct Place {
@@ -164,11 +164,8 @@ impl Place {
         }
     }
 
-    /// The predictions by dialogue and impression, and the measures.
-    fn run(
-        &mut self,
-        change: impl FnOnce(&mut PromptedRatings),
-    ) -> Result<(BTreeMap<String, BTreeMap<String, f64>>, Measures)> {
+    /// What it predicts and measures.
+    fn run(&mut self, change: impl FnOnce(&mut PromptedRatings)) -> Result<(Predicted, Measures)> {
         let reference = |name: &str| StageRef { name: name.into() };
         let mut stage = PromptedRatings {
             model: reference("model"),
@@ -215,6 +212,7 @@ fn an_answer_does_not_depend_on_what_else_is_asked() {
     );
     let named = |name: &str| measures.numbers.contains_key(name);
     assert!(named("pearson.trust") && named("mae") && named("spearman"));
+    assert_eq!(measures.numbers["shots_shown"], 2.0);
     let mass = measures.numbers["score_mass"];
     assert!(mass > 0.0 && mass < 1.0, "{mass}");
     let scores: Vec<f64> = all.values().flat_map(|it| it.values().copied()).collect();
@@ -265,6 +263,7 @@ fn what_is_too_long_is_cut_and_counted_or_refused() {
             .iter()
             .any(|it| it.contains("max_length 500 cut"))
     );
+    assert!(measures.numbers["shots_shown"] < 1.0);
     let error = place
         .run(|it| {
             it.shots = 9;
