@@ -124,6 +124,16 @@ fn every_form_of_a_table_gives_the_same_rows() {
     let found = read("turns.tsv", turns, &by_turn).unwrap();
     assert_eq!(found.rows[0].turns.len(), 2);
     assert_eq!(shape(found), expected());
+    // Its common name does not make it the person who speaks with the bot.
+    let speaker = TableForm {
+        columns: Columns {
+            role: Some("speaker".into()),
+            ..Default::default()
+        },
+        ..form()
+    };
+    let found = read("turns.tsv", &turns.replace("who", "speaker"), &speaker).unwrap();
+    assert_eq!(shape(found), expected());
     let error = read("turns.tsv", &turns.replace("dialogue", "talk"), &by_turn).unwrap_err();
     assert!(
         error.contains("name the column that tells dialogues apart"),

@@ -79,11 +79,11 @@ impl<'a> Scores<'a> {
 
 /// Measures every impression of rows; `prefix` begins the names.
 ///
-/// For each impression `mean`, `sd` and, where the data show them: `rater_share` (of a score's variance, explained by who
-/// rates), `rater_system_share` (by who rates whom), `reliability` (Pearson's correlation of two raters of a dialogue, over
-/// all ordered pairs), `icc` (the same as a share of variance, ICC(1)), `ceiling` (the correlation with a row's mean
-/// rating that no model can be expected to pass), `system_reliability` (of the systems' means) and its root
-/// `system_ceiling`. A share is under 0 where groups differ less than by chance.
+/// For each impression `mean`, `sd` and, where the data show them: `rater_share` (of a score's variance, explained by
+/// who rates), `rater_system_share` (by who rates whom), `reliability` (Pearson's correlation of two raters of a
+/// dialogue, over all ordered pairs), `icc` (the same as a share of variance, ICC(1)), `ceiling` (the correlation
+/// with a row's mean rating that no model can be expected to pass), `system_reliability` (of the systems' means) and
+/// its root `system_ceiling`. A share is under 0 where groups differ less than by chance.
 pub fn measure(rows: &[Rated], prefix: &str, measures: &mut Measures) {
     let (mut apart, mut silent) = (false, Vec::new());
     for impression in impressions(rows) {
