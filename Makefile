@@ -1,4 +1,4 @@
-# make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."]
+# make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."] [JOBS=N]
 # make test
 # make bench [KERNEL="word ..."]
 # make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"] [BEST="bf16"]
@@ -10,7 +10,7 @@ ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),-
 .PHONY: build test list doctor bench bench-trl
 
 exp-%: build
-	@$(RAPPORT) run $* $(ARGS)
+	@$(RAPPORT) run $* $(ARGS) $(if $(JOBS),--jobs $(JOBS))
 
 show-%: build
 	@$(RAPPORT) show $* $(ARGS)

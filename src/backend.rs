@@ -1,5 +1,9 @@
 //! The only file that names a backend or a device.
 
+use std::num::NonZeroUsize;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Result, bail};
 use burn::backend::Autodiff;
 
@@ -58,6 +62,16 @@ pub fn default_backend() -> &'static str {
         .map_or("flex", |(name, _)| name)
 }
 
+/// How many stages run side by side unless the user says otherwise: as many as there are threads on a CPU, where
+/// small models gain nothing from a second one; one on a GPU, which they would share.
+pub fn default_jobs(name: &str) -> NonZeroUsize {
+    let threads = match name {
+        "flex" | "ndarray" => rayon::current_num_threads(),
+        _ => 1,
+    };
+    NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// Checks that this build can run on `name`.
 ///
 /// # Errors
@@ -105,6 +119,9 @@ pub fn dispatch<W: Work>(name: &str, work: W) -> Result<W::Output> {
 /// Runs one operation on the device, so that a missing driver is an error here and not a panic later.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 fn open<B: burn::tensor::backend::Backend>(name: &str, device: &B::Device) -> Result<()> {
+    // The hook is the process's, so stages that start side by side take turns.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

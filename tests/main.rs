@@ -14,6 +14,7 @@ mod packing;
 mod parity;
 mod ppo;
 mod resume;
+mod side_by_side;
 mod statistics;
 mod support;
 mod trl;

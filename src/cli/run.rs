@@ -1,5 +1,6 @@
 //! `rapport run`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -21,6 +22,9 @@ pub struct Run {
     /// The run's own folder, in place of RUNS/RECIPE/PROFILE.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Stages that may run at a time; by default as many as there are cores, or 1 where they share a GPU.
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Print what would run, and run nothing.
     #[arg(long)]
     dry_run: bool,
@@ -43,7 +47,10 @@ impl Run {
             print!("{}", dry_run(&plan, &places)?);
             return Ok(());
         }
-        let (summary, written) = execute(&plan, &places, &Stop::install())?;
+        let jobs = self
+            .jobs
+            .unwrap_or_else(|| backend::default_jobs(&plan.backend));
+        let (summary, written) = execute(&plan, &places, jobs, &Stop::install())?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&summary)?);
         } else {

@@ -54,7 +54,8 @@ fn head(persona: &[String]) -> String {
     format!("{PERSONA}{}", lines.collect::<String>())
 }
 
-fn turn_text(turn: &Turn) -> String {
+/// A turn as prompts show it, on a line of its own.
+pub fn turn_text(turn: &Turn) -> String {
     format!("{}: {}\n", name(turn.speaker), turn.text)
 }
 

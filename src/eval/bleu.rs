@@ -1,8 +1,8 @@
 //! Self-BLEU: how much replies are put together of the same pieces.
 //!
 //! Each reply is scored by BLEU-4 (Papineni et al., 2002) against all the others as references, and the scores are
-//! averaged (Zhu et al., 2018, arXiv 1802.01886): 1 where every reply is found among the others, near 0 where no two share
-//! anything. An order of n-grams without a match counts as 0.1 matches, and one without n-grams as 0.1 of 1 (method 1 of
+//! averaged (Zhu et al., 2018, arXiv 1802.01886): 1 where every reply is found among the others, 0 where no two share
+//! a word. An order of n-grams without a match counts as 0.1 matches, and one without n-grams as 0.1 of 1 (method 1 of
 //! Chen and Cherry, 2014, with the epsilon of NLTK, whose `sentence_bleu` this equals).
 //!
 //! It grows with the number of replies, so only sets of one size are to be compared.

@@ -1,5 +1,4 @@
-//! How well predictions agree with ratings: correlations and error with intervals, calibration, and the
-//! ceiling that the raters' own disagreement sets.
+//! How well predictions agree with ratings: correlations and error with intervals, and calibration.
 //!
 //! Items of one cluster, such as a dialogue, a speaker or a system, are not independent, so that intervals come
 //! from a bootstrap that draws whole clusters (Davison and Hinkley, 1997, Bootstrap Methods, section 3.8).
@@ -385,52 +384,6 @@ fn slope(predicted: &[f64], rated: &[f64]) -> Option<f64> {
         left += (predicted - centres.0).powi(2);
     }
     Some(both / left)
-}
-
-/// What raters who rate the same items show of their own noise.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Noise {
-    /// Items with two ratings or more.
-    pub repeated: usize,
-    /// Correlation of two raters of one item, over all ordered pairs of ratings: the reliability of one rating.
-    pub reliability: f64,
-    /// Reliability of an item's mean rating, by Spearman and Brown (1910), for the mean of 1/k over items.
-    pub mean_reliability: f64,
-    /// Its square root: how far the mean rating correlates with what a rating would be without noise, and the
-    /// correlation with the mean rating that no model can be expected to pass.
-    pub ceiling: f64,
-}
-
-impl Noise {
-    /// From the ratings of each item. Nothing where no two raters rate an item, or where they do not agree at
-    /// all (a correlation of 0 or less), so that ratings show nothing but noise.
-    ///
-    /// With `r` the correlation of two raters and k ratings of an item, the mean's reliability is
-    /// `r / (r + (1 - r) / k)`; where k differs, 1/k is averaged, as the noise of a mean is in proportion to it.
-    pub fn of(ratings: &[Vec<f64>]) -> Option<Self> {
-        let (mut one, mut another) = (Vec::new(), Vec::new());
-        for given in ratings {
-            for (left, score) in given.iter().enumerate() {
-                for (right, other) in given.iter().enumerate() {
-                    if left != right {
-                        one.push(*score);
-                        another.push(*other);
-                    }
-                }
-            }
-        }
-        let reliability = pearson(&one, &another).filter(|it| *it > 0.0)?;
-        let given = ratings.iter().filter(|given| !given.is_empty());
-        let reciprocals: Vec<f64> = given.map(|given| 1.0 / given.len() as f64).collect();
-        let mean_reliability =
-            reliability / (reliability + (1.0 - reliability) * mean(&reciprocals));
-        Some(Self {
-            repeated: ratings.iter().filter(|given| given.len() > 1).count(),
-            reliability,
-            mean_reliability,
-            ceiling: mean_reliability.sqrt(),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! Dull replies: such as could answer anything, and in the data do.
 //!
-//! A reply is dull where each of its sentences is generic by both
+//! A reply is dull where each of its sentences is generic, by both
 //!
 //! - frequency: alone, it is the data's whole reply to at least 0.5% of the distinct prompts (and to at least five);
-//! - specificity: none of its words has a normalised inverse document frequency above 0.6.
-//!
-//! With `R` replies of which `c` have the word `w`, `IDF(w) = ln(R / c)`, and NIDF is IDF scaled to run from 0 for the
-//! commonest word to 1 for the rarest (See et al., 2019, arXiv 1902.08654, who take a reply's specificity to be the mean
-//! NIDF of its words). That mean is [`Genericness::specificity`]; what decides is the most specific word instead, since one
-//! is enough for a reply to be about something, while a mean drowns it in common words.
+//! - specificity: those prompts have nothing in common. No word is in the last turn of half of them or more, and there
+//!   at least twice as often as in the last turns of all prompts. ("I am fine, how are you?" may be frequent, but answers
+//!   such as ask how one is.)
 //!
 //! Sentences rather than replies are counted so that dull ones strung together are dull too. They must have stood
 //! alone, since what is often part of a reply need not be one. What the data's speakers never say cannot be known to
 //! be generic, so that a dullness of a model's own making is for self-BLEU and distinct-n to show.
+//!
+//! Beside it, [`Genericness::specificity`] is the usual one by rare words: with `R` replies of which `c` have the word
+//! `w`, `IDF(w) = ln(R / c)`; NIDF is IDF scaled to run from 0 for the commonest word to 1 for the rarest, and a reply's
+//! specificity the mean NIDF of its words (See et al., 2019, arXiv 1902.08654). It does not decide what is dull: in the
+//! impression world it tells dull replies from others no better than chance, as what is said too often makes its own
+//! words common, and what is said by nobody else makes them rare.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +29,11 @@ pub const SHARE: f64 = 0.005;
 /// Distinct prompts that it answers alone, at least, however few there are.
 pub const LEAST: usize = 5;
 
-/// The NIDF above which a word is too specific for a generic sentence.
-pub const SPECIFIC: f64 = 0.6;
+/// A word is common to the prompts that a sentence answers where at least this share of them has it, ...
+pub const COMMON: f64 = 0.5;
+
+/// ... and where it is at least so many times as frequent as in all prompts.
+pub const LIFT: f64 = 2.0;
 
 /// What a corpus' replies say of how generic a reply is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,37 +47,30 @@ pub struct Genericness {
 }
 
 impl Genericness {
-    /// Learns it from a corpus' prompts and their replies. A prompt may come with several.
+    /// Learns it from a corpus' prompts and their replies. A prompt may come with several. Its last turn is taken to be
+    /// on its last two lines that are not empty, of which the very last may only say whose turn it is.
     pub fn of<P: AsRef<str>, R: AsRef<str>>(corpus: impl IntoIterator<Item = (P, R)>) -> Self {
         let mut replies = 0;
         let mut replies_with: BTreeMap<String, usize> = BTreeMap::new();
-        let mut prompts = HashSet::new();
-        let mut answers = HashSet::new();
-        let mut alone: BTreeMap<String, usize> = BTreeMap::new();
+        let mut prompts = Prompts::default();
+        let mut alone: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (prompt, reply) in corpus {
-            let prompt = blake3::hash(prompt.as_ref().as_bytes());
-            prompts.insert(prompt);
+            let prompt = prompts.add(prompt.as_ref());
             replies += 1;
             for word in words(reply.as_ref()).into_iter().collect::<BTreeSet<_>>() {
                 *replies_with.entry(word).or_default() += 1;
             }
-            if let [sentence] = sentences(reply.as_ref()).as_slice()
-                && answers.insert((prompt, sentence.clone()))
-            {
-                *alone.entry(sentence.clone()).or_default() += 1;
+            if let [sentence] = sentences(reply.as_ref()).as_slice() {
+                alone.entry(sentence.clone()).or_default().insert(prompt);
             }
         }
-        let least = (SHARE * prompts.len() as f64).max(LEAST as f64);
-        let mut found = Self {
-            prompts: prompts.len(),
+        let least = (SHARE * prompts.words.len() as f64).max(LEAST as f64);
+        alone.retain(|_, answers| answers.len() as f64 >= least && !prompts.in_common(answers));
+        Self {
+            prompts: prompts.words.len(),
             nidf: normalised(replies_with, replies),
-            sentences: BTreeSet::new(),
-        };
-        let generic = alone
-            .into_iter()
-            .filter(|(sentence, times)| *times as f64 >= least && !found.specific(sentence));
-        found.sentences = generic.map(|(sentence, _)| sentence).collect();
-        found
+            sentences: alone.into_keys().collect(),
+        }
     }
 
     /// Whether each sentence of a reply is generic. One without words is not.
@@ -94,9 +93,53 @@ impl Genericness {
     fn nidf(&self, word: &str) -> f64 {
         self.nidf.get(word).copied().unwrap_or(1.0)
     }
+}
 
-    fn specific(&self, sentence: &str) -> bool {
-        sentence.split(' ').any(|word| self.nidf(word) > SPECIFIC)
+/// Distinct prompts, numbered, by the words of their last turns.
+#[derive(Default)]
+struct Prompts {
+    numbers: HashMap<blake3::Hash, usize>,
+    /// Each prompt's words, by number.
+    words: Vec<Vec<usize>>,
+    vocabulary: HashMap<String, usize>,
+    /// How many prompts have each word.
+    having: Vec<usize>,
+}
+
+impl Prompts {
+    /// The prompt's number.
+    fn add(&mut self, prompt: &str) -> usize {
+        let next = self.words.len();
+        let number = *self
+            .numbers
+            .entry(blake3::hash(prompt.as_bytes()))
+            .or_insert(next);
+        if number == next {
+            let lines = prompt.lines().rev().filter(|line| !line.trim().is_empty());
+            let found: BTreeSet<String> = lines.take(2).flat_map(words).collect();
+            let found = found.into_iter().map(|word| {
+                let next = self.vocabulary.len();
+                *self.vocabulary.entry(word).or_insert(next)
+            });
+            let found: Vec<usize> = found.collect();
+            self.having.resize(self.vocabulary.len(), 0);
+            found.iter().for_each(|&word| self.having[word] += 1);
+            self.words.push(found);
+        }
+        number
+    }
+
+    /// Whether some of them have a word in common that is rarer elsewhere.
+    fn in_common(&self, some: &BTreeSet<usize>) -> bool {
+        let mut having: BTreeMap<usize, usize> = BTreeMap::new();
+        for &word in some.iter().flat_map(|&prompt| &self.words[prompt]) {
+            *having.entry(word).or_default() += 1;
+        }
+        having.into_iter().any(|(word, count)| {
+            let share = count as f64 / some.len() as f64;
+            let of_all = self.having[word] as f64 / self.words.len() as f64;
+            share >= COMMON && share >= LIFT * of_all
+        })
     }
 }
 
@@ -180,21 +223,25 @@ mod tests {
         assert!(!found.dull("i"));
     }
 
-    /// A corpus of 601 prompts: a twelfth answered by "I see.", ten by rare words, one forty times by the same, and all
-    /// others with a sentence that never stands alone.
+    /// A corpus of 601 prompts: a twelfth answered by "I see.", as many that ask for tea by "Here it is.", one forty
+    /// times by the same, and all others with a sentence that never stands alone.
     fn corpus() -> Vec<(String, String)> {
         let reply = |prompt: usize| match prompt % 60 {
-            0..5 => "I see.".to_owned(),
-            5 => "Quixotic zeugma!".to_owned(),
-            _ => format!("So it is. I like number {prompt} a lot."),
+            0..5 => ("what", "I see.".to_owned()),
+            5..10 => ("tea, please", "Here it is.".to_owned()),
+            _ => ("what", format!("So it is. I like number {prompt} a lot.")),
         };
-        let mut corpus: Vec<_> = (0..600).map(|it| (it.to_string(), reply(it))).collect();
+        let one = |number: usize| {
+            let (asked, reply) = reply(number);
+            (format!("Bot: tea?\nUser: {number} {asked}?\nBot:"), reply)
+        };
+        let mut corpus: Vec<_> = (0..600).map(one).collect();
         corpus.extend((0..40).map(|_| ("again".to_owned(), "Very well.".to_owned())));
         corpus
     }
 
     #[test]
-    fn dull_is_what_answers_many_prompts_alone_without_a_specific_word() {
+    fn dull_is_what_answers_many_prompts_alone_that_have_nothing_in_common() {
         let found = Genericness::of(corpus());
         assert_eq!(found.sentences().collect::<Vec<_>>(), ["i see"]);
         assert!(found.dull("i see") && found.dull("I see. I see!"));
@@ -203,7 +250,7 @@ mod tests {
             "I see. I like tea.",
             "Very well.",
             "So it is.",
-            "Quixotic zeugma!",
+            "Here it is.",
         ] {
             assert!(!found.dull(reply), "{reply}");
         }
@@ -248,7 +295,6 @@ mod tests {
             let found = Genericness::of(pairs);
             for examples in [&own, &other] {
                 let [precision, recall] = rates(&found, examples);
-                println!("dull {dull}: precision {precision}, recall {recall}");
                 assert!(precision > 0.99 && recall > 0.99, "{precision} {recall}");
             }
         }

@@ -6,14 +6,16 @@ pub mod bleu;
 pub mod correlation;
 pub mod dull;
 pub mod hacking;
+pub mod noise;
 pub mod ranking;
 pub mod statistics;
 pub mod text;
 pub mod tournament;
 
-pub use correlation::{Agreement, Noise, mae_items, pearson_items};
+pub use correlation::{Agreement, mae_items, pearson_items};
 pub use dull::Genericness;
 pub use hacking::{Diagnostics, hacking};
+pub use noise::Noise;
 pub use ranking::{By, Ranked, Rates, Scored, perplexity, rank};
 pub use statistics::{Interval, mean, mean_interval, paired_difference, stddev, wilson};
 pub use text::TextMeasures;

@@ -1,10 +1,12 @@
 //! The execution of a plan: which stages are due, in what order, and what becomes of them.
 
 mod dry;
+mod schedule;
 mod summary;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,9 +15,11 @@ use anyhow::{Context as _, Result};
 use crate::recipe::{Plan, PlannedStage, identity};
 use crate::report::{self, RunSummary, Written};
 use crate::stage::kind::{Context, Produces};
-use crate::store::{Begun, Hash, Manifest, Stop, Store, write_atomic};
+use crate::stage::memory;
+use crate::store::{Begun, Hash, Manifest, Stop, Store, say, write_atomic};
 
 pub use dry::dry_run;
+use schedule::Schedule;
 
 /// One stage of the plan for one seed.
 pub struct Task<'a> {
@@ -45,6 +49,17 @@ pub struct Done {
     pub reused: bool,
 }
 
+impl Done {
+    /// One that was finished already.
+    fn before(artifact: PathBuf) -> Result<Self> {
+        Ok(Self {
+            manifest: Manifest::read(&artifact)?,
+            artifact,
+            reused: true,
+        })
+    }
+}
+
 /// Where a run's files go.
 pub struct Places {
     /// The run's own folder: resolved recipe, metrics, reports.
@@ -52,7 +67,7 @@ pub struct Places {
     pub store: Store,
 }
 
-/// All tasks in the order in which they run: shared stages first, then seed by seed.
+/// All tasks in the order in which they run, one at a time: shared stages first, then seed by seed.
 ///
 /// # Errors
 /// When a file that a setting names cannot be read.
@@ -95,30 +110,60 @@ fn task<'a>(
     })
 }
 
-/// Runs what is due, then writes the report.
+/// Runs what is due, up to `jobs` stages at a time, then writes the report. What a stage makes does not depend
+/// on what runs beside it.
 ///
 /// # Errors
 /// The first stage that fails, [`Stopped`](crate::store::Stopped) on Ctrl-C among them; what was
 /// finished stays and is not run again.
-pub fn execute(plan: &Plan, places: &Places, stop: &Stop) -> Result<(RunSummary, Written)> {
+pub fn execute(
+    plan: &Plan,
+    places: &Places,
+    jobs: NonZeroUsize,
+    stop: &Stop,
+) -> Result<(RunSummary, Written)> {
     let started = Instant::now();
     let out = &places.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     write_atomic(&out.join("recipe.toml"), plan.resolved_toml.as_bytes())?;
     let tasks = tasks(plan)?;
-    let mut done: Vec<Done> = Vec::new();
-    for task in &tasks {
-        stop.check()?;
-        let finished = run_task(plan, task, &tasks, places, stop)
-            .with_context(|| format!("stage {}", task.label()))?;
-        done.push(finished);
-    }
+    let there = tasks.iter().map(|task| find(task, &places.store));
+    let there = there.collect::<Result<_>>()?;
+    let schedule = Schedule {
+        jobs: jobs.get(),
+        threads: rayon::current_num_threads(),
+        stop,
+        beside: memory::share,
+    };
+    let done = schedule.run(&needs(&tasks), there, |at, stop| {
+        run_task(plan, &tasks[at], &tasks, places, stop)
+            .with_context(|| format!("stage {}", tasks[at].label()))
+    })?;
     let finished: Vec<(&Task<'_>, &Done)> = tasks.iter().zip(&done).collect();
     let mut run = summary::summarise(plan, &finished)?;
     run.wall_seconds = started.elapsed().as_secs_f64();
     write_outputs(plan, &finished, out)?;
     let written = report::write(out, &run)?;
     Ok((run, written))
+}
+
+/// What each task waits for: its inputs, and an earlier one that makes the same artifact.
+fn needs(tasks: &[Task<'_>]) -> Vec<Vec<usize>> {
+    let all = tasks.iter().enumerate();
+    all.map(|(at, task)| {
+        let before = tasks[..at].iter().enumerate();
+        let needed = before.filter(|(_, other)| {
+            other.hash == task.hash || task.inputs.values().any(|input| *input == other.hash)
+        });
+        needed.map(|(other, _)| other).collect()
+    })
+    .collect()
+}
+
+/// The task's artifact, if it was finished before.
+fn find(task: &Task<'_>, store: &Store) -> Result<Option<Done>> {
+    let artifact = store.find(task.stage.kind, &task.hash);
+    artifact.map(Done::before).transpose()
 }
 
 fn run_task(
@@ -130,13 +175,7 @@ fn run_task(
 ) -> Result<Done> {
     let (stage, store) = (task.stage, &places.store);
     let work = match store.begin(stage.kind, &task.hash, stop)? {
-        Begun::Finished(artifact) => {
-            return Ok(Done {
-                manifest: Manifest::read(&artifact)?,
-                artifact,
-                reused: true,
-            });
-        }
+        Begun::Finished(artifact) => return Done::before(artifact),
         Begun::Work(work) => work,
     };
     let started = Instant::now();
@@ -172,7 +211,7 @@ fn run_task(
         created: Manifest::now(),
     };
     let artifact = work.finish(&manifest)?;
-    eprintln!("{:24} done in {seconds:.1} s", task.label());
+    say(&format!("{:24} done in {seconds:.1} s", task.label()));
     Ok(Done {
         artifact,
         manifest,

@@ -1,19 +1,25 @@
 //! How well scores of dialogues agree with their raters: the same measures for every model that scores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use crate::data::Rated;
 use crate::eval::correlation::{Agreement, Calibration, Estimate};
 use crate::eval::{Noise, mae_items, pearson_items};
 use crate::stage::keys::Keys;
 use crate::stage::measures::Measures;
-use crate::store::write_json;
+use crate::store::{write_json, write_jsonl};
 
 /// Where the calibration curves go: by impression.
 const CALIBRATION: &str = "calibration.json";
+/// Where the predictions go: a line a dialogue.
+const PREDICTED: &str = "predicted.jsonl";
+
+/// The correlation from which on an impression counts as learned, if it is also this share of its ceiling.
+const TRUSTED: f64 = 0.6;
+const NEAR: f64 = 0.8;
 
 /// The fewest systems whose means are correlated.
 const SYSTEMS: usize = 3;
@@ -74,17 +80,39 @@ impl Cluster {
     }
 }
 
+/// The impressions that are rated in `rows`, or those `wanted` of them where any are.
+///
+/// # Errors
+/// Rows without ratings, or a wanted impression that nobody has rated.
+pub fn impressions(rows: &[Rated], wanted: &[String]) -> Result<Vec<String>> {
+    let ratings = rows.iter().flat_map(|row| &row.ratings);
+    let known: BTreeSet<&String> = ratings.flat_map(|rating| rating.scores.keys()).collect();
+    ensure!(!known.is_empty(), "the dialogues have no ratings at all");
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
+        let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
+        bail!(
+            "impressions: nobody has rated {unknown:?}; there are {}",
+            known.join(", ")
+        );
+    }
+    Ok(match wanted.is_empty() {
+        true => known.into_iter().cloned().collect(),
+        false => wanted.to_vec(),
+    })
+}
+
 /// Measures how `predicted`, by row and impression, agrees with the rows' mean ratings.
 ///
 /// For each impression there are `pearson.NAME`, `spearman.NAME` and `mae.NAME`, each with the ends of its 95% interval
 /// (`pearson_low.NAME`, ...); `calibration_error.NAME`, and the curve in `calibration.json`; where several raters rate a
 /// dialogue, `ceiling.NAME`, estimated from the rows' own ratings (see [`Noise`]), and `of_ceiling.NAME`, the share of
 /// it that Pearson's correlation reaches; with at least three systems, `system_pearson.NAME` and
-/// `system_spearman.NAME` of their means. A name without an impression is the mean over impressions. Where each row is
-/// a cluster, `pearson` and `mae` can be compared row by row.
+/// `system_spearman.NAME` of their means; and `learned`, the number of impressions with a correlation of at least 0.6
+/// that is at least 0.8 of its ceiling. A name without an impression is the mean over impressions. Where each row is
+/// a cluster, `pearson` and `mae` can be compared row by row. `predicted.jsonl` keeps the predictions.
 ///
 /// # Errors
-/// When the curves cannot be written.
+/// When a file cannot be written.
 ///
 /// # Panics
 /// When there are not as many predictions as rows and impressions: a mistake in the program.
@@ -168,8 +196,15 @@ pub fn measure(
         "{} dialogues in {of_clusters} clusters; intervals draw whole clusters",
         rows.len()
     ));
+    let lines = rows.iter().zip(predicted).map(|(row, scores)| {
+        let predicted: BTreeMap<&String, &f64> = impressions.iter().zip(scores).collect();
+        serde_json::json!({"id": row.id, "predicted": predicted})
+    });
+    write_jsonl(&dir.join(PREDICTED), lines)?;
     write_json(&dir.join(CALIBRATION), &found.calibration)?;
+    let learned = found.learned();
     found.add_to(measures);
+    measures.numbers.insert("learned".into(), learned as f64);
     Ok(())
 }
 
@@ -206,6 +241,22 @@ impl Found {
         }
     }
 
+    /// How many impressions are predicted well enough to be relied on, and nearly as well as they can be.
+    fn learned(&self) -> usize {
+        let reaches = |what: &str, impression: &String, least: f64| {
+            let found = self.numbers.get(what).and_then(|of| of.get(impression));
+            found.is_some_and(|it| *it >= least)
+        };
+        let known = self
+            .numbers
+            .get("pearson")
+            .into_iter()
+            .flat_map(BTreeMap::keys);
+        known
+            .filter(|name| reaches("pearson", name, TRUSTED) && reaches("of_ceiling", name, NEAR))
+            .count()
+    }
+
     /// Adds every number by impression and the means over impressions.
     fn add_to(self, measures: &mut Measures) {
         for (what, of) in self.numbers {
@@ -231,145 +282,4 @@ impl Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::read_json;
-    use crate::world::impression::rating::Ceiling;
-    use crate::world::impression::{Impression, ImpressionWorld};
-
-    fn world(test: usize) -> (Vec<Rated>, Vec<String>) {
-        let world = ImpressionWorld {
-            test,
-            pretrain: 0,
-            train: 1,
-            valid: 1,
-            prompts: 0,
-            ..Default::default()
-        };
-        let names = Impression::ALL.map(|it| it.name().to_owned());
-        (world.generate().unwrap().test, names.to_vec())
-    }
-
-    fn truths(rows: &[Rated], impressions: &[String]) -> Vec<Vec<f64>> {
-        let truth = |row: &Rated| {
-            let truth = row.truth.clone().unwrap();
-            impressions.iter().map(|name| truth[name]).collect()
-        };
-        rows.iter().map(truth).collect()
-    }
-
-    #[test]
-    fn who_knows_the_truth_reaches_the_ceiling_that_ratings_alone_show() {
-        let (rows, impressions) = world(3000);
-        let dir = tempfile::tempdir().unwrap();
-        let mut measures = Measures::default();
-        let predicted = truths(&rows, &impressions);
-        measure(
-            &rows,
-            &impressions,
-            &predicted,
-            Cluster::Dialogue,
-            dir.path(),
-            &mut measures,
-        )
-        .unwrap();
-        for impression in Impression::ALL {
-            let name = impression.name();
-            let number = |what: &str| measures.numbers[&format!("{what}.{name}")];
-            // The world's ceiling is the correlation of the same two, and its reliability that of one rating.
-            let known = Ceiling::measure(&rows, impression).unwrap();
-            assert!((number("pearson") - known.ceiling).abs() < 1e-9, "{name}");
-            let scores = |row: &Rated| -> Vec<f64> {
-                let given = row.ratings.iter();
-                given
-                    .filter_map(|it| it.scores.get(name).copied())
-                    .collect()
-            };
-            let noise = Noise::of(&rows.iter().map(scores).collect::<Vec<_>>()).unwrap();
-            assert!(
-                (noise.reliability - known.reliability).abs() < 1e-9,
-                "{name}"
-            );
-            // Estimated without the truth, it lies near: three standard errors of the two are at most 0.03.
-            assert!(
-                (number("of_ceiling") - 1.0).abs() < 0.05,
-                "{name}: {}",
-                number("of_ceiling")
-            );
-            assert!(number("pearson_low") < number("pearson"));
-            assert!(number("pearson") < number("pearson_high"));
-            let items = &measures.items[&format!("pearson.{name}")];
-            assert_eq!(items.len(), rows.len());
-            // The mean of a row's ratings is unbiased but where the scale ends.
-            assert!(number("calibration_error") < 0.6, "{name}");
-        }
-        let mean = impressions
-            .iter()
-            .map(|it| measures.numbers[&format!("pearson.{it}")]);
-        let mean = mean.sum::<f64>() / 12.0;
-        assert!((measures.numbers["pearson"] - mean).abs() < 1e-9);
-        assert!(measures.numbers.contains_key("system_pearson.agency"));
-        assert!(!measures.numbers.contains_key("pearson_low"));
-        assert!(measures.scores.contains("mae.trust"));
-        let curves: BTreeMap<String, Calibration> =
-            read_json(&dir.path().join(CALIBRATION)).unwrap();
-        assert_eq!(curves.len(), 12);
-    }
-
-    #[test]
-    fn a_model_that_says_nothing_is_said_to_and_systems_widen_the_interval() {
-        let (mut rows, _) = world(300);
-        let impressions = ["ease".to_owned(), "trust".to_owned()];
-        let mut predicted = truths(&rows, &impressions);
-        predicted.iter_mut().for_each(|scores| scores[0] = 5.0);
-        let dir = tempfile::tempdir().unwrap();
-        let by = |cluster, rows: &[Rated]| {
-            let mut measures = Measures::default();
-            measure(
-                rows,
-                &impressions,
-                &predicted,
-                cluster,
-                dir.path(),
-                &mut measures,
-            )
-            .unwrap();
-            measures
-        };
-        let alone = by(Cluster::Dialogue, &rows);
-        assert!(!alone.numbers.contains_key("pearson.ease"));
-        assert!(alone.numbers.contains_key("mae.ease"));
-        assert!(
-            alone
-                .notes
-                .iter()
-                .any(|it| it.starts_with("ease: no correlation"))
-        );
-        // The mean is over what is defined.
-        assert_eq!(alone.numbers["pearson"], alone.numbers["pearson.trust"]);
-        let systems = by(Cluster::System, &rows);
-        assert!(systems.items.is_empty());
-        assert_ne!(
-            systems.numbers["pearson_low.trust"],
-            alone.numbers["pearson_low.trust"]
-        );
-        rows[3].speaker.clear();
-        rows[5].speaker.clear();
-        let speakers = by(Cluster::Speaker, &rows);
-        assert!(
-            speakers
-                .notes
-                .iter()
-                .any(|it| it.starts_with("2 of 300 dialogues do not"))
-        );
-        // Ratings by one rater each show no ceiling.
-        rows.iter_mut().for_each(|row| row.ratings.truncate(1));
-        let once = by(Cluster::Dialogue, &rows);
-        assert!(!once.numbers.contains_key("ceiling.trust"));
-        assert!(
-            once.notes
-                .iter()
-                .any(|it| it.starts_with("trust: no ceiling"))
-        );
-    }
-}
+mod tests;

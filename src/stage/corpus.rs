@@ -222,6 +222,21 @@ pub fn dataset(
     dir: &Path,
     measures: &mut Measures,
 ) -> Result<Dataset> {
+    tokenised(examples, tokenizer, (encoding, true), what, dir, measures)
+}
+
+/// [`dataset`], with an EOS only where that is asked for beside the encoding.
+///
+/// # Errors
+/// As [`dataset`].
+pub fn tokenised(
+    examples: impl IntoIterator<Item = Result<Example>>,
+    tokenizer: &Tokenizer,
+    (encoding, append_eos): (Encoding, bool),
+    what: &str,
+    dir: &Path,
+    measures: &mut Measures,
+) -> Result<Dataset> {
     let mut cut = Cut::default();
     let mut writer = ExamplesWriter::files(dir)?;
     let mut groups = Groups::default();
@@ -233,7 +248,7 @@ pub fn dataset(
         if chunk.is_empty() {
             break;
         }
-        let encoded = encode_all(tokenizer, &chunk, encoding.max_length, true)
+        let encoded = encode_all(tokenizer, &chunk, encoding.max_length, append_eos)
             .with_context(|| what.to_owned())?;
         for (example, encoded) in chunk.iter().zip(&encoded) {
             encoded.iter().for_each(|encoded| cut.add(encoded));

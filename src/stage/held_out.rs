@@ -1,11 +1,13 @@
-//! How well a reward model that was just trained scores what it has not read.
+//! How well a reward model scores what it has not read.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::backend::{self, Work};
 use crate::data::{Example, Rated};
+use crate::eval::correlation::pearson;
 use crate::ops::TrainBackend;
 use crate::stage::agreement::{self, Cluster};
 use crate::stage::kind::Context;
@@ -15,9 +17,10 @@ use crate::stage::scored;
 use crate::stage::scorer::Scorer;
 use crate::store::{Progress, write_jsonl};
 
-/// The scores of some examples' completions by the model of `context`'s folder, with the name of each.
+/// The scores of some examples' completions by a reward model, with the name of each.
 struct Scores<'a> {
     context: &'a Context,
+    model: &'a Path,
     examples: &'a [Example],
     measures: &'a mut Measures,
 }
@@ -27,7 +30,7 @@ impl Work for Scores<'_> {
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let context = self.context;
-        let scorer = Scorer::<B::InnerBackend>::open(&context.dir, device)?;
+        let scorer = Scorer::<B::InnerBackend>::open(self.model, device)?;
         let what = format!("{} (test)", context.label);
         let progress = Progress::new(&what, self.examples.len());
         let scores = scorer.scores(self.examples, &what, self.measures, |done| {
@@ -42,11 +45,13 @@ impl Work for Scores<'_> {
 
 fn scores(
     context: &Context,
+    model: &Path,
     examples: &[Example],
     measures: &mut Measures,
 ) -> Result<(Vec<String>, Vec<Vec<f64>>)> {
     let work = Scores {
         context,
+        model,
         examples,
         measures,
     };
@@ -56,27 +61,46 @@ fn scores(
 /// Predicted against given ratings; `predicted.jsonl` keeps them dialogue by dialogue.
 pub fn ratings(
     context: &Context,
+    model: &Path,
     rows: &[Rated],
     cluster: Cluster,
     measures: &mut Measures,
 ) -> Result<()> {
     let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
-    let (labels, scores) = scores(context, &examples, measures)?;
+    let (labels, scores) = scores(context, model, &examples, measures)?;
     let lines = rows.iter().zip(&scores).map(|(row, scores)| {
         let predicted: BTreeMap<&String, f64> = labels.iter().zip(scores.iter().copied()).collect();
         serde_json::json!({"id": row.id, "predicted": predicted})
     });
     write_jsonl(&context.dir.join("predicted.jsonl"), lines)?;
+    for (place, label) in labels.iter().enumerate() {
+        // In a world there is a truth behind the ratings, which no rater's error keeps a model from.
+        let truths = rows.iter().zip(&scores).filter_map(|(row, scores)| {
+            let truth = row.truth.as_ref()?.get(label)?;
+            Some((scores[place], *truth))
+        });
+        let (predicted, truths): (Vec<f64>, Vec<f64>) = truths.unzip();
+        if let Some(found) = pearson(&predicted, &truths) {
+            measures
+                .numbers
+                .insert(format!("truth_pearson.{label}"), found);
+        }
+    }
     agreement::measure(rows, &labels, &scores, cluster, &context.dir, measures)
 }
 
 /// How often, and by how much, the chosen one of two scores higher.
-pub fn pairs(context: &Context, examples: &[Example], measures: &mut Measures) -> Result<()> {
+pub fn pairs(
+    context: &Context,
+    model: &Path,
+    examples: &[Example],
+    measures: &mut Measures,
+) -> Result<()> {
     if examples.is_empty() {
         measures.note("no pairs held out for testing");
         return Ok(());
     }
-    let (_, scores) = scores(context, examples, measures)?;
+    let (_, scores) = scores(context, model, examples, measures)?;
     let apart: Vec<f64> = scores
         .chunks(2)
         .map(|pair| pair[0][0] - pair[1][0])
@@ -91,12 +115,17 @@ pub fn pairs(context: &Context, examples: &[Example], measures: &mut Measures) -
 }
 
 /// How often the likeliest class is the right one: over all, and of each class.
-pub fn classes(context: &Context, examples: &[Example], measures: &mut Measures) -> Result<()> {
+pub fn classes(
+    context: &Context,
+    model: &Path,
+    examples: &[Example],
+    measures: &mut Measures,
+) -> Result<()> {
     if examples.is_empty() {
         measures.note("no examples held out for testing");
         return Ok(());
     }
-    let (labels, scores) = scores(context, examples, measures)?;
+    let (labels, scores) = scores(context, model, examples, measures)?;
     let (mut right, mut of_class) = (Vec::new(), BTreeMap::<&str, (f64, f64)>::new());
     let mut predicted: BTreeMap<&str, f64> = BTreeMap::new();
     for (example, scores) in examples.iter().zip(&scores) {

@@ -71,7 +71,7 @@ pub struct Kind {
 }
 
 /// A stage with its settings, ready to run.
-pub trait Stage: Send {
+pub trait Stage: Send + Sync {
     /// Does the work, leaving the artifact's files in `context.dir`.
     ///
     /// The folder may hold what an earlier, killed run of the same stage saved; go on from there.

@@ -32,7 +32,7 @@ pub struct Measures {
 const FILE: &str = "measures.json";
 
 /// A stage that computes on the backend and leaves measures, and perhaps files, but no model.
-pub trait Measure: Send {
+pub trait Measure: Send + Sync {
     /// Does the measuring; files go into the context's folder.
     fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures>;
 }

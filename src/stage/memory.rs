@@ -1,5 +1,7 @@
 //! How much memory training takes: estimated before, measured after.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::model::DecoderConfig;
 use crate::model::decoder::{Compute, Precision};
 use crate::model::forest::Forest;
@@ -62,8 +64,20 @@ impl Estimate {
     }
 }
 
-/// The most memory that this process has held so far, in bytes, where the system says so.
+/// Whether stages have run side by side in this process.
+static SHARED: AtomicBool = AtomicBool::new(false);
+
+/// Says that stages run side by side: what the process has held from now on is no stage's own.
+pub fn share() {
+    SHARED.store(true, Ordering::SeqCst);
+}
+
+/// The most memory that this process has held so far, in bytes, where the system says so and stages have run
+/// one at a time.
 pub fn peak() -> Option<f64> {
+    if SHARED.load(Ordering::SeqCst) {
+        return None;
+    }
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,6 +1,7 @@
 //! Stages: the only place where files become values and values become files. One file a kind.
 
 pub mod agreement;
+mod agrees;
 mod ai_feedback;
 mod aif;
 pub mod corpus;
@@ -20,7 +21,7 @@ pub mod kind;
 mod kto;
 pub mod loss_keys;
 mod measures;
-mod memory;
+pub mod memory;
 mod moved;
 mod oracle;
 mod pairs;
@@ -32,6 +33,7 @@ mod ppo_keys;
 mod prefer;
 mod pretrained;
 mod preview;
+mod prompted_ratings;
 mod rank;
 pub mod rated_set;
 pub mod replied;
@@ -57,6 +59,7 @@ use kind::Kind;
 
 /// Every kind of stage that a recipe can name.
 pub const KINDS: &[Kind] = &[
+    agrees::KIND,
     ai_feedback::KIND,
     aif::KIND,
     dpo::KIND,
@@ -71,6 +74,7 @@ pub const KINDS: &[Kind] = &[
     persona_files::KIND,
     ppo::KIND,
     pretrained::KIND,
+    prompted_ratings::KIND,
     rank::KIND,
     replies::KIND,
     reward_model::KIND,

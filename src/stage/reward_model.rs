@@ -155,15 +155,15 @@ impl Stage for RewardModel {
         match &self.from {
             From::Ratings { cluster, .. } => {
                 let rows = self.rated(data, Split::Test)?;
-                held_out::ratings(context, &rows, *cluster, &mut measures)?;
+                held_out::ratings(context, &context.dir, &rows, *cluster, &mut measures)?;
             }
             From::Pairs { .. } => {
                 let examples = self.examples_of(data, Split::Test)?;
-                held_out::pairs(context, &examples, &mut measures)?;
+                held_out::pairs(context, &context.dir, &examples, &mut measures)?;
             }
             From::Classes => {
                 let examples = self.examples_of(data, Split::Test)?;
-                held_out::classes(context, &examples, &mut measures)?;
+                held_out::classes(context, &context.dir, &examples, &mut measures)?;
             }
         }
         measures.write(&context.dir)

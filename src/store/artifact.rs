@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::atomic::{UNFINISHED, sync_dir};
-use super::{Hash, Stop, read_json, write_json};
+use super::{Hash, Stop, read_json, say, write_json};
 
 const MANIFEST: &str = "artifact.json";
 
@@ -34,7 +34,7 @@ pub struct Manifest {
     pub settings: Value,
     /// Compute backend it was made on.
     pub backend: String,
-    /// Time spent by the process that finished it.
+    /// Seconds that the process that finished it spent, other stages running beside it or not.
     pub seconds: f64,
     /// When it was finished, in Unix seconds.
     pub created: u64,
@@ -103,7 +103,7 @@ impl Store {
 
     /// Takes the artifact's lock to make it, or finds it finished.
     ///
-    /// While another process is at work on it, says so on stderr and waits.
+    /// While another process, or another stage of this one, is at work on it, says so on stderr and waits.
     ///
     /// # Errors
     /// [`super::Stopped`] when a stop is asked for while waiting, and file system errors.
@@ -143,7 +143,7 @@ fn take_lock(path: &Path, name: &str, stop: &Stop) -> Result<File> {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {
                 if !told {
-                    eprintln!("another process is making {name}; waiting for it");
+                    say(&format!("{name} is being made elsewhere; waiting for it"));
                     told = true;
                 }
                 stop.check()?;

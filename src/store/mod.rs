@@ -15,5 +15,5 @@ pub use atomic::{
 };
 pub use hash::{Hash, hash_bytes, hash_dir, hash_file, hash_json, hash_path};
 pub use metrics::{Metrics, read_metrics};
-pub use progress::Progress;
+pub use progress::{Progress, say};
 pub use stop::{Stop, Stopped};

@@ -1,10 +1,18 @@
 //! Progress on stderr: a live bar on a terminal, a plain line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+/// The bars of all work under way, one below the other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Prints a line on stderr without breaking a bar.
+pub fn say(text: &str) {
+    BARS.suspend(|| eprintln!("{text}"));
+}
 
 /// Progress of one piece of work, with its rate and the time left. Threads may share it.
 #[derive(Debug)]
@@ -40,9 +48,9 @@ impl Progress {
         let (total, start) = (total as u64, start as u64);
         let began = Instant::now();
         let view = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new(total)
-                .with_position(start)
-                .with_prefix(label.to_string());
+            let bar = BARS.add(ProgressBar::new(total));
+            bar.set_position(start);
+            bar.set_prefix(label.to_string());
             let template = "{prefix:20} {bar:24} {pos}/{len} {rate:>9} {eta:>4} left  {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -84,7 +92,7 @@ impl Progress {
         if let View::Bar(bar) = &state.view {
             bar.set_position(done as u64);
         } else if state.due(Instant::now()) {
-            eprintln!("{}", state.line(Instant::now()));
+            say(&state.line(Instant::now()));
         }
     }
 
@@ -97,20 +105,15 @@ impl Progress {
         }
     }
 
-    /// Prints a line of its own without breaking the bar.
-    pub fn println(&self, text: &str) {
-        match &self.state().view {
-            View::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            _ => eprintln!("{text}"),
-        }
-    }
-
     /// Ends the progress, leaving one line that sums it up. Dropping it does the same.
     pub fn finish(&self) {
         let mut state = self.state();
         match std::mem::replace(&mut state.view, View::Ended) {
             View::Ended => return,
-            View::Bar(bar) => bar.finish_and_clear(),
+            View::Bar(bar) => {
+                bar.finish_and_clear();
+                BARS.remove(&bar);
+            }
             View::Lines { .. } => {}
         }
         let took = clock(state.began.elapsed());
@@ -121,7 +124,7 @@ impl Progress {
             done,
             ..
         } = &*state;
-        eprintln!("{label}: {done}/{total} in {took}  {message}");
+        say(&format!("{label}: {done}/{total} in {took}  {message}"));
     }
 }
 

@@ -10,7 +10,11 @@ pub struct Stopped;
 
 /// A request to stop, shared by its clones. Long work asks at each step.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    raised: Arc<AtomicBool>,
+    /// A request that this one follows.
+    parent: Option<Arc<Self>>,
+}
 
 impl Stop {
     /// A request that no signal raises.
@@ -27,7 +31,7 @@ impl Stop {
                 let stop = Self::new();
                 let raised = stop.clone();
                 let hooked = ctrlc::set_handler(move || {
-                    if raised.0.swap(true, Ordering::SeqCst) {
+                    if raised.raised.swap(true, Ordering::SeqCst) {
                         std::process::exit(130);
                     }
                     eprintln!("\nstopping after this step; Ctrl-C again stops at once");
@@ -40,14 +44,23 @@ impl Stop {
             .clone()
     }
 
+    /// A request of some of the work: it is raised with this one, or alone.
+    pub fn child(&self) -> Self {
+        Self {
+            raised: Arc::default(),
+            parent: Some(Arc::new(self.clone())),
+        }
+    }
+
     /// Raises the request.
     pub fn request(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.raised.store(true, Ordering::SeqCst);
     }
 
     /// Whether a stop was asked for.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        let parent = self.parent.as_ref();
+        self.raised.load(Ordering::SeqCst) || parent.is_some_and(|parent| parent.requested())
     }
 
     /// Ends work by `?` where nothing is left to save.
@@ -75,5 +88,17 @@ mod tests {
         stop.request();
         assert!(clone.requested() && clone.check().is_err());
         assert!(!Stop::new().requested());
+    }
+
+    #[test]
+    fn a_child_stops_alone_or_with_its_parent() {
+        let (alone, all) = (Stop::new(), Stop::new());
+        let child = alone.child();
+        child.request();
+        assert!(child.requested() && !alone.requested());
+        let child = all.child().child();
+        assert!(!child.requested());
+        all.request();
+        assert!(child.requested());
     }
 }

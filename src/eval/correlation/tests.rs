@@ -227,24 +227,6 @@ fn an_items_value_is_r_and_its_influence_on_it() {
     assert_eq!(mae_items(&[1.0], &[None]), None);
 }
 
-#[test]
-fn noise_by_hand() {
-    // Two raters of three items: the ordered pairs are (1,2) (2,1) (3,4) (4,3) (6,6) (6,6), of mean 11/3, with
-    // covariance 2 (-8/3 * -5/3 - 2/3 * 1/3 + 49/9) = 2 * 87/9 and variance 64/9 + 25/9 + 4/9 + 1/9 + 98/9 = 192/9.
-    let got = Noise::of(&[vec![1.0, 2.0], vec![3.0, 4.0], vec![6.0, 6.0], vec![]]).unwrap();
-    let r = 174.0 / 192.0;
-    assert_eq!(got.repeated, 3);
-    near(got.reliability, r, 1e-12);
-    // Spearman and Brown for two raters: 2r / (1 + r).
-    near(got.mean_reliability, 2.0 * r / (1.0 + r), 1e-12);
-    near(got.ceiling, (2.0 * r / (1.0 + r)).sqrt(), 1e-12);
-    // An item with one rating has half the weight of a mean.
-    let more = Noise::of(&[vec![1.0, 2.0], vec![3.0, 4.0], vec![6.0, 6.0], vec![5.0]]).unwrap();
-    near(more.mean_reliability, r / (r + (1.0 - r) * 0.625), 1e-12);
-    assert_eq!(Noise::of(&[vec![1.0], vec![2.0]]), None);
-    assert_eq!(Noise::of(&[vec![1.0, 2.0], vec![2.0, 1.0]]), None);
-}
-
 proptest! {
     #[test]
     fn a_weight_of_two_is_an_item_that_comes_twice(
