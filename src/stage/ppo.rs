@@ -82,7 +82,7 @@ fn read_trunk(keys: &mut Keys<'_>) -> Option<Option<StageRef>> {
         .doc("whether values are read from the policy's own hidden states or a second model's")
         .one_of(
             "value_head",
-            "shared",
+            "separate",
             &[("shared", false), ("separate", true)],
         );
     if !separate {
