@@ -13,6 +13,8 @@ mod objective;
 mod packing;
 mod parity;
 mod resume;
+mod reward;
+mod score;
 mod statistics;
 mod support;
 mod trl;

@@ -14,6 +14,7 @@ pub mod rows;
 pub mod star;
 pub mod synthetic_persona_chat;
 pub mod template;
+pub mod to_score;
 mod tokenizer;
 
 pub use lines::BadLines;

@@ -98,7 +98,7 @@ pub fn rated(path: &Path, scale: Scale) -> Result<Vec<Rated>> {
     bad.or(rows)
 }
 
-fn parse(text: &str) -> Result<Rated, String> {
+pub(super) fn parse(text: &str) -> Result<Rated, String> {
     let row: Rated = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let message = message
@@ -122,7 +122,7 @@ fn parse(text: &str) -> Result<Rated, String> {
     Ok(row)
 }
 
-fn check(row: &Rated, scale: Scale) -> Result<(), String> {
+pub(super) fn check(row: &Rated, scale: Scale) -> Result<(), String> {
     if row.turns.is_empty() {
         return Err("turns: expected at least one, found none".into());
     }

@@ -38,6 +38,7 @@ mod reward;
 mod reward_model;
 mod rows;
 mod sampling;
+mod score_file;
 mod scored;
 pub mod scorer;
 mod scratch;
@@ -49,6 +50,7 @@ mod verdicts;
 mod world_keys;
 
 pub use measures::Measures;
+pub use score_file::score_file;
 
 use kind::Kind;
 
@@ -66,7 +68,8 @@ pub const KINDS: &[Kind] = &[
     perplexity::KIND,
     persona_world::KIND,
     persona_files::KIND,
-    pretrained::KIND,
+    pretrained::MODEL,
+    pretrained::REWARD_MODEL,
     rank::KIND,
     replies::KIND,
     reward_model::KIND,
