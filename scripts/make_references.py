@@ -1,7 +1,7 @@
 """Write the small references that the parity tests compare with, into tests/fixtures/.
 
     pip install torch transformers trl accelerate datasets
-    python scripts/make_references.py            # or: ... models | trl
+    python scripts/make_references.py            # or: ... models | trl | scores
 
 models/NAME/    a tiny random model in Hugging Face form, and expected.json: for several sequences the
                 logits of the last positions, the log-prob of every next token, and a greedy
@@ -11,6 +11,12 @@ trl_dpo/        a tiny Llama with its tokenizer (model/), pairs.jsonl, and expec
                 expected_ipo.json and in bf16 in expected_bf16.json.
 trl_kto/        labels.jsonl and expected.json: the same for KTOTrainer, from the same model.
 trl_sft/        rows.jsonl and expected.json: the same for SFTTrainer, from the same model.
+trl_reward/     pairs.jsonl with margins and expected.json: the same for RewardTrainer, from the same model
+                with a scoring head of zeros.
+scores/NAME/    a tiny random model with a scoring head, for the tokenizer of trl_dpo/, and expected.json: its
+                outputs for texts in one padded batch, of which one ends in the padding token, from
+                transformers as above.
+scores/losses.json  values and gradients of the losses of such heads, by torch in f64.
 
 Everything here is random or invented; nothing is downloaded. Made with the versions that each
 expected.json names.
@@ -24,8 +30,8 @@ import tempfile
 
 import torch
 import transformers
-from transformers import (AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, MistralConfig,
-                          PreTrainedTokenizerFast, Qwen2Config, TrainerCallback)
+from transformers import (AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, LlamaConfig,
+                          MistralConfig, PreTrainedTokenizerFast, Qwen2Config, TrainerCallback)
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 VOCAB = 97
@@ -68,8 +74,8 @@ MODELS = {
 }
 
 
-def random_model(config):
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+def random_model(config, kind=AutoModelForCausalLM):
+    model = kind.from_config(config, attn_implementation="eager").float().eval()
     with torch.no_grad():
         # Norms start at one and biases at zero, which would hide a norm or a bias left out.
         for parameter in model.parameters():
@@ -195,7 +201,7 @@ class Log(TrainerCallback):
     """Keeps what the trainer logs at each step."""
 
     KEYS = ["loss", "grad_norm", "learning_rate", "rewards/chosen", "rewards/rejected", "rewards/margins",
-            "rewards/accuracies", "logps/chosen", "logps/rejected"]
+            "rewards/accuracies", "logps/chosen", "logps/rejected", "accuracy", "margin", "mean_reward"]
 
     def __init__(self):
         self.steps = []
@@ -213,7 +219,7 @@ def settings(folder):
                 report_to=[], save_strategy="no", disable_tqdm=True, seed=0)
 
 
-def train(trainer_class, config_class, model, rows, **more):
+def train(trainer_class, config_class, model, rows, opened=None, **more):
     from datasets import Dataset
     from torch.utils.data import SequentialSampler
 
@@ -224,7 +230,7 @@ def train(trainer_class, config_class, model, rows, **more):
     log = Log()
     with tempfile.TemporaryDirectory() as folder:
         trainer = InFileOrder(
-            model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="eager"),
+            model=opened or AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="eager"),
             args=config_class(**settings(folder) | more), train_dataset=Dataset.from_list(rows),
             processing_class=AutoTokenizer.from_pretrained(model), callbacks=[log])
         trainer.train()
@@ -276,12 +282,113 @@ def make_trl():
     print("SFT", [round(step["loss"], 4) for step in sft])
 
 
+# ---------------------------------------------------------------- scoring heads
+
+LABELS = ["ease", "topic", "trust"]
+TEXTS = ["a", "i keep bees.", "User: hello!\nBot: busy, the bees woke before i did.", "forty clocks, one is wrong.",
+         f"i keep bees.{END}{END}"]
+
+
+def of_padded_batch(model, tokenizer, side):
+    """The outputs for all texts, padded on one side, positions counted from the first real token."""
+    batch = tokenizer(TEXTS, padding=True, padding_side=side, return_tensors="pt")
+    positions = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    with torch.no_grad():
+        return model(batch["input_ids"], attention_mask=batch["attention_mask"], position_ids=positions).logits
+
+
+def make_score_models():
+    tokenizer = AutoTokenizer.from_pretrained(FIXTURES / "trl_dpo" / "model")
+    for seed, name in enumerate(["gpt2", "llama", "mistral", "qwen2"]):
+        torch.manual_seed(100 + seed)
+        out = FIXTURES / "scores" / name
+        shutil.rmtree(out, ignore_errors=True)
+        config = MODELS[name].__class__(**MODELS[name].to_dict() | {
+            "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "problem_type": "regression",
+            "id2label": dict(enumerate(LABELS)), "label2id": {label: at for at, label in enumerate(LABELS)}})
+        random_model(config, AutoModelForSequenceClassification).save_pretrained(out)
+        model = AutoModelForSequenceClassification.from_pretrained(out, dtype=torch.float32, attn_implementation="eager")
+        outputs = {side: of_padded_batch(model.eval(), tokenizer, side) for side in ["left", "right"]}
+        assert torch.allclose(outputs["left"], outputs["right"], atol=1e-5)
+        # What ends in padding is read where its text ends.
+        assert torch.allclose(outputs["right"][1], outputs["right"][-1], atol=1e-5)
+        write_json(out / "expected.json", {
+            "transformers": transformers.__version__, "torch": torch.__version__, "labels": LABELS,
+            "texts": TEXTS, "outputs": outputs["right"].tolist()})
+
+
+def make_score_losses():
+    torch.manual_seed(7)
+    logsigmoid = torch.nn.functional.logsigmoid
+    nan = float("nan")
+    cases = []
+
+    def case(of, outputs, **settings):
+        outputs.requires_grad_(True)
+        value = of(outputs)
+        value.backward()
+        cases.append(settings | {"outputs": outputs.detach().flatten().tolist(), "value": value.item(),
+                                 "gradient": outputs.grad.flatten().tolist()})
+
+    ratings = torch.randn(5, 3, dtype=torch.float64)
+    ratings[torch.tensor([[0, 0, 0], [1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 1]]) == 1] = nan
+    given = ~ratings.isnan()
+    for weights in [[1.0, 1.0, 1.0], [0.5, 0.0, 2.0]]:
+        weighed = torch.tensor(weights, dtype=torch.float64).expand(5, 3)[given]
+
+        def regression(outputs):
+            each = torch.nn.functional.mse_loss(outputs[given], ratings[given], reduction="none")
+            return (weighed * each).sum() / weighed.sum()
+
+        targets = [[None if value != value else value for value in row] for row in ratings.tolist()]
+        case(regression, torch.randn(5, 3, dtype=torch.float64), loss="regression", weights=weights, targets=targets)
+    for centre, margin in [(0.0, None), (0.0, [0.5, 0.0, 2.0, -1.0]), (0.1, None), (0.01, [0.5, 0.0, 2.0, -1.0])]:
+
+        def bradley_terry(outputs):
+            chosen, rejected = outputs[:, 0], outputs[:, 1]
+            apart = chosen - rejected - (0.0 if margin is None else torch.tensor(margin, dtype=torch.float64))
+            return -logsigmoid(apart).mean() + centre * torch.mean((chosen + rejected) ** 2)
+
+        case(bradley_terry, 3 * torch.randn(4, 2, dtype=torch.float64), loss="bradley-terry", centre=centre,
+             targets=None if margin is None else [[value] for value in margin])
+    classes = torch.tensor([2, 0, 1, 1, 2])
+    case(lambda outputs: torch.nn.functional.cross_entropy(outputs, classes), 2 * torch.randn(5, 3, dtype=torch.float64),
+         loss="classification", classes=3, targets=[[at] for at in classes.tolist()])
+    write_json(FIXTURES / "scores" / "losses.json", {"torch": torch.__version__, "cases": cases})
+
+
+def make_trl_reward():
+    import trl
+    from trl import RewardConfig, RewardTrainer
+
+    out = FIXTURES / "trl_reward"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    pairs = [pair | {"margin": at % 3 / 2} for at, pair in enumerate(trl_rows())]
+    (out / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    folder = FIXTURES / "trl_dpo" / "model"
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float32, attn_implementation="eager")
+    # As ours begins.
+    torch.nn.init.zeros_(model.score.weight)
+    steps = train(RewardTrainer, RewardConfig, folder, pairs, opened=model, center_rewards_coefficient=0.05)
+    write_json(out / "expected.json", {
+        "trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__, "batch": BATCH,
+        "learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 1.0, "adam_epsilon": 1e-8,
+        "center_rewards_coefficient": 0.05, "steps": steps})
+    print("reward", [round(step["loss"], 4) for step in steps])
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["models", "trl"], default=["models", "trl"])
+    parser.add_argument("what", nargs="*", choices=["models", "trl", "scores"], default=["models", "trl", "scores"])
     chosen = parser.parse_args().what
     torch.set_num_threads(1)
     if "models" in chosen:
         make_models()
     if "trl" in chosen:
         make_trl()
+    if "scores" in chosen:
+        make_score_models()
+        make_score_losses()
+        make_trl_reward()

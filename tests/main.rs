@@ -14,6 +14,8 @@ mod packing;
 mod parity;
 mod ppo;
 mod resume;
+mod reward;
+mod score;
 mod side_by_side;
 mod statistics;
 mod support;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rapport::model::config::Family;
+use rapport::model::config::{Family, Problem, ScoreHead};
 use rapport::model::weights;
-use rapport::objective::{Bco, Objective, Unpaired};
+use rapport::objective::{Bco, Objective, Score, Unpaired};
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
 use rapport::train::schedule::Schedule;
@@ -34,24 +34,39 @@ fn settings() -> TrainSettings {
     }
 }
 
-/// What keeps nothing from step to step, and what keeps the mean of its rewards.
-fn objectives() -> [Objective; 2] {
+/// What keeps nothing from step to step, what keeps the mean of its rewards, and what trains a scoring head.
+fn objectives() -> [Objective; 3] {
     let bco = Unpaired::Bco(Bco { beta: 0.1 });
-    [Objective::Sft, Objective::Unpaired(bco)]
+    let ratings = Score::Regression {
+        weights: vec![1.0, 2.0],
+    };
+    [
+        Objective::Sft,
+        Objective::Unpaired(bco),
+        Objective::Score(ratings),
+    ]
 }
 
-/// Labelled completions with a reference, of which an SFT reads neither.
-fn dataset(count: u32) -> Dataset {
+/// Labelled completions with a reference, of which an SFT reads neither, or ratings of which some are missing.
+fn dataset(count: u32, objective: &Objective) -> Dataset {
+    let scored = matches!(objective, Objective::Score(_));
     let mut examples: Examples = (0..count)
         .map(|i| TrainExample {
             sequences: vec![Sequence {
                 tokens: (0..9).map(|j| (i * 7 + j * j) % 50).collect(),
-                scored_from: 3,
+                scored_from: if scored { 8 } else { 3 },
             }],
             reference: vec![-35.0 - i as f32],
         })
         .collect();
     examples.set_desirable((0..count).map(|i| i % 2 == 0));
+    if scored {
+        let rating = |i: u32| match i % 5 {
+            3 => f32::NAN,
+            other => other as f32 - 1.5,
+        };
+        examples.set_targets((0..2 * count).map(rating).collect());
+    }
     Dataset {
         examples,
         units: (0..count as usize).map(|i| vec![i]).collect(),
@@ -62,7 +77,11 @@ fn dataset(count: u32) -> Dataset {
 /// Trains in `dir` to the end, or, once a stop is asked for, for one step more.
 fn run(dir: &Path, objective: &Objective, stop: bool) -> Option<Vec<f32>> {
     let device = Default::default();
-    let model = model::<Ad>(&config(Family::Qwen2), 3, &device);
+    let mut model = model::<Ad>(&config(Family::Qwen2), 3, &device);
+    if let Objective::Score(_) = objective {
+        let labels = ["ease", "trust"].map(String::from).to_vec();
+        model = model.with_score(ScoreHead::plain(labels, Problem::Regression));
+    }
     let asked = Stop::new();
     if stop {
         asked.request();
@@ -73,8 +92,8 @@ fn run(dir: &Path, objective: &Objective, stop: bool) -> Option<Vec<f32>> {
             label: "resume",
             settings: &settings(),
             objective,
-            train: &dataset(11),
-            valid: Some(&dataset(4)),
+            train: &dataset(11, objective),
+            valid: Some(&dataset(4, objective)),
             dir,
             seed: 5,
             stop: &asked,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::parity::fixtures;
 
-fn rapport(work: &Path, recipe: &str, sets: &[String]) -> Vec<Value> {
+pub fn rapport(work: &Path, recipe: &str, sets: &[String]) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::cargo_bin("rapport").unwrap();
     command.current_dir(work).arg("run").arg(recipe);
@@ -28,12 +28,12 @@ fn rapport(work: &Path, recipe: &str, sets: &[String]) -> Vec<Value> {
         .collect()
 }
 
-fn expected(fixture: &str, name: &str) -> Value {
+pub fn expected(fixture: &str, name: &str) -> Value {
     let path = fixtures().join(fixture).join(format!("{name}.json"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
+pub fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
     let dir = fixtures().join(fixture);
     let expected = expected(fixture, "expected");
     let steps = expected["steps"].as_array().unwrap().len();
@@ -51,6 +51,7 @@ fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
         "max_grad_norm",
         "adam_epsilon",
         "beta",
+        "center_rewards_coefficient",
     ] {
         if let Some(value) = expected[key].as_f64() {
             sets.push(format!("train.{key}={value:?}"));
@@ -60,7 +61,7 @@ fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
 }
 
 /// Compares each step's values; the first steps carry no accumulated rounding.
-fn compare(ours: &[Value], expected: &Value, keys: &[(&str, f64)]) {
+pub fn compare(ours: &[Value], expected: &Value, keys: &[(&str, f64)]) {
     let theirs = expected["steps"].as_array().unwrap();
     assert_eq!(ours.len(), theirs.len(), "one line a step");
     for (ours, theirs) in ours.iter().zip(theirs) {

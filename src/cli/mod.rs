@@ -4,6 +4,7 @@ mod doctor;
 mod list;
 mod report;
 mod run;
+mod score;
 mod show;
 mod validate;
 
@@ -37,6 +38,8 @@ enum Verb {
     Validate(validate::Validate),
     /// Run a recipe: only the stages that are not done yet.
     Run(run::Run),
+    /// Score dialogues with a reward model.
+    Score(score::Score),
     /// Print the last report of a recipe.
     Report(report::Report),
     /// Say what this machine and build can do.
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Verb::Show(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Run(verb) => verb.run(),
+        Verb::Score(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };

@@ -19,6 +19,7 @@ pub mod rows;
 pub mod star;
 pub mod synthetic_persona_chat;
 pub mod template;
+pub mod to_score;
 mod tokenizer;
 pub mod utterances;
 

@@ -107,7 +107,7 @@ pub fn rated(path: &Path, scale: Scale) -> Result<Vec<Rated>> {
     bad.or(rows)
 }
 
-fn parse(text: &str) -> Result<Rated, String> {
+pub(super) fn parse(text: &str) -> Result<Rated, String> {
     let row: Rated = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let message = message

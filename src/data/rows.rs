@@ -66,7 +66,7 @@ fn column(row: &Row, key: &str) -> Result<Column, String> {
     }
 }
 
-fn messages(list: &[Value], key: &str) -> Result<Vec<Message>, String> {
+pub(super) fn messages(list: &[Value], key: &str) -> Result<Vec<Message>, String> {
     let message = |(index, value): (usize, &Value)| {
         let field = |name: &str| match &value[name] {
             Value::String(text) => Ok(text.clone()),
@@ -83,7 +83,8 @@ fn messages(list: &[Value], key: &str) -> Result<Vec<Message>, String> {
     list.iter().enumerate().map(message).collect()
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, in words.
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a truth value",

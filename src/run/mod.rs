@@ -235,9 +235,13 @@ fn write_outputs(plan: &Plan, finished: &[(&Task<'_>, &Done)], out: &Path) -> Re
     }
     write_atomic(&out.join("metrics.jsonl"), &lines)?;
     let mut models = finished.iter().filter(|(task, _)| {
-        task.stage.produces == Produces::Model && plan.outputs.contains(&task.stage.name)
+        let model = matches!(task.stage.produces, Produces::Model | Produces::RewardModel);
+        model && plan.outputs.contains(&task.stage.name)
     });
-    if let (Some((_, done)), None) = (models.next(), models.next()) {
+    // A reward model of several models has no one folder.
+    if let (Some((_, done)), None) = (models.next(), models.next())
+        && done.artifact.join("model").is_dir()
+    {
         let (from, to) = (done.artifact.join("model"), out.join("model"));
         if to.exists() {
             fs::remove_dir_all(&to).with_context(|| format!("cannot replace {}", to.display()))?;

@@ -44,6 +44,7 @@ mod reward_model;
 mod rewarding;
 mod rows;
 mod sampling;
+mod score_file;
 mod scored;
 pub mod scorer;
 mod scratch;
@@ -55,6 +56,7 @@ mod verdicts;
 mod world_keys;
 
 pub use measures::Measures;
+pub use score_file::score_file;
 
 use kind::Kind;
 
@@ -74,7 +76,8 @@ pub const KINDS: &[Kind] = &[
     persona_world::KIND,
     persona_files::KIND,
     ppo::KIND,
-    pretrained::KIND,
+    pretrained::MODEL,
+    pretrained::REWARD_MODEL,
     prompted_ratings::KIND,
     rank::KIND,
     ratings::KIND,

@@ -109,14 +109,29 @@ impl RewardSettings {
         if self.min_correlation == 0.0 || held_out.numbers.contains_key("test_accuracy") {
             return Ok(());
         }
-        let mut weak = Vec::new();
-        for (name, weight) in &self.weights {
-            let found = held_out.numbers.get(&format!("pearson.{name}")).copied();
-            if *weight != 0.0 && found.is_none_or(|found| found < self.min_correlation) {
-                let found = found.map_or("is not known".into(), |it| format!("is {it:.2}"));
-                weak.push(format!("{name} {found}"));
-            }
+        let known = |name: &str| held_out.numbers.get(&format!("pearson.{name}")).copied();
+        let mut used: Vec<(&str, Option<f64>)> = self
+            .weights
+            .iter()
+            .filter(|(_, weight)| *weight != 0.0)
+            .map(|(name, _)| (&**name, known(name)))
+            .collect();
+        if used.is_empty() {
+            // The only one that it scores, which need not be named.
+            let numbers = held_out.numbers.iter();
+            used.extend(numbers.filter_map(|(key, found)| {
+                let name = key.strip_prefix("pearson.")?;
+                Some((name, Some(*found)))
+            }));
         }
+        used.retain(|(_, found)| found.is_none_or(|found| found < self.min_correlation));
+        let weak: Vec<String> = used
+            .iter()
+            .map(|(name, found)| {
+                let found = found.map_or("is not known".into(), |it| format!("is {it:.2}"));
+                format!("{name} {found}")
+            })
+            .collect();
         ensure!(
             weak.is_empty(),
             "{}: @{} cannot be trusted with what it is to reward: its held-out correlation with the raters \

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::data::encode::{Encoded, encode_all};
-use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, template};
+use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, Turn, template};
 use crate::model::DecoderConfig;
 use crate::model::forest::Branch;
 use crate::stage::corpus::Cut;
@@ -14,17 +14,17 @@ use crate::train::{Dataset, ExamplesWriter, Units};
 
 /// A rated dialogue as a prompt and its last turn.
 pub fn of_dialogue(row: &Rated) -> Example {
-    let (prompt, last) = template::transcript(&row.turns);
     Example {
         id: row.id.clone(),
         group: row.dialogue.clone(),
-        prompt,
-        completions: vec![Completion {
-            text: last,
-            role: Role::Reply,
-        }],
-        meta: Default::default(),
+        ..of_turns(&row.turns)
     }
+}
+
+/// A dialogue's turns as a prompt and the last of them.
+pub fn of_turns(turns: &[Turn]) -> Example {
+    let (prompt, last) = template::transcript(turns);
+    of_replies(&prompt, &[last])
 }
 
 /// Replies to one prompt, to be scored beside each other.
@@ -106,7 +106,7 @@ pub fn dataset(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Speaker, Turn};
+    use crate::data::Speaker;
     use crate::model::config::Family;
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use crate::data::{Example, Tokenizer};
 use crate::model::Decoder;
 use crate::model::config::{Problem, ScoreHead};
+use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
 use crate::ops::Ops;
 use crate::stage::folder::{model_dir, open_any};
@@ -53,34 +54,50 @@ fn folders(artifact: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The model folders of a reward model's artifact, or of a folder, and what their heads are trained for, by their
+/// configurations alone.
+///
+/// # Errors
+/// A folder that cannot be read, has no scoring head, or heads of different kinds.
+pub fn heads(artifact: &Path) -> Result<(Vec<PathBuf>, Problem)> {
+    let dirs = folders(artifact)?;
+    let mut problems = Vec::new();
+    for dir in &dirs {
+        let Some(head) = config_json::read(dir)?.score else {
+            bail!(
+                "{}: a language model, where one with a scoring head (ForSequenceClassification) is wanted",
+                dir.display()
+            );
+        };
+        problems.push(head.problem);
+    }
+    problems.dedup();
+    let [problem] = problems[..] else {
+        bail!(
+            "{}: no model, or models of different kinds",
+            artifact.display()
+        );
+    };
+    Ok((dirs, problem))
+}
+
 impl<B: Ops> Scorer<B> {
     /// Opens a reward model's artifact, or any model folder with a scoring head.
     ///
     /// # Errors
-    /// A folder that cannot be read, has no scoring head, or heads of different kinds.
+    /// As [`heads`], and weights that do not fit.
     pub fn open(artifact: &Path, device: &B::Device) -> Result<Self> {
+        let (dirs, problem) = heads(artifact)?;
         let (mut models, mut labels) = (Vec::new(), Vec::new());
-        let (mut problems, mut units) = (Vec::new(), Vec::new());
-        for dir in folders(artifact)? {
+        let mut units = Vec::new();
+        for dir in dirs {
             let (model, tokenizer) = open_any::<B>(&dir, device)?;
-            let Some(head) = &model.config.score else {
-                bail!(
-                    "{}: a language model, where one with a scoring head (ForSequenceClassification) is wanted",
-                    dir.display()
-                );
-            };
-            labels.extend(head.labels.iter().cloned());
-            units.extend(head.centre.iter().copied().zip(head.scale.iter().copied()));
-            problems.push(head.problem);
+            if let Some(head) = &model.config.score {
+                labels.extend(head.labels.iter().cloned());
+                units.extend(head.centre.iter().copied().zip(head.scale.iter().copied()));
+            }
             models.push((model, tokenizer));
         }
-        problems.dedup();
-        let [problem] = problems[..] else {
-            bail!(
-                "{}: no model, or models of different kinds",
-                artifact.display()
-            );
-        };
         Ok(Self {
             models,
             labels,

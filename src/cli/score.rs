@@ -1,0 +1,56 @@
+//! `rapport score`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use super::BadInput;
+use crate::backend;
+use crate::stage::{score_file, scorer};
+use crate::store::{Stop, write_jsonl};
+
+/// Scores the dialogues or texts of a file with a reward model or a classifier.
+///
+/// Prints one line {"id": ..., "scores": {...}} for each row, in order. Rows are JSON Lines: rated dialogues (`turns`),
+/// `messages`, `prompt` and `completion`, or `premise` and `hypothesis` for a classifier.
+#[derive(Args)]
+pub struct Score {
+    /// A reward model's artifact, or a model folder with a scoring head (ForSequenceClassification).
+    model: PathBuf,
+    /// JSON Lines to score.
+    file: PathBuf,
+    /// Write the scores here, whole or not at all, instead of printing them.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// flex, ndarray, wgpu or cuda; by default the first that this build has.
+    #[arg(long)]
+    backend: Option<String>,
+}
+
+impl Score {
+    pub fn run(self) -> Result<()> {
+        let backend = self.backend.as_deref();
+        let backend = backend.unwrap_or_else(|| backend::default_backend());
+        backend::check(backend).map_err(|error| BadInput(error.to_string()))?;
+        scorer::heads(&self.model).map_err(|error| BadInput(format!("{error:#}")))?;
+        if !self.file.is_file() {
+            return Err(BadInput(format!("{}: no such file", self.file.display())).into());
+        }
+        let scored = score_file(&self.model, &self.file, backend, &Stop::install())?;
+        for note in &scored.notes {
+            eprintln!("{note}");
+        }
+        match &self.out {
+            Some(path) => write_jsonl(path, scored.lines),
+            None => {
+                let mut out = std::io::stdout().lock();
+                for line in scored.lines {
+                    writeln!(out, "{line}").context("cannot print the scores")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Reward models as stages: trained, killed, and used to label and to measure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use assert_cmd::cargo::CommandCargoExt;
+use rapport::data::{Example, Rated, Role};
+use rapport::stage::Measures;
+use rapport::store::read_jsonl;
+use rapport::world::impression::judge_reply;
+use serde_json::Value;
+
+use super::{json, near, scores};
+use crate::cli::{root, run};
+
+/// Runs the tiny recipe up to these outputs, with settings laid over it.
+fn with(work: &Path, outputs: &str, sets: &[&str]) -> (i32, String) {
+    let (recipe, outputs) = (
+        root().join(RECIPE).display().to_string(),
+        format!("outputs={outputs}"),
+    );
+    let mut arguments = vec!["run", &*recipe, "--set", &*outputs];
+    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+    let (code, _, stderr) = run(work, &arguments);
+    (code, stderr)
+}
+
+const RECIPE: &str = "tests/recipes/reward.toml";
+
+/// The finished artifacts of a kind.
+fn artifacts(work: &Path, kind: &str) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(work.join("runs/.artifacts")).unwrap();
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with(&format!("{kind}-")) && !name.ends_with(".partial")
+    };
+    all.map(|entry| entry.unwrap().path())
+        .filter(named)
+        .collect()
+}
+
+/// The artifact of a stage of the tiny recipe.
+fn artifact(work: &Path, kind: &str, stage: &str) -> PathBuf {
+    let mut found = artifacts(work, kind);
+    found.retain(|path| json(&path.join("artifact.json"))["name"] == stage);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+/// Kills the recipe once `reached` says so of the stage's unfinished folder.
+fn killed_when(work: &Path, outputs: &str, reached: impl Fn(&Path) -> bool) {
+    let mut command = Command::cargo_bin("rapport").unwrap();
+    command
+        .current_dir(work)
+        .arg("run")
+        .arg(root().join(RECIPE));
+    command.arg("--set").arg(format!("outputs={outputs}"));
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let unfinished = || {
+        let all = std::fs::read_dir(work.join("runs/.artifacts")).ok()?;
+        let mut names = all.map(|entry| entry.unwrap().path());
+        names.find(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("reward-model-") && name.ends_with(".partial")
+        })
+    };
+    while !unfinished().is_some_and(|dir| reached(&dir)) {
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "never got there"
+        );
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "ended before it was killed"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(unfinished().is_some(), "killed on the way");
+}
+
+/// What a reward model left, but for its times: its measures, steps and weights.
+fn left(artifact: &Path, models: &[PathBuf]) -> (Measures, Vec<Vec<u8>>, Vec<String>) {
+    let mut measures = Measures::read(artifact).unwrap();
+    measures.varying.clear();
+    let weights = models
+        .iter()
+        .map(|dir| std::fs::read(dir.join("model/model.safetensors")).unwrap());
+    let steps = models.iter().flat_map(|dir| {
+        let lines: Vec<Value> = read_jsonl(&dir.join("metrics.jsonl")).unwrap();
+        lines
+            .into_iter()
+            .map(|line| format!("{} {} {}", line["step"], line["loss"], line["eval_loss"]))
+    });
+    (measures, weights.collect(), steps.collect())
+}
+
+#[track_caller]
+fn same(
+    one: &(Measures, Vec<Vec<u8>>, Vec<String>),
+    other: &(Measures, Vec<Vec<u8>>, Vec<String>),
+) {
+    assert_eq!(one.0.numbers, other.0.numbers);
+    assert_eq!(one.0.notes, other.0.notes);
+    assert_eq!(one.2, other.2);
+    assert!(one.1 == other.1, "the same weights");
+}
+
+#[test]
+fn a_killed_reward_model_ends_like_one_that_never_was() {
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(with(whole.path(), "[\"all\"]", &[]).0, 0);
+    killed_when(parts.path(), "[\"all\"]", |dir| {
+        let steps = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap_or_default();
+        dir.join("checkpoint/state.json").exists() && steps.lines().count() >= 8
+    });
+    assert_eq!(with(parts.path(), "[\"all\"]", &[]).0, 0);
+    let of = |work: &Path| {
+        let dir = artifact(work, "reward-model", "all");
+        left(&dir, std::slice::from_ref(&dir))
+    };
+    let (whole, parts) = (of(whole.path()), of(parts.path()));
+    assert_eq!(whole.2.len(), 36, "48 dialogues, batches of 4, 3 epochs");
+    same(&parts, &whole);
+}
+
+#[test]
+fn one_model_each_goes_on_after_those_that_are_done_and_names_the_same_scores() {
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (code, stderr) = with(whole.path(), "[\"all\", \"each\"]", &[]);
+    assert_eq!(code, 0, "{stderr}");
+    killed_when(parts.path(), "[\"each\"]", |dir| {
+        dir.join("each/attentiveness/measures.json").exists()
+    });
+    let partial = std::fs::read_dir(parts.path().join("runs/.artifacts")).unwrap();
+    let partial = partial.map(|entry| entry.unwrap().path());
+    let partial = partial
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with(".partial"))
+        .unwrap();
+    let written = |dir: &Path| -> BTreeMap<String, SystemTime> {
+        ["agency", "attentiveness"]
+            .map(|name| {
+                let file = dir.join("each").join(name).join("model/model.safetensors");
+                (
+                    name.to_owned(),
+                    std::fs::metadata(file).unwrap().modified().unwrap(),
+                )
+            })
+            .into()
+    };
+    let before = written(&partial);
+    assert_eq!(with(parts.path(), "[\"each\"]", &[]).0, 0);
+    let each = artifact(parts.path(), "reward-model", "each");
+    assert_eq!(
+        written(&each),
+        before,
+        "what was finished is not trained again"
+    );
+    let models = |dir: &Path| -> Vec<PathBuf> {
+        let mut dirs: Vec<PathBuf> = std::fs::read_dir(dir.join("each"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        dirs.sort();
+        assert_eq!(dirs.len(), 12);
+        dirs
+    };
+    let of_whole = artifact(whole.path(), "reward-model", "each");
+    same(
+        &left(&each, &models(&each)),
+        &left(&of_whole, &models(&of_whole)),
+    );
+
+    // Both forms score the same things, and both learn something.
+    let all = artifact(whole.path(), "reward-model", "all");
+    let rated = artifacts(whole.path(), "impression-world")[0].join("rated-test.jsonl");
+    let labels = |model: &Path| {
+        let (code, stdout, stderr) = run(
+            whole.path(),
+            &["score", model.to_str().unwrap(), rated.to_str().unwrap()],
+        );
+        assert_eq!(code, 0, "{stderr}");
+        let lines: Vec<Value> = stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 24);
+        let rows: Vec<Rated> = read_jsonl(&rated).unwrap();
+        assert!(
+            rows.iter()
+                .zip(&lines)
+                .all(|(row, line)| line["id"] == row.id.as_str())
+        );
+        let labels: Vec<BTreeSet<String>> = lines
+            .iter()
+            .map(|line| {
+                line["scores"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .cloned()
+                    .collect()
+            })
+            .collect();
+        assert!(labels.windows(2).all(|two| two[0] == two[1]));
+        labels[0].clone()
+    };
+    assert_eq!(labels(&all), labels(&each));
+    assert_eq!(labels(&all).len(), 12);
+    // `rapport score` says what the stage measured on the same dialogues.
+    let predicted: Vec<Value> = read_jsonl(&all.join("predicted.jsonl")).unwrap();
+    let (_, stdout, _) = run(
+        whole.path(),
+        &["score", all.to_str().unwrap(), rated.to_str().unwrap()],
+    );
+    for (line, predicted) in stdout.lines().zip(&predicted) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["id"], predicted["id"]);
+        for (name, score) in line["scores"].as_object().unwrap() {
+            near(
+                &[score.as_f64().unwrap()],
+                &[predicted["predicted"][name].as_f64().unwrap()],
+                1e-5,
+            );
+        }
+    }
+}
+
+#[test]
+fn labelled_pairs_add_up_and_are_apart() {
+    let work = tempfile::tempdir().unwrap();
+    let (code, stderr) = with(work.path(), "[\"feedback\"]", &[]);
+    assert_eq!(code, 0, "{stderr}");
+    let (pairs, reward) = (
+        artifact(work.path(), "ai-feedback", "feedback"),
+        artifact(work.path(), "reward-model", "all"),
+    );
+    let labels: Vec<String> = {
+        let map = json(&reward.join("model/config.json"))["id2label"].take();
+        (0..12)
+            .map(|at| map[at.to_string()].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let place = |name: &str| labels.iter().position(|it| it == name).unwrap();
+    let measures = Measures::read(&pairs).unwrap();
+    for (split, prompts) in [("train", 16.0), ("valid", 4.0)] {
+        let number = |what: &str| measures.numbers[&format!("{split}_{what}")];
+        let kept: f64 = ["pairs", "alike", "ties", "close"].map(number).iter().sum();
+        assert_eq!(kept, prompts, "{split}");
+        let examples: Vec<Example> = read_jsonl(&pairs.join(format!("{split}.jsonl"))).unwrap();
+        assert_eq!(examples.len() as f64, number("pairs"));
+        let roles = [Role::Chosen, Role::Rejected];
+        for example in &examples {
+            let found: Vec<&Role> = example.completions.iter().map(|it| &it.role).collect();
+            assert_eq!(found, roles.iter().collect::<Vec<_>>());
+        }
+        let worth: Vec<f64> = scores(&reward, &examples)
+            .iter()
+            .map(|scores| scores[place("agency")] + 0.5 * scores[place("trust")])
+            .collect();
+        let apart: Vec<f64> = worth.chunks(2).map(|pair| pair[0] - pair[1]).collect();
+        assert!(apart.iter().all(|it| *it >= 0.02 - 1e-5), "{apart:?}");
+        let mean = |side: usize| {
+            let of: Vec<f64> = worth.iter().skip(side).step_by(2).copied().collect();
+            of.iter().sum::<f64>() / of.len() as f64
+        };
+        near(
+            &[mean(0), mean(1)],
+            &[number("reward_chosen"), number("reward_rejected")],
+            1e-5,
+        );
+    }
+    let train: Vec<Example> = read_jsonl(&pairs.join("train.jsonl")).unwrap();
+    let valid: Vec<Example> = read_jsonl(&pairs.join("valid.jsonl")).unwrap();
+    assert!(train.len() > 3, "{}", train.len());
+    let texts =
+        |all: &[Example]| -> BTreeSet<String> { all.iter().map(|it| it.prompt.text()).collect() };
+    assert!(texts(&train).is_disjoint(&texts(&valid)));
+}
+
+#[test]
+fn what_a_reward_model_cannot_bear_is_refused() {
+    let work = tempfile::tempdir().unwrap();
+    for (set, expected) in [
+        (
+            "feedback.min_correlation=0.999",
+            "is under min_correlation = 0.999",
+        ),
+        (
+            "feedback.impressions=[\"agency\", \"charm\"]",
+            "@all does not score \"charm\"; it scores agency, ",
+        ),
+    ] {
+        let (code, stderr) = with(work.path(), "[\"feedback\"]", &[set]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains(expected), "{expected:?} not in\n{stderr}");
+    }
+    let (_, stderr) = with(
+        work.path(),
+        "[\"feedback\"]",
+        &["feedback.min_correlation=0.999"],
+    );
+    for expected in ["agency is ", "trust is ", "min_correlation=0"] {
+        assert!(stderr.contains(expected), "{expected:?} not in\n{stderr}");
+    }
+    // The only impression of a model need not be named, and is held to the same.
+    let one = [
+        "all.impressions=[\"ease\"]",
+        "feedback.impressions=[]",
+        "feedback.impression_weights=[]",
+    ];
+    let (code, stderr) = with(
+        work.path(),
+        "[\"feedback\"]",
+        &[&one[..], &["feedback.min_correlation=0.999"]].concat(),
+    );
+    assert!(code == 1 && stderr.contains("(ease is "), "{stderr}");
+    let (code, stderr) = with(
+        work.path(),
+        "[\"feedback\"]",
+        &["feedback.dull_penalty=1.0"],
+    );
+    assert_eq!(code, 2, "{stderr}");
+    assert!(
+        stderr.contains("dull_penalty") && stderr.contains("corpus"),
+        "{stderr}"
+    );
+    let (code, stderr) = with(
+        work.path(),
+        "[\"feedback\"]",
+        &["all.objective=bradley-terry"],
+    );
+    assert!(code == 2 && stderr.contains("preference pairs"), "{stderr}");
+}
+
+#[test]
+fn aif_is_the_reward_and_the_oracle_is_the_worlds() {
+    let work = tempfile::tempdir().unwrap();
+    let (code, stderr) = with(
+        work.path(),
+        "[\"aif\"]",
+        &["aif.corpus=@world", "aif.corpus_split=pretrain"],
+    );
+    assert_eq!(code, 0, "{stderr}");
+    let aif = artifact(work.path(), "aif", "aif");
+    let measures = Measures::read(&aif).unwrap();
+    for name in [
+        "aif",
+        "aif.agency",
+        "aif.respeak",
+        "oracle",
+        "oracle.agency",
+        "oracle.dull",
+        "finished",
+        "dull_rate",
+        "specificity",
+        "distinct_1",
+        "distinct_2",
+        "mean_length",
+        "self_bleu",
+    ] {
+        assert!(
+            measures.numbers.contains_key(name),
+            "{name}: {:?}",
+            measures.numbers.keys()
+        );
+    }
+    let number = |name: &str| measures.numbers[name];
+    near(
+        &[number("aif")],
+        &[number("aif.agency") + 0.5 * number("aif.trust")],
+        1e-9,
+    );
+    let world = &artifacts(work.path(), "impression-world")[0];
+    let prompts: Vec<Example> = read_jsonl(&world.join("prompts.jsonl")).unwrap();
+    let replies: Vec<Value> = read_jsonl(&aif.join("replies.jsonl")).unwrap();
+    assert_eq!(replies.len(), 12);
+    let truths: Vec<f64> = replies
+        .iter()
+        .map(|it| {
+            let history: Vec<&str> = it["history"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|turn| turn.as_str().unwrap())
+                .collect();
+            let asked = prompts.iter().find(|prompt| {
+                let text = prompt.prompt.text();
+                text.lines().take(history.len()).eq(history.iter().copied())
+                    && text.lines().count() == history.len() + 1
+            });
+            let asked = asked.unwrap();
+            let truth = judge_reply(&asked.meta, &asked.prompt, it["reply"].as_str().unwrap())
+                .unwrap()
+                .by_name();
+            truth["agency"] + 0.5 * truth["trust"]
+        })
+        .collect();
+    near(&measures.items["oracle"], &truths, 1e-9);
+    near(
+        &[number("oracle")],
+        &[truths.iter().sum::<f64>() / 12.0],
+        1e-9,
+    );
+}
