@@ -103,10 +103,10 @@ impl Stage for Aif {
             measures: &mut measures,
         };
         let (labels, worth) = backend::dispatch(&context.backend, work)??;
-        measures.mean("aif", worth.iter().map(|it| it.reward).collect());
+        measures.mean_score("aif", worth.iter().map(|it| it.reward).collect());
         for (place, label) in labels.iter().enumerate() {
             let scores = worth.iter().map(|it| it.scores[place]).collect();
-            measures.mean(&format!("aif.{label}"), scores);
+            measures.mean_score(&format!("aif.{label}"), scores);
         }
 
         let mut replied: Vec<Replied> = examples
@@ -183,8 +183,11 @@ impl Aif {
         for name in names {
             // Only what is known of each reply can be compared reply by reply.
             let values: Option<Vec<f64>> = all.iter().map(|it| it.get(&name).copied()).collect();
-            if let Some(values) = values {
-                measures.mean(&format!("oracle.{name}"), values);
+            let Some(values) = values else { continue };
+            let name_of = format!("oracle.{name}");
+            match oracle == Oracle::ImpressionWorld && name != "dull" {
+                true => measures.mean_score(&name_of, values),
+                false => measures.mean(&name_of, values),
             }
         }
         let total = all
@@ -198,7 +201,7 @@ impl Aif {
             let verdict = replied.verdict.take().unwrap_or_default();
             replied.verdict = Some(format!("{verdict}, in truth {total:.2}"));
         }
-        measures.mean("oracle", total);
+        measures.mean_score("oracle", total);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::stage::measures::Measures;
 use crate::stage::reward_model::class_of;
 use crate::stage::scored;
 use crate::stage::scorer::Scorer;
-use crate::store::{Progress, write_jsonl};
+use crate::store::Progress;
 
 /// The scores of some examples' completions by a reward model, with the name of each.
 struct Scores<'a> {
@@ -58,7 +58,7 @@ fn scores(
     backend::dispatch(&context.backend, work)?
 }
 
-/// Predicted against given ratings; `predicted.jsonl` keeps them dialogue by dialogue.
+/// Predicted against given ratings, and against the truth where it is known.
 pub fn ratings(
     context: &Context,
     model: &Path,
@@ -68,11 +68,6 @@ pub fn ratings(
 ) -> Result<()> {
     let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
     let (labels, scores) = scores(context, model, &examples, measures)?;
-    let lines = rows.iter().zip(&scores).map(|(row, scores)| {
-        let predicted: BTreeMap<&String, f64> = labels.iter().zip(scores.iter().copied()).collect();
-        serde_json::json!({"id": row.id, "predicted": predicted})
-    });
-    write_jsonl(&context.dir.join("predicted.jsonl"), lines)?;
     for (place, label) in labels.iter().enumerate() {
         // In a world there is a truth behind the ratings, which no rater's error keeps a model from.
         let truths = rows.iter().zip(&scores).filter_map(|(row, scores)| {

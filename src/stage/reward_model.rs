@@ -9,7 +9,7 @@ use crate::data::{Example, Rated, Role, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
-use crate::stage::agreement::Cluster;
+use crate::stage::agreement::{self, Cluster};
 use crate::stage::corpus::Split;
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
@@ -271,23 +271,13 @@ impl RewardModel {
         let From::Ratings { weighed, .. } = &self.from else {
             return Ok(Vec::new());
         };
-        let ratings = train.iter().flat_map(|row| &row.ratings);
-        let known: BTreeSet<&String> = ratings.flat_map(|rating| rating.scores.keys()).collect();
-        ensure!(
-            !known.is_empty(),
-            "the training split has no ratings at all"
-        );
-        if let Some((unknown, _)) = weighed.iter().find(|(name, _)| !known.contains(name)) {
-            let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
-            bail!(
-                "impressions: nobody has rated {unknown:?}; there are {}",
-                known.join(", ")
-            );
-        }
-        Ok(match weighed.is_empty() {
-            true => known.into_iter().map(|name| (name.clone(), 1.0)).collect(),
-            false => weighed.clone(),
-        })
+        let names: Vec<String> = weighed.iter().map(|(name, _)| name.clone()).collect();
+        let names = agreement::impressions(train, &names)?;
+        let weights = weighed.iter().map(|(_, weight)| *weight);
+        Ok(names
+            .into_iter()
+            .zip(weights.chain(std::iter::repeat(1.0)))
+            .collect())
     }
 
     fn rated(&self, data: &Path, split: Split) -> Result<Vec<Rated>> {
