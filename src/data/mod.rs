@@ -7,6 +7,7 @@ mod dialogues;
 pub mod encode;
 pub mod leak;
 mod lines;
+pub mod nli;
 pub mod rated;
 mod records;
 mod row_stream;

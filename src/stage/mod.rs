@@ -22,6 +22,7 @@ pub mod loss_keys;
 mod measures;
 mod memory;
 mod moved;
+mod nli;
 mod oracle;
 mod pairs;
 mod perplexity;
@@ -64,6 +65,7 @@ pub const KINDS: &[Kind] = &[
     impression_world::KIND,
     judged::KIND,
     kto::KIND,
+    nli::KIND,
     pairs::KIND,
     perplexity::KIND,
     persona_world::KIND,

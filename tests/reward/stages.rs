@@ -41,8 +41,8 @@ fn artifacts(work: &Path, kind: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The artifact of a stage of the tiny recipe.
-fn artifact(work: &Path, kind: &str, stage: &str) -> PathBuf {
+/// The only artifact of a kind that a stage of that name made.
+pub fn artifact(work: &Path, kind: &str, stage: &str) -> PathBuf {
     let mut found = artifacts(work, kind);
     found.retain(|path| json(&path.join("artifact.json"))["name"] == stage);
     assert_eq!(found.len(), 1, "{found:?}");
@@ -334,6 +334,9 @@ fn what_a_reward_model_cannot_bear_is_refused() {
         stderr.contains("dull_penalty") && stderr.contains("corpus"),
         "{stderr}"
     );
+    let idle = ["all.impressions=[\"ease\"]", "all.impression_weights=[0.0]"];
+    let (code, stderr) = with(work.path(), "[\"all\"]", &idle);
+    assert!(code == 2 && stderr.contains("all weigh 0"), "{stderr}");
     let (code, stderr) = with(
         work.path(),
         "[\"feedback\"]",
