@@ -161,7 +161,7 @@ mod tests {
         let error = read(&format!("[\n{GOOD},\n{GOOD}\n"))
             .unwrap_err()
             .to_string();
-        assert!(error.contains(".jsonl:3: not a valid JSON list"), "{error}");
+        assert!(error.contains(".jsonl:4: not a valid JSON list"), "{error}");
         assert!(read("[]").unwrap_err().to_string().ends_with("no pairs"));
     }
 }

@@ -1,7 +1,6 @@
 //! `nli`: sentences of personas and replies, with how the one relates to the other: by a persona world's oracle, or from
 //! Dialogue-NLI's own files.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -81,7 +80,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 impl Stage for Nli {
     fn run(&self, context: &Context) -> Result<()> {
         let mut measures = Measures::default();
-        let mut seen = HashMap::new();
+        let mut elsewhere = HashSet::new();
         for (at, split) in SPLITS.into_iter().enumerate() {
             let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
             rng.set_stream(split as u64);
@@ -90,17 +89,12 @@ impl Stage for Nli {
             };
             let drawn = pairs.len();
             let (mut repeated, mut held_out) = (0, 0);
+            let mut own = HashSet::new();
             pairs.retain(|pair| {
-                let key = (pair.sentence.clone(), pair.reply.clone());
-                match seen.entry(key) {
-                    Entry::Vacant(place) => {
-                        place.insert(split);
-                        return true;
-                    }
-                    Entry::Occupied(place) if *place.get() == split => repeated += 1,
-                    Entry::Occupied(_) => held_out += 1,
-                }
-                false
+                let (kept, new) = (!elsewhere.contains(&key(pair)), own.insert(key(pair)));
+                held_out += usize::from(!kept);
+                repeated += usize::from(kept && !new);
+                kept && new
             });
             pairs.shuffle(&mut rng);
             let distinct = pairs.len();
@@ -133,6 +127,7 @@ impl Stage for Nli {
             }
             let numbers = numbers.into_iter().map(|(key, count)| (key, count as f64));
             measures.numbers.extend(numbers);
+            elsewhere.extend(pairs.iter().map(key));
             let examples = (0..)
                 .zip(pairs)
                 .map(|(at, pair)| Ok(example(split, at, pair)));
@@ -174,6 +169,11 @@ impl Nli {
             }
         }
     }
+}
+
+/// What no two splits, and no split twice, may have.
+fn key(pair: &NliPair) -> (String, String) {
+    (pair.sentence.clone(), pair.reply.clone())
 }
 
 fn example(split: Split, at: usize, pair: NliPair) -> Example {
@@ -237,7 +237,10 @@ fn of_world(dialogues: &[Dialogue], rng: &mut impl Rng) -> Vec<NliPair> {
                 continue;
             };
             let family = &facts.0[family];
-            if let Some(same) = family.get(value).and_then(|same| same.choose(rng)) {
+            let own = |sentence: &&&str| dialogue.persona.iter().any(|own| own == **sentence);
+            let same = family.get(value).into_iter().flatten();
+            let same: Vec<&&str> = same.filter(|sentence| !own(sentence)).collect();
+            if let Some(same) = same.choose(rng) {
                 add(same, reply);
             }
             let others = (0..family.len()).filter(|&other| other != value);

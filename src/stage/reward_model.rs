@@ -439,9 +439,9 @@ impl RewardModel {
         measures: &mut Measures,
     ) -> Result<Dataset> {
         let source = model_dir(context.input(&self.fit.model));
-        let config = config_json::read(&source)?;
         let what = format!("{} ({})", context.label, split.name());
         let tokenizer = Tokenizer::open(&source)?;
+        let config = scored::padded(config_json::read(&source)?, &tokenizer);
         let rows = RowsSettings::find(context.input(&self.data))?;
         let set = scored::dataset(
             examples,

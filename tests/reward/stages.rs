@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::cargo::CommandCargoExt;
-use rapport::data::{Example, Rated, Role};
+use rapport::data::{Example, Rated, Role, Tokenizer};
 use rapport::stage::Measures;
 use rapport::store::read_jsonl;
 use rapport::world::impression::judge_reply;
@@ -127,8 +127,15 @@ fn a_killed_reward_model_ends_like_one_that_never_was() {
         let dir = artifact(work, "reward-model", "all");
         left(&dir, std::slice::from_ref(&dir))
     };
+    let parts_dir = parts.path();
     let (whole, parts) = (of(whole.path()), of(parts.path()));
     assert_eq!(whole.2.len(), 36, "48 dialogues, batches of 4, 3 epochs");
+    // What the folder's tokenizer pads with is what transformers passes over.
+    let folder = artifact(parts_dir, "reward-model", "all").join("model");
+    let tokenizer = Tokenizer::open(&folder).unwrap();
+    let padding = tokenizer.pad().unwrap();
+    assert_ne!(padding, tokenizer.eos());
+    assert_eq!(json(&folder.join("config.json"))["pad_token_id"], padding);
     same(&parts, &whole);
 }
 
