@@ -1,29 +1,56 @@
 """Open a model folder with transformers and print its logits, to compare with ours.
 
     python scripts/check_export.py DIR --ids 5,17,3 --ids 8 [--greedy 16]
+    python scripts/check_export.py DIR --scores SCORES.jsonl --texts ROWS.jsonl
 
 Prints {"cases": [{"ids": [...], "logits": [[...], ...], "greedy": [...]}, ...]}, logits for every
 position, in f32 with eager attention. Fails if a weight is missing from the folder or left over.
+
+The second form opens a folder with a scoring head and compares what `rapport score DIR ROWS.jsonl` wrote for rows of
+prompt and completion with transformers' scores for all of them in one batch, padded left and right.
 """
 import argparse
 import json
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dir")
-parser.add_argument("--ids", action="append", required=True, help="token ids with commas; may be repeated")
+parser.add_argument("--ids", action="append", default=[], help="token ids with commas; may be repeated")
+parser.add_argument("--scores", help="what rapport score wrote")
+parser.add_argument("--texts", help="the rows that it scored")
 parser.add_argument("--greedy", type=int, default=0, help="also generate so many tokens, without stopping")
 args = parser.parse_args()
 
-model, info = AutoModelForCausalLM.from_pretrained(
+kind = AutoModelForSequenceClassification if args.scores else AutoModelForCausalLM
+model, info = kind.from_pretrained(
     args.dir, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
 faults = {key: sorted(map(str, value)) for key, value in info.items() if value}
 if faults:
     sys.exit(f"{args.dir}: transformers reports {json.dumps(faults)}")
 model.eval()
+if args.scores:
+    tokenizer = AutoTokenizer.from_pretrained(args.dir)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    rows = [json.loads(line) for line in open(args.texts, encoding="utf-8")]
+    ours = [json.loads(line)["scores"] for line in open(args.scores, encoding="utf-8")]
+    labels = [model.config.id2label[at] for at in range(model.config.num_labels)]
+    ours = torch.tensor([[scores[label] for label in labels] for scores in ours], dtype=torch.float64)
+    for side in ["left", "right"]:
+        batch = tokenizer([row.get("prompt", "") + row["completion"] for row in rows], padding=True, padding_side=side,
+                          return_tensors="pt")
+        positions = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        with torch.inference_mode():
+            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"], position_ids=positions).logits
+        if model.config.problem_type == "single_label_classification":
+            theirs = logits.double().softmax(-1)
+        else:
+            theirs = (torch.tensor(model.config.score_centre) + torch.tensor(model.config.score_scale) * logits.double())
+        print(json.dumps({"rows": len(rows), "outputs": labels, "padding": side,
+                          "largest_difference": (ours - theirs).abs().max().item()}))
+    sys.exit()
 model.generation_config.eos_token_id = None
 cases = []
 for text in args.ids:

@@ -9,6 +9,7 @@ mod imports;
 mod judge;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod memory;
+mod nli;
 mod objective;
 mod packing;
 mod parity;

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::parity::fixtures;
 use crate::support::Inner;
+pub use stages::artifact;
 
 pub const FAMILIES: [&str; 4] = ["gpt2", "llama", "mistral", "qwen2"];
 

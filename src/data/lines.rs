@@ -13,7 +13,9 @@ const SHOWN: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub struct BadLines {
     path: PathBuf,
-    /// Line, counted from 1, and message; at most [`SHOWN`].
+    /// What comes before a number: `FILE:3`, or `FILE: item 3`.
+    place: &'static str,
+    /// Line, or item of a list, counted from 1, and message; at most [`SHOWN`].
     shown: Vec<(usize, String)>,
     count: usize,
 }
@@ -22,7 +24,8 @@ impl std::fmt::Display for BadLines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, (line, message)) in self.shown.iter().enumerate() {
             let gap = if index == 0 { "" } else { "\n" };
-            write!(f, "{gap}{}:{line}: {message}", self.path.display())?;
+            let (path, place) = (self.path.display(), self.place);
+            write!(f, "{gap}{path}:{place}{line}: {message}")?;
         }
         match self.count - self.shown.len() {
             0 => Ok(()),
@@ -35,8 +38,17 @@ impl BadLines {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            place: "",
             shown: Vec::new(),
             count: 0,
+        }
+    }
+
+    /// For a file that is one list, whose items are numbered instead of lines.
+    pub(super) fn items(path: &Path) -> Self {
+        Self {
+            place: " item ",
+            ..Self::new(path)
         }
     }
 

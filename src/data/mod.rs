@@ -10,6 +10,7 @@ pub mod dstc9;
 pub mod encode;
 pub mod leak;
 mod lines;
+pub mod nli;
 pub mod rated;
 pub mod rated_table;
 pub mod real_persona_chat;

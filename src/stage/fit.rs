@@ -18,6 +18,7 @@ use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
 use crate::stage::memory;
 use crate::stage::rows::RowsSettings;
+use crate::stage::scored;
 use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
@@ -209,6 +210,7 @@ impl Work for Train<'_> {
         let (mut model, _) = folder::open::<B>(source, device)?;
         if let Some(head) = self.head {
             model = model.with_score(head.clone());
+            model.config = scored::padded(model.config, self.tokenizer);
         }
         model.compute = compute;
         let (train, valid) = self.sets;

@@ -23,6 +23,7 @@ pub mod loss_keys;
 mod measures;
 pub mod memory;
 mod moved;
+mod nli;
 mod oracle;
 mod pairs;
 mod perplexity;
@@ -71,6 +72,7 @@ pub const KINDS: &[Kind] = &[
     impression_world::KIND,
     judged::KIND,
     kto::KIND,
+    nli::KIND,
     pairs::KIND,
     perplexity::KIND,
     persona_world::KIND,

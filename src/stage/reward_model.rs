@@ -18,6 +18,7 @@ use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set::RatedSet;
 use crate::stage::reward::weighed;
+use crate::stage::rows::RowsSettings;
 use crate::stage::scorer::one_of;
 use crate::stage::{held_out, preview, scored};
 use crate::train::{Dataset, Keep};
@@ -110,11 +111,23 @@ fn ratings(keys: &mut Keys<'_>) -> From {
             format!("expected what an error weighs, at least 0; {name} has {weight}"),
         );
     }
+    let one_model_each = keys
+        .doc("a model with one output for each impression, rather than one with all")
+        .bool("one_model_each", false);
+    let nothing = |(_, weight): &(String, f64)| *weight == 0.0;
+    let idle = match one_model_each {
+        true => weighed.iter().any(nothing),
+        false => !weighed.is_empty() && weighed.iter().all(nothing),
+    };
+    if idle {
+        keys.problem(
+            "impression_weights",
+            "a model whose errors all weigh 0 learns nothing; leave the impression out",
+        );
+    }
     From::Ratings {
         weighed,
-        one_model_each: keys
-            .doc("a model with one output for each impression, rather than one with all")
-            .bool("one_model_each", false),
+        one_model_each,
         cluster: Cluster::read(keys),
     }
 }
@@ -132,6 +145,12 @@ impl Stage for RewardModel {
             let labels = self.labels(&train)?;
             let mut parameters = 0.0;
             for (label, weight) in labels {
+                let file_name = Path::new(&label).file_name();
+                ensure!(
+                    file_name.is_some_and(|name| name == &*label),
+                    "{}: impression {label:?} cannot name a folder; rename it, or set one_model_each=false",
+                    context.label
+                );
                 let context = Context {
                     dir: one_of(&context.dir, &label),
                     label: format!("{} {label}", context.label),
@@ -205,6 +224,9 @@ impl RewardModel {
             valid,
             measures,
         } = sets;
+        if let Err(message) = objective.check() {
+            bail!("{}: {message}", context.label);
+        }
         let sets = (train, valid);
         self.fit
             .run(context, &tokenizer, &objective, Some(&head), sets, measures)
@@ -407,17 +429,22 @@ impl RewardModel {
         measures: &mut Measures,
     ) -> Result<Dataset> {
         let source = model_dir(context.input(&self.fit.model));
-        let config = config_json::read(&source)?;
         let what = format!("{} ({})", context.label, split.name());
         let tokenizer = Tokenizer::open(&source)?;
-        scored::dataset(
+        let config = scored::padded(config_json::read(&source)?, &tokenizer);
+        let rows = RowsSettings::find(context.input(&self.data))?;
+        let set = scored::dataset(
             examples,
             &tokenizer,
             &config,
             (self.fit.max_length, &what),
             Some(&context.dir),
             measures,
-        )
+        )?;
+        Ok(Dataset {
+            shuffle: rows.is_none_or(|rows| rows.shuffle),
+            ..set
+        })
     }
 }
 

@@ -47,6 +47,15 @@ pub fn premise(sentence: &str) -> Prompt {
     Prompt::Text(format!("Persona: {sentence}\nBot:"))
 }
 
+/// The configuration with the padding token that the tokenizer fills rows with, if it has one: transformers finds the
+/// last real token by the configuration's.
+pub fn padded(config: DecoderConfig, tokenizer: &Tokenizer) -> DecoderConfig {
+    DecoderConfig {
+        pad: tokenizer.pad().or(config.pad),
+        ..config
+    }
+}
+
 /// Tokenises examples for the scoring head of a model like `config`, one sequence a completion. Over
 /// `max_length` tokens, the oldest turns are dropped, then the oldest tokens, and counted.
 ///

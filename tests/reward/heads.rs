@@ -87,7 +87,6 @@ fn a_saved_folder_is_the_one_that_transformers_wrote() {
             "label2id",
             "problem_type",
             "pad_token_id",
-            "tie_word_embeddings",
         ] {
             assert!(
                 !a[key].is_null() && (a[key] == b[key] || b[key].is_null()),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::cargo::CommandCargoExt;
-use rapport::data::{Example, Rated, Role};
+use rapport::data::{Example, Rated, Role, Tokenizer};
 use rapport::stage::Measures;
 use rapport::store::read_jsonl;
 use rapport::world::impression::judge_reply;
@@ -41,8 +41,8 @@ fn artifacts(work: &Path, kind: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The artifact of a stage of the tiny recipe.
-fn artifact(work: &Path, kind: &str, stage: &str) -> PathBuf {
+/// The only artifact of a kind that a stage of that name made.
+pub fn artifact(work: &Path, kind: &str, stage: &str) -> PathBuf {
     let mut found = artifacts(work, kind);
     found.retain(|path| json(&path.join("artifact.json"))["name"] == stage);
     assert_eq!(found.len(), 1, "{found:?}");
@@ -127,8 +127,15 @@ fn a_killed_reward_model_ends_like_one_that_never_was() {
         let dir = artifact(work, "reward-model", "all");
         left(&dir, std::slice::from_ref(&dir))
     };
+    let parts_dir = parts.path();
     let (whole, parts) = (of(whole.path()), of(parts.path()));
     assert_eq!(whole.2.len(), 36, "48 dialogues, batches of 4, 3 epochs");
+    // What the folder's tokenizer pads with is what transformers passes over.
+    let folder = artifact(parts_dir, "reward-model", "all").join("model");
+    let tokenizer = Tokenizer::open(&folder).unwrap();
+    let padding = tokenizer.pad().unwrap();
+    assert_ne!(padding, tokenizer.eos());
+    assert_eq!(json(&folder.join("config.json"))["pad_token_id"], padding);
     same(&parts, &whole);
 }
 
@@ -334,6 +341,9 @@ fn what_a_reward_model_cannot_bear_is_refused() {
         stderr.contains("dull_penalty") && stderr.contains("corpus"),
         "{stderr}"
     );
+    let idle = ["all.impressions=[\"ease\"]", "all.impression_weights=[0.0]"];
+    let (code, stderr) = with(work.path(), "[\"all\"]", &idle);
+    assert!(code == 2 && stderr.contains("all weigh 0"), "{stderr}");
     let (code, stderr) = with(
         work.path(),
         "[\"feedback\"]",
