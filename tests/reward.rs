@@ -2,6 +2,7 @@
 //! trl_reward, written by scripts/make_references.py), and the stages that train and use them.
 
 mod heads;
+mod kills;
 mod losses;
 mod stages;
 
