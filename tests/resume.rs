@@ -12,7 +12,7 @@ use rapport::train::{Dataset, Examples, Job, Keep, Sequence, TrainExample, Train
 
 use crate::support::{Ad, config, model};
 
-fn settings() -> TrainSettings {
+fn settings(objective: &Objective) -> TrainSettings {
     TrainSettings {
         learning_rate: 1e-2,
         lr_scheduler_type: Schedule::Cosine,
@@ -30,7 +30,10 @@ fn settings() -> TrainSettings {
         },
         save_steps: 5,
         eval_steps: 2,
-        keep: Keep::LowestLoss,
+        keep: match objective {
+            Objective::Sft => Keep::LowestTrainLoss,
+            _ => Keep::LowestLoss,
+        },
     }
 }
 
@@ -90,7 +93,7 @@ fn run(dir: &Path, objective: &Objective, stop: bool) -> Option<Vec<f32>> {
         model,
         &Job {
             label: "resume",
-            settings: &settings(),
+            settings: &settings(objective),
             objective,
             train: &dataset(11, objective),
             valid: Some(&dataset(4, objective)),

@@ -24,6 +24,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         choices: &[
             ("accuracy", Keep::HighestAccuracy),
             ("loss", Keep::LowestLoss),
+            ("train_loss", Keep::LowestTrainLoss),
             ("none", Keep::Last),
         ],
     };

@@ -21,7 +21,11 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         // TRL's KTOConfig.
         learning_rate: 1e-6,
         best: "loss",
-        choices: &[("loss", Keep::LowestLoss), ("none", Keep::Last)],
+        choices: &[
+            ("loss", Keep::LowestLoss),
+            ("train_loss", Keep::LowestTrainLoss),
+            ("none", Keep::Last),
+        ],
     };
     let fit = Fit::read(keys, &defaults);
     // A pair is one completion of each label.

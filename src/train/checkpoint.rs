@@ -32,6 +32,36 @@ pub struct State {
     /// What the objective keeps from step to step; checkpoints older than such objectives lack it.
     #[serde(default)]
     pub running: Running,
+    /// The loss of the steps; checkpoints older than it lack it.
+    #[serde(default)]
+    pub train: TrainLoss,
+}
+
+/// The mean loss of training steps between two looks, and the lowest so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainLoss {
+    sum: f64,
+    steps: usize,
+    lowest: Option<f64>,
+}
+
+impl TrainLoss {
+    /// Takes in a step's loss.
+    pub fn add(&mut self, loss: f64) {
+        self.sum += loss;
+        self.steps += 1;
+    }
+
+    /// Whether the mean since the last look is below that of all looks before; begins anew.
+    pub fn lowest(&mut self) -> bool {
+        let mean = self.sum / self.steps.max(1) as f64;
+        (self.sum, self.steps) = (0.0, 0);
+        let lowest = self.lowest.is_none_or(|before| mean < before);
+        if lowest {
+            self.lowest = Some(mean);
+        }
+        lowest
+    }
 }
 
 /// The counters that a kind of run keeps in its checkpoints.
@@ -194,4 +224,22 @@ fn write_model<B: Backend, M: Module<B>>(path: &Path, model: &M) -> Result<()> {
     tensors::write_each(path, &heads, |name| {
         weights::read(model, name).with_context(|| format!("no parameter {name}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_mean_since_the_last_look_is_known() {
+        let mut train = TrainLoss::default();
+        let mut look = |losses: &[f64]| {
+            losses.iter().for_each(|&loss| train.add(loss));
+            train.lowest()
+        };
+        assert!(look(&[3.0, 5.0]));
+        assert!(!look(&[1.0, 7.5]));
+        assert!(look(&[3.9]));
+        assert!(!look(&[3.9]));
+    }
 }

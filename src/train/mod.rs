@@ -79,6 +79,9 @@ impl TrainSettings {
 pub enum Keep {
     Last,
     LowestLoss,
+    /// The lowest mean loss of the training steps since the look before, as an epoch's where looks are taken after
+    /// each; needs no validation set.
+    LowestTrainLoss,
     HighestAccuracy,
 }
 
@@ -193,8 +196,14 @@ pub fn train<B: TrainBackend>(
                 0 => state.step.is_multiple_of(per_epoch),
                 steps => state.step.is_multiple_of(steps),
             };
+            let due = due || state.step == total;
+            state.train.add(loss.unwrap_or(f64::NAN));
+            if due && state.train.lowest() && settings.keep == Keep::LowestTrainLoss {
+                state.best = Some(state.step);
+                checkpoints.keep(state.step, &model)?;
+            }
             if let Some(valid) = job.valid
-                && (due || state.step == total)
+                && due
             {
                 let found = evaluate(&model.valid(), valid, job.objective, micro, &state.running);
                 let found = Evaluation {
@@ -289,7 +298,7 @@ pub fn gradients<B: TrainBackend>(
 fn keeps(keep: Keep, state: &State, found: &Evaluation) -> bool {
     let before = &state.evaluations;
     match keep {
-        Keep::Last => false,
+        Keep::Last | Keep::LowestTrainLoss => false,
         Keep::LowestLoss => before.iter().all(|e| found.loss < e.loss),
         Keep::HighestAccuracy => before.iter().all(|e| found.accuracy > e.accuracy),
     }
