@@ -235,11 +235,25 @@ impl Aif {
 
 /// Says where the reward has risen at the expense of what it stands for.
 fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result<()> {
-    let found = hacking(
-        &diagnostics(&Measures::read(context.input(before))?),
-        &diagnostics(measures),
-    )
-    .with_context(|| format!("{} against @{}", context.label, before.name))?;
+    let earlier = Measures::read(context.input(before))?;
+    let compare = |earlier: &Diagnostics, now: &Diagnostics| {
+        hacking(earlier, now).with_context(|| format!("{} against @{}", context.label, before.name))
+    };
+    let mut found: Vec<(String, String)> = Vec::new();
+    for finding in compare(&diagnostics(&earlier), &diagnostics(measures))? {
+        found.push((finding.name.to_owned(), finding.words));
+    }
+    // What the oracle knows of a reply's form is no part of what it stands for, but has to hold too.
+    for form in ["well_formed", "on_topic", "naturalness"] {
+        let alone = |measures: &Measures| Diagnostics {
+            reward: items(measures, "aif").unwrap_or_default(),
+            oracle: items(measures, &format!("oracle.{form}")),
+            ..Diagnostics::default()
+        };
+        for finding in compare(&alone(&earlier), &alone(measures))? {
+            found.push((form.to_owned(), finding.words));
+        }
+    }
     measures
         .numbers
         .insert("hacking".into(), found.len() as f64);
@@ -249,17 +263,22 @@ fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result
             before.name
         ));
     }
-    for finding in found {
+    for (name, words) in found {
         measures.note(format!(
-            "reward hacking against @{} ({}): {}",
-            before.name, finding.name, finding.words
+            "reward hacking against @{} ({name}): {words}",
+            before.name
         ));
     }
     Ok(())
 }
 
+/// The values of a number by reply, of the one seed that a stage is of.
+fn items(measures: &Measures, name: &str) -> Option<Vec<Vec<f64>>> {
+    measures.items.get(name).map(|items| vec![items.clone()])
+}
+
 fn diagnostics(measures: &Measures) -> Diagnostics {
-    let items = |name: &str| measures.items.get(name).map(|items| vec![items.clone()]);
+    let items = |name: &str| items(measures, name);
     let number = |name: &str| measures.numbers.get(name).copied();
     Diagnostics {
         reward: items("aif").unwrap_or_default(),
@@ -295,5 +314,42 @@ impl Work for Score<'_> {
         context.stop.check()?;
         let worth = worth.unwrap_or_default().into_iter().flatten().collect();
         Ok((reward.labels().to_vec(), worth))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Stop, Store};
+
+    #[test]
+    fn a_reward_that_rises_while_form_falls_is_hacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = StageRef {
+            name: "before".into(),
+        };
+        let context = Context {
+            dir: dir.path().to_owned(),
+            seed: 0,
+            backend: String::new(),
+            inputs: [(before.name.clone(), dir.path().to_owned())].into(),
+            label: "after".into(),
+            stop: Stop::new(),
+            store: Store::open(dir.path().join("store")).unwrap(),
+        };
+        let measures = |reward: f64, formed: f64| {
+            let mut measures = Measures::default();
+            measures.mean_score("aif", vec![reward; 50]);
+            measures.mean("oracle.well_formed", vec![formed; 50]);
+            measures
+        };
+        measures(0.0, 1.0).write(dir.path()).unwrap();
+        for (reward, formed, signs) in [(1.0, 0.5, 1.0), (1.0, 1.0, 0.0), (-1.0, 0.5, 0.0)] {
+            let mut after = measures(reward, formed);
+            flag(&context, &before, &mut after).unwrap();
+            assert_eq!(after.numbers["hacking"], signs, "{:?}", after.notes);
+            let named = after.notes.iter().any(|it| it.contains("(well_formed)"));
+            assert_eq!(named, signs > 0.0, "{:?}", after.notes);
+        }
     }
 }

@@ -215,7 +215,9 @@ impl Work for Train<'_> {
         model.compute = compute;
         let (train, valid) = self.sets;
         let longest = valid.as_ref().map_or(0, |valid| valid.examples.longest());
-        let longest = train.examples.longest().max(longest);
+        // What a scoring head reads ends before the token that is scored in name only.
+        let in_name = usize::from(self.head.is_some());
+        let longest = train.examples.longest().max(longest) - in_name;
         if longest > model.config.max_positions {
             bail!(
                 "{}: an example has {longest} tokens, but the model reads at most {}; lower \
