@@ -5,18 +5,15 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-use crate::backend::{self, Work};
 use crate::data::{Completion, Example, Prompt, Role};
-use crate::ops::TrainBackend;
-use crate::stage::corpus::{Group, Split};
+use crate::stage::corpus::{self, Group, Split};
 use crate::stage::judged::prompts;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
-use crate::stage::reward::{RewardSettings, Worth};
+use crate::stage::reward::RewardSettings;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
 use crate::stage::sampling::SamplingSettings;
-use crate::store::Progress;
 
 pub const KIND: Kind = Kind {
     name: "ai-feedback",
@@ -44,15 +41,7 @@ struct AiFeedback {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(AiFeedback {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage(
-            "data",
-            &[
-                Produces::Rated,
-                Produces::Rows,
-                Produces::Pairs,
-                Produces::Dialogues,
-            ],
-        ),
+        data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "prompts"),
         skip: keys
             .doc("prompts left out at the front, such as those that models are judged on")
@@ -153,13 +142,7 @@ impl AiFeedback {
             }
             asked.push((example.prompt.clone(), distinct));
         }
-        let work = Label {
-            stage: self,
-            context,
-            asked: &asked,
-            measures,
-        };
-        let worth = backend::dispatch(&context.backend, work)??;
+        let (_, worth) = self.reward.worth_of(context, &asked, measures)?;
 
         let mut pairs = Vec::new();
         let (mut best_of, mut worst_of, mut mean_of) = (Vec::new(), Vec::new(), Vec::new());
@@ -234,30 +217,5 @@ impl AiFeedback {
             measures.numbers.insert(format!("{name}_{what}"), value);
         }
         Ok(pairs)
-    }
-}
-
-struct Label<'a> {
-    stage: &'a AiFeedback,
-    context: &'a Context,
-    asked: &'a [(Prompt, Vec<String>)],
-    measures: &'a mut Measures,
-}
-
-impl Work for Label<'_> {
-    type Output = Result<Vec<Vec<Worth>>>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let context = self.context;
-        let reward = self.stage.reward.open::<B::InnerBackend>(context, device)?;
-        let what = format!("{} scoring", context.label);
-        let progress = Progress::new(&what, self.asked.len());
-        let worth = reward.worth(self.asked, &what, self.measures, |done| {
-            progress.at(done.min(self.asked.len()));
-            !context.stop.requested()
-        })?;
-        progress.finish();
-        context.stop.check()?;
-        Ok(worth.unwrap_or_default())
     }
 }

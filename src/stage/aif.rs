@@ -4,12 +4,10 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::backend::{self, Work};
 use crate::data::{Completion, Example, Prompt, Role};
 use crate::eval::hacking::{Diagnostics, hacking};
 use crate::judge::Scores;
-use crate::ops::TrainBackend;
-use crate::stage::corpus::Split;
+use crate::stage::corpus::{self, Split};
 use crate::stage::folder::same_tokenizer;
 use crate::stage::judged::prompts;
 use crate::stage::keys::{Keys, StageRef};
@@ -18,9 +16,9 @@ use crate::stage::measures::Measures;
 use crate::stage::moved::{Moved, moved};
 use crate::stage::oracle::Oracle;
 use crate::stage::replied::{Replied, measure_text};
-use crate::stage::reward::{RewardSettings, Worth, scorable};
+use crate::stage::reward::RewardSettings;
 use crate::stage::sampling::SamplingSettings;
-use crate::store::Progress;
+use crate::stage::worth::{Worth, scorable};
 
 pub const KIND: Kind = Kind {
     name: "aif",
@@ -46,15 +44,7 @@ struct Aif {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Aif {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage(
-            "data",
-            &[
-                Produces::Rated,
-                Produces::Dialogues,
-                Produces::Pairs,
-                Produces::Rows,
-            ],
-        ),
+        data: keys.stage("data", corpus::EXAMPLES),
         reward: RewardSettings::read(keys),
         reference: keys
             .doc("the model it was trained from: perplexity of the replies under it, and kl")
@@ -96,13 +86,8 @@ impl Stage for Aif {
             .zip(&sampled)
             .map(|(example, reply)| (example.prompt.clone(), vec![scorable(&reply.text)]))
             .collect();
-        let work = Score {
-            stage: self,
-            context,
-            asked: &asked,
-            measures: &mut measures,
-        };
-        let (labels, worth) = backend::dispatch(&context.backend, work)??;
+        let (labels, worth) = self.reward.worth_of(context, &asked, &mut measures)?;
+        let worth: Vec<Worth> = worth.into_iter().flatten().collect();
         measures.mean_score("aif", worth.iter().map(|it| it.reward).collect());
         for (place, label) in labels.iter().enumerate() {
             let scores = worth.iter().map(|it| it.scores[place]).collect();
@@ -288,32 +273,6 @@ fn diagnostics(measures: &Measures) -> Diagnostics {
         self_bleu: number("self_bleu"),
         mean_length: number("mean_length"),
         perplexity: number("reference_perplexity"),
-    }
-}
-
-struct Score<'a> {
-    stage: &'a Aif,
-    context: &'a Context,
-    asked: &'a [(Prompt, Vec<String>)],
-    measures: &'a mut Measures,
-}
-
-impl Work for Score<'_> {
-    type Output = Result<(Vec<String>, Vec<Worth>)>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let context = self.context;
-        let reward = self.stage.reward.open::<B::InnerBackend>(context, device)?;
-        let what = format!("{} scoring", context.label);
-        let progress = Progress::new(&what, self.asked.len());
-        let worth = reward.worth(self.asked, &what, self.measures, |done| {
-            progress.at(done.min(self.asked.len()));
-            !context.stop.requested()
-        })?;
-        progress.finish();
-        context.stop.check()?;
-        let worth = worth.unwrap_or_default().into_iter().flatten().collect();
-        Ok((reward.labels().to_vec(), worth))
     }
 }
 

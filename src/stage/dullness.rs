@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 
 use crate::eval::dull::Genericness;
-use crate::stage::corpus::Split;
+use crate::stage::corpus::{self, Split};
 use crate::stage::keys::{Keys, StageRef};
-use crate::stage::kind::{Context, Produces};
+use crate::stage::kind::Context;
 
 /// Whose replies say what is dull.
 pub struct Dullness {
@@ -20,15 +20,7 @@ impl Dullness {
             .doc(
                 "dialogues whose replies say which are generic; measures dull_rate and specificity",
             )
-            .optional_stage(
-                "corpus",
-                &[
-                    Produces::Rated,
-                    Produces::Rows,
-                    Produces::Pairs,
-                    Produces::Dialogues,
-                ],
-            );
+            .optional_stage("corpus", corpus::EXAMPLES);
         let split = Split::read_as(keys, "corpus_split", "train");
         data.map(|data| Self { data, split })
     }

@@ -55,6 +55,7 @@ mod tokenizer;
 mod tournament;
 mod verdicts;
 mod world_keys;
+mod worth;
 
 pub use measures::Measures;
 pub use score_file::score_file;

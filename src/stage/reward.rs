@@ -1,17 +1,18 @@
-//! What a sampled reply is worth: a reward model's scores, weighed and summed.
+//! Settings of a reward: which reward model, what of its scores, and whether it can be trusted.
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::backend::{self, Work};
 use crate::data::Prompt;
-use crate::eval::dull::Genericness;
 use crate::model::config::Problem;
-use crate::ops::Ops;
+use crate::ops::{Ops, TrainBackend};
 use crate::stage::dullness::Dullness;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
-use crate::stage::scored;
 use crate::stage::scorer::Scorer;
+use crate::stage::worth::{Form, Reward, Term, Worth};
+use crate::store::Progress;
 
 /// Settings of a reward.
 pub struct RewardSettings {
@@ -44,15 +45,6 @@ pub fn weighed(keys: &mut Keys<'_>, doc: &'static str) -> Vec<(String, f64)> {
     }
     let weights = weights.into_iter().chain(std::iter::repeat(1.0));
     names.into_iter().zip(weights).collect()
-}
-
-/// A reply as it is scored. An empty one, which cannot be, is worth what the reward model says of a reply without
-/// words.
-pub fn scorable(reply: &str) -> String {
-    match reply.trim().is_empty() {
-        true => " .".to_owned(),
-        false => reply.to_owned(),
-    }
 }
 
 impl RewardSettings {
@@ -145,6 +137,25 @@ impl RewardSettings {
         Ok(())
     }
 
+    /// The name of each score, and the [worth](Worth) of each reply to each prompt.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`Reward::worth`], and a stop that was asked for.
+    pub fn worth_of(
+        &self,
+        context: &Context,
+        asked: &[(Prompt, Vec<String>)],
+        measures: &mut Measures,
+    ) -> Result<(Vec<String>, Vec<Vec<Worth>>)> {
+        let work = Scoring {
+            settings: self,
+            context,
+            asked,
+            measures,
+        };
+        backend::dispatch(&context.backend, work)?
+    }
+
     /// Opens the reward model on a device.
     ///
     /// # Errors
@@ -203,187 +214,29 @@ impl RewardSettings {
     }
 }
 
-/// How scores become a reward.
-enum Form {
-    /// Some outputs for the whole dialogue.
-    Sum(Vec<Term>),
-    /// Probabilities that a persona's sentence entails or is contradicted by the reply.
-    Entailment { entails: usize, contradicts: usize },
+/// The worth of each reply to each prompt, scored on a stage's backend under its progress line; with it the name of each
+/// score.
+struct Scoring<'a> {
+    settings: &'a RewardSettings,
+    context: &'a Context,
+    asked: &'a [(Prompt, Vec<String>)],
+    measures: &'a mut Measures,
 }
 
-/// One output's part in a reward.
-struct Term {
-    place: usize,
-    /// What is taken off the score, and what the rest is multiplied by.
-    centre: f64,
-    weight: f64,
-}
+impl Work for Scoring<'_> {
+    type Output = Result<(Vec<String>, Vec<Vec<Worth>>)>;
 
-impl Term {
-    /// `weight` times the score, or times how many of `unit`'s deviations it lies above its mean.
-    fn new(place: usize, weight: f64, unit: Option<(f64, f64)>) -> Self {
-        let (centre, deviation) = unit.unwrap_or((0.0, 1.0));
-        Self {
-            place,
-            centre,
-            weight: weight / deviation,
-        }
-    }
-
-    fn of(&self, scores: &[f64]) -> f64 {
-        self.weight * (scores[self.place] - self.centre)
-    }
-}
-
-/// A reward model, ready to score replies.
-pub struct Reward<B: Ops> {
-    scorer: Scorer<B>,
-    form: Form,
-    dull_penalty: f64,
-    /// Tells dull replies, where they are penalised.
-    generic: Option<Genericness>,
-}
-
-/// The worth of one reply.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Worth {
-    pub reward: f64,
-    /// What the reward model says, by its [`labels`](Reward::labels); of classes the mean over the persona's
-    /// sentences.
-    pub scores: Vec<f64>,
-}
-
-impl<B: Ops> Reward<B> {
-    /// The name of each score.
-    pub fn labels(&self) -> &[String] {
-        self.scorer.labels()
-    }
-
-    /// The worth of each reply to each prompt, a penalty for dull ones taken off. Nothing once `done`, told how many prompts are scored, says not to
-    /// go on.
-    ///
-    /// # Errors
-    /// A reply that cannot be tokenised; a prompt without a persona where sentences of one are compared.
-    pub fn worth(
-        &self,
-        asked: &[(Prompt, Vec<String>)],
-        what: &str,
-        measures: &mut Measures,
-        done: impl FnMut(usize) -> bool,
-    ) -> Result<Option<Vec<Vec<Worth>>>> {
-        let mut worth = self.unpenalised(asked, what, measures, done)?;
-        if let (Some(generic), Some(worth)) = (&self.generic, &mut worth) {
-            let replies = asked.iter().flat_map(|(_, replies)| replies);
-            for (worth, reply) in worth.iter_mut().flatten().zip(replies) {
-                if generic.dull(reply) {
-                    worth.reward -= self.dull_penalty;
-                }
-            }
-        }
-        Ok(worth)
-    }
-
-    fn unpenalised(
-        &self,
-        asked: &[(Prompt, Vec<String>)],
-        what: &str,
-        measures: &mut Measures,
-        done: impl FnMut(usize) -> bool,
-    ) -> Result<Option<Vec<Vec<Worth>>>> {
-        match &self.form {
-            Form::Sum(terms) => {
-                let examples: Vec<_> = asked
-                    .iter()
-                    .map(|(prompt, replies)| scored::of_replies(prompt, replies))
-                    .collect();
-                let scores = self.scorer.scores(&examples, what, measures, done)?;
-                let worth = |scores: Vec<f64>| Worth {
-                    reward: terms.iter().map(|term| term.of(&scores)).sum(),
-                    scores,
-                };
-                Ok(scores.map(|scores| {
-                    let mut scores = scores.into_iter().map(worth);
-                    let replies = asked.iter().map(|(_, replies)| replies.len());
-                    replies.map(|k| scores.by_ref().take(k).collect()).collect()
-                }))
-            }
-            Form::Entailment {
-                entails,
-                contradicts,
-            } => {
-                let mut examples = Vec::new();
-                let mut sentences = Vec::new();
-                for (prompt, replies) in asked {
-                    let persona = prompt.persona();
-                    ensure!(
-                        !persona.is_empty(),
-                        "{what}: a prompt has no persona that its reply could be compared with"
-                    );
-                    let each = persona
-                        .iter()
-                        .map(|sentence| scored::of_replies(&scored::premise(sentence), replies));
-                    sentences.push((persona.len(), replies.len()));
-                    examples.extend(each);
-                }
-                let Some(scores) = self.scorer.scores(&examples, what, measures, done)? else {
-                    return Ok(None);
-                };
-                let mut scores = &scores[..];
-                let mut worth = Vec::with_capacity(asked.len());
-                for (persona, replies) in sentences {
-                    let (own, rest) = scores.split_at(persona * replies);
-                    scores = rest;
-                    let of_reply = |reply: usize| {
-                        let own: Vec<&Vec<f64>> = own.iter().skip(reply).step_by(replies).collect();
-                        entailment(&own, *entails, *contradicts)
-                    };
-                    worth.push((0..replies).map(of_reply).collect());
-                }
-                Ok(Some(worth))
-            }
-        }
-    }
-}
-
-/// The worth of a reply by its classes against each sentence of a persona: the largest probability that it is
-/// entailed less the largest that it contradicts. One sentence decides either way, as in Dialogue-NLI.
-fn entailment(sentences: &[&Vec<f64>], entails: usize, contradicts: usize) -> Worth {
-    let most = |place: usize| {
-        let of = sentences.iter().map(|scores| scores[place]);
-        of.fold(0.0, f64::max)
-    };
-    let classes = sentences.first().map_or(0, |scores| scores.len());
-    let mean = |place: usize| {
-        let of = sentences.iter().map(|scores| scores[place]);
-        of.sum::<f64>() / sentences.len() as f64
-    };
-    Worth {
-        reward: most(entails) - most(contradicts),
-        scores: (0..classes).map(mean).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reward_is_in_points_or_in_deviations() {
-        let scores = [7.0, 3.0];
-        assert_eq!(Term::new(1, 2.0, None).of(&scores), 6.0);
-        assert_eq!(Term::new(1, 2.0, Some((5.0, 0.5))).of(&scores), -8.0);
-    }
-
-    #[test]
-    fn one_sentence_of_a_persona_decides() {
-        let neutral = vec![0.1, 0.1, 0.8];
-        let against = vec![0.9, 0.0, 0.1];
-        let entailed = vec![0.0, 0.7, 0.3];
-        let worth = |sentences: &[&Vec<f64>]| entailment(sentences, 1, 0).reward;
-        assert!((worth(&[&neutral, &entailed]) - 0.6).abs() < 1e-12);
-        assert!((worth(&[&neutral, &against, &neutral]) + 0.8).abs() < 1e-12);
-        assert_eq!(worth(&[&neutral, &neutral]), 0.0);
-        let mean = entailment(&[&neutral, &against], 1, 0).scores;
-        assert!((mean[0] - 0.5).abs() < 1e-12);
+    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+        let context = self.context;
+        let reward = self.settings.open::<B::InnerBackend>(context, device)?;
+        let what = format!("{} scoring", context.label);
+        let progress = Progress::new(&what, self.asked.len());
+        let worth = reward.worth(self.asked, &what, self.measures, |done| {
+            progress.at(done.min(self.asked.len()));
+            !context.stop.requested()
+        })?;
+        progress.finish();
+        context.stop.check()?;
+        Ok((reward.labels().to_vec(), worth.unwrap_or_default()))
     }
 }

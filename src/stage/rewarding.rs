@@ -10,7 +10,8 @@ use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
 use crate::stage::oracle::Oracle;
 use crate::stage::ppo_keys::refuse;
-use crate::stage::reward::{Reward, RewardSettings, scorable, weighed};
+use crate::stage::reward::{RewardSettings, weighed};
+use crate::stage::worth::{Reward, scorable};
 use crate::train::ppo::{Asked, RewardFunction};
 
 /// Who rewards.
