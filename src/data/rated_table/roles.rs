@@ -95,7 +95,11 @@ impl Roles {
             }
         };
         if single.is_none() && scores.is_empty() {
-            return Err("no column holds numbers alone; name those with scores with scores".into());
+            return Err(
+                "no column holds numbers alone; name those with scores with scores, or a list of ratings within a \
+                 row with columns.ratings"
+                    .into(),
+            );
         }
         let absent = scores.iter().flat_map(|it| &it.columns);
         if let Some(name) = absent.into_iter().find(|name| !is_known(name)) {

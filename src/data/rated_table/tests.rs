@@ -231,7 +231,7 @@ fn every_bad_row_is_named_with_its_column_and_remedy() {
         (
             "text,b\n\"hi\nho\",x\n",
             form(),
-            "no column holds numbers alone; name those with scores with scores; the columns",
+            "no column holds numbers alone; name those with scores with scores, or a list of ratings within a row with columns.ratings; the columns",
         ),
         (
             "text,b\n\"hi\nho\",x\n",
