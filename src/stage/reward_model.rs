@@ -159,7 +159,7 @@ impl Stage for RewardModel {
                 std::fs::create_dir_all(&context.dir)?;
                 // What a killed run has finished is not trained again: the measures come last.
                 if Measures::read(&context.dir)?.numbers.is_empty() {
-                    let set = self.of_ratings(&context, &[(label, weight)])?;
+                    let set = self.of_ratings(&context, &train, &[(label, weight)])?;
                     self.train(&context, set)?;
                 }
                 let one = Measures::read(&context.dir)?;
@@ -237,7 +237,7 @@ impl RewardModel {
         match &self.from {
             From::Ratings { .. } => {
                 let train = self.rated(data, Split::Train)?;
-                self.of_ratings(context, &self.labels(&train)?)
+                self.of_ratings(context, &train, &self.labels(&train)?)
             }
             From::Pairs { centre } => {
                 let margin = |example: &Example| -> Result<f32> {
@@ -320,9 +320,13 @@ impl RewardModel {
 
     /// Dialogues and their mean ratings. Outputs are trained to be the ratings less the training split's mean, over
     /// its standard deviation: the head keeps both.
-    fn of_ratings(&self, context: &Context, labels: &[(String, f64)]) -> Result<Sets> {
+    fn of_ratings(
+        &self,
+        context: &Context,
+        train: &[Rated],
+        labels: &[(String, f64)],
+    ) -> Result<Sets> {
         let data = context.input(&self.data);
-        let train = self.rated(data, Split::Train)?;
         let (mut centre, mut scale) = (Vec::new(), Vec::new());
         for (label, _) in labels {
             let given: Vec<f64> = train.iter().filter_map(|row| row.mean(label)).collect();
@@ -365,17 +369,14 @@ impl RewardModel {
             set.examples.set_targets(targets.collect());
             Ok(set)
         };
-        let train = set(&train, Split::Train, &mut measures)?;
+        let train = set(train, Split::Train, &mut measures)?;
         let valid = set(
             &self.rated(data, Split::Valid)?,
             Split::Valid,
             &mut measures,
         )?;
-        let raters = |rows: &Dataset| -> usize {
-            let targets = (0..rows.examples.len()).flat_map(|at| rows.examples.targets(at));
-            targets.filter(|it| it.is_nan()).count()
-        };
-        let missing = raters(&train);
+        let targets = (0..train.examples.len()).flat_map(|at| train.examples.targets(at));
+        let missing = targets.filter(|it| it.is_nan()).count();
         measures.note(format!(
             "{} dialogues, {} impressions; {missing} of {} mean ratings are missing and left out",
             train.examples.len(),

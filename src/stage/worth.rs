@@ -65,8 +65,8 @@ impl<B: Ops> Reward<B> {
         self.scorer.labels()
     }
 
-    /// The worth of each reply to each prompt, a penalty for dull ones taken off. Nothing once `done`, told how many prompts are scored, says not to
-    /// go on.
+    /// The worth of each reply to each prompt, a penalty for dull ones taken off. Nothing once `done`, told how many
+    /// prompts are scored, says not to go on.
     ///
     /// # Errors
     /// A reply that cannot be tokenised; a prompt without a persona where sentences of one are compared.
