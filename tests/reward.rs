@@ -56,10 +56,7 @@ pub fn floats(value: &Value) -> Vec<f64> {
 
 /// Texts that follow one prompt.
 pub fn example(prompt: &str, texts: &[String]) -> Example {
-    let completion = |text: &String| Completion {
-        text: text.clone(),
-        role: Role::Reply,
-    };
+    let completion = |text: &String| Completion::new(text.clone(), Role::Reply);
     Example {
         id: "x".into(),
         group: String::new(),

@@ -17,7 +17,7 @@ use crate::backend;
 use crate::data::BadLines;
 use crate::recipe::{Problems, Request};
 use crate::stage::KINDS;
-use crate::store::Stopped;
+use crate::store::{BadInput, Stopped};
 
 /// Trains dialogue models from preferences. Exit codes: 0 done, 1 failed, 2 bad input, 130
 /// stopped by Ctrl-C.
@@ -87,11 +87,6 @@ impl Chosen {
         }
     }
 }
-
-/// Bad input, other than what a recipe's check finds.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct BadInput(String);
 
 /// Runs the program on its arguments.
 pub fn main() -> ExitCode {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::BadInput;
 use crate::recipe::DEFAULT_PROFILE;
 use crate::report;
+use crate::store::BadInput;
 
 /// Writes the report of a finished run again from its summary, and prints it.
 #[derive(Args)]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{BadInput, Chosen};
+use super::Chosen;
 use crate::run::{Places, dry_run, execute};
-use crate::store::{Stop, Store};
+use crate::store::{BadInput, Stop, Store};
 use crate::{backend, recipe, report};
 
 /// Runs a recipe's stages that are not done yet, then writes and prints the report.

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use super::BadInput;
 use crate::backend;
 use crate::stage::{score_file, scorer};
-use crate::store::{Stop, write_jsonl};
+use crate::store::{BadInput, Stop, write_jsonl};
 
 /// Scores the dialogues or texts of a file with a reward model or a classifier.
 ///

@@ -169,11 +169,7 @@ impl ChatTemplate {
             done = so_far.len();
         }
         let last = turns.pop().unwrap_or_default();
-        Some(Prompt::Parts {
-            head,
-            turns,
-            tail: last + &text[done..],
-        })
+        Some(Prompt::parts(head, turns, last + &text[done..]))
     }
 
     /// What `reply` adds to the prompt for a reply to `history`, up to the end of the rendering.

@@ -168,11 +168,11 @@ mod tests {
     }
 
     fn parts(turns: usize) -> Prompt {
-        Prompt::Parts {
-            head: "Persona:\n- i have 3 cats.\n".into(),
-            turns: (0..turns).map(|i| format!("User: hello {i}\n")).collect(),
-            tail: "User: cats?\nBot:".into(),
-        }
+        Prompt::parts(
+            "Persona:\n- i have 3 cats.\n".into(),
+            (0..turns).map(|i| format!("User: hello {i}\n")).collect(),
+            "User: cats?\nBot:".into(),
+        )
     }
 
     #[test]
@@ -237,10 +237,7 @@ mod tests {
             id: id.to_string(),
             group: id.to_string(),
             prompt: parts(id),
-            completions: vec![Completion {
-                text: text.into(),
-                role: Role::Reply,
-            }],
+            completions: vec![Completion::new(text, Role::Reply)],
             meta: Default::default(),
         };
         let examples: Vec<_> = (0..20).map(|id| example(id, " yes.")).collect();
@@ -267,9 +264,9 @@ mod tests {
             prop_assert!(cut.tokens.len() > cut.prompt_len);
             prop_assert_eq!(tokenizer.decode(&whole.tokens).unwrap(), prompt.text() + &reply);
             // No more turns go than must.
-            if let (Prompt::Parts { head, turns, tail }, 1..) = (&prompt, cut.dropped_turns) {
+            if let (Prompt::Parts { head, turns, tail, .. }, 1..) = (&prompt, cut.dropped_turns) {
                 let turns = turns[cut.dropped_turns - 1..].to_vec();
-                let one_more = Prompt::Parts { head: head.clone(), turns, tail: tail.clone() };
+                let one_more = Prompt::parts(head.clone(), turns, tail.clone());
                 let one_more = encode_pair(tokenizer, &one_more, &reply, 10_000, true).unwrap();
                 prop_assert!(one_more.tokens.len() > limit);
             }

@@ -54,10 +54,29 @@ pub enum Prompt {
         head: String,
         turns: Vec<String>,
         tail: String,
+        /// Whether the model's own chat template wrote it: then the tokens are those of the text, and
+        /// neither a BOS before it nor an EOS after its completion is added.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rendered: bool,
     },
 }
 
 impl Prompt {
+    /// Text in parts that no chat template wrote.
+    pub fn parts(head: String, turns: Vec<String>, tail: String) -> Self {
+        Prompt::Parts {
+            head,
+            turns,
+            tail,
+            rendered: false,
+        }
+    }
+
+    /// Whether the model's own chat template wrote it.
+    pub fn rendered(&self) -> bool {
+        matches!(self, Prompt::Parts { rendered: true, .. })
+    }
+
     /// The whole text.
     pub fn text(&self) -> String {
         match self {
@@ -70,7 +89,9 @@ impl Prompt {
     pub fn text_from(&self, dropped: usize) -> String {
         match self {
             Prompt::Text(text) => text.clone(),
-            Prompt::Parts { head, turns, tail } => {
+            Prompt::Parts {
+                head, turns, tail, ..
+            } => {
                 let turns = &turns[dropped.min(turns.len())..];
                 [head.as_str(), &turns.concat(), tail].concat()
             }
@@ -91,6 +112,26 @@ impl Prompt {
 pub struct Completion {
     pub text: String,
     pub role: Role,
+    /// The ids that it was drawn as, an EOS among them where one was drawn. They stand for `text`,
+    /// whose tokens can be others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Vec<u32>>,
+    /// Ranges of bytes of `text` that are scored, where not all of it is: what a chat template marks
+    /// with `{% generation %}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored: Option<Vec<(usize, usize)>>,
+}
+
+impl Completion {
+    /// A text to be tokenised and scored as a whole.
+    pub fn new(text: impl Into<String>, role: Role) -> Self {
+        Self {
+            text: text.into(),
+            role,
+            tokens: None,
+            scored: None,
+        }
+    }
 }
 
 /// What a completion is to its prompt.

@@ -312,7 +312,7 @@ fn completion(text: String, role: Role, key: &str) -> Result<Completion, String>
     if text.is_empty() {
         return Err(format!("{key}: expected a completion, found none"));
     }
-    Ok(Completion { text, role })
+    Ok(Completion::new(text, role))
 }
 
 /// A row's only example, whose group follows from its prompt.

@@ -22,11 +22,7 @@ pub fn persona_prompt(persona: &[String], history: &[Turn]) -> Prompt {
 pub fn prompt(head: String, history: &[Turn]) -> Prompt {
     let mut turns: Vec<String> = history.iter().map(turn_text).collect();
     let last = turns.pop().unwrap_or_default();
-    Prompt::Parts {
-        head,
-        turns,
-        tail: format!("{last}Bot:"),
-    }
+    Prompt::parts(head, turns, format!("{last}Bot:"))
 }
 
 /// A dialogue as the prompt before its last turn, and that turn: a space and its text.
@@ -38,11 +34,11 @@ pub fn transcript(turns: &[Turn]) -> (Prompt, String) {
     let (last, history) = turns.split_last().expect("a dialogue has turns");
     let mut history: Vec<String> = history.iter().map(turn_text).collect();
     let before = history.pop().unwrap_or_default();
-    let prompt = Prompt::Parts {
-        head: String::new(),
-        turns: history,
-        tail: format!("{before}{}:", name(last.speaker)),
-    };
+    let prompt = Prompt::parts(
+        String::new(),
+        history,
+        format!("{before}{}:", name(last.speaker)),
+    );
     (prompt, format!(" {}", last.text))
 }
 
@@ -73,10 +69,10 @@ pub fn dialogue_examples(dialogue: &Dialogue) -> Vec<Example> {
             id: format!("{}:{at}", dialogue.id),
             group: dialogue.id.clone(),
             prompt: persona_prompt(&dialogue.persona, &dialogue.turns[..at]),
-            completions: vec![Completion {
-                text: format!(" {}", dialogue.turns[at].text),
-                role: Role::Reply,
-            }],
+            completions: vec![Completion::new(
+                format!(" {}", dialogue.turns[at].text),
+                Role::Reply,
+            )],
             meta: Default::default(),
         })
         .collect()
@@ -112,11 +108,9 @@ impl Prompt {
     pub fn with_persona(&self, persona: &[String]) -> Prompt {
         match self {
             Prompt::Text(text) => Prompt::Text(text.clone()),
-            Prompt::Parts { turns, tail, .. } => Prompt::Parts {
-                head: head(persona),
-                turns: turns.clone(),
-                tail: tail.clone(),
-            },
+            Prompt::Parts { turns, tail, .. } => {
+                Prompt::parts(head(persona), turns.clone(), tail.clone())
+            }
         }
     }
 }

@@ -167,10 +167,7 @@ impl AiFeedback {
                 worst_of.push(worth[worst].reward);
                 let rewards = worth.iter().map(|it| it.reward);
                 mean_of.push(rewards.sum::<f64>() / worth.len() as f64);
-                let side = |place: usize, role| Completion {
-                    text: replies[place].clone(),
-                    role,
-                };
+                let side = |place: usize, role| Completion::new(replies[place].clone(), role);
                 pairs.push(Example {
                     completions: vec![side(best, Role::Chosen), side(worst, Role::Rejected)],
                     ..example

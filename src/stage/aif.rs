@@ -125,10 +125,7 @@ impl Stage for Aif {
                 .zip(sampled)
                 .filter(|(_, reply)| reply.finished && !reply.text.trim().is_empty())
                 .map(|(example, reply)| Example {
-                    completions: vec![Completion {
-                        text: reply.text,
-                        role: Role::Reply,
-                    }],
+                    completions: vec![Completion::new(reply.text, Role::Reply)],
                     ..example
                 })
                 .collect();

@@ -102,10 +102,7 @@ impl Stage for Failures {
                 continue;
             }
             failing += 1;
-            let rejected = Completion {
-                text: sampled.text,
-                role: Role::Rejected,
-            };
+            let rejected = Completion::new(sampled.text, Role::Rejected);
             let before = pairs.iter().rev().take_while(|it| it.id == example.id);
             if rejected.text.trim().is_empty() {
                 empty += 1;

@@ -119,10 +119,7 @@ impl Stage for Judged {
             let finished = examples.into_iter().zip(sampled);
             let finished = finished.filter(|(_, reply)| reply.finished && !reply.text.is_empty());
             let replies = finished.map(|(example, reply)| Example {
-                completions: vec![Completion {
-                    text: reply.text,
-                    role: Role::Reply,
-                }],
+                completions: vec![Completion::new(reply.text, Role::Reply)],
                 ..example
             });
             let replies: Vec<Example> = replies.collect();

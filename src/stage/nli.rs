@@ -181,10 +181,10 @@ fn example(split: Split, at: usize, pair: NliPair) -> Example {
         id: format!("{}-{at:06}", split.name()),
         group: String::new(),
         prompt: premise(&pair.sentence),
-        completions: vec![Completion {
-            text: format!(" {}", pair.reply),
-            role: Role::Candidate(pair.label.name().into()),
-        }],
+        completions: vec![Completion::new(
+            format!(" {}", pair.reply),
+            Role::Candidate(pair.label.name().into()),
+        )],
         meta: Default::default(),
     }
 }

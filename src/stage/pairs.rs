@@ -122,10 +122,9 @@ impl Pairs {
             } else {
                 unfinished += usize::from(!reply.finished);
                 example.completions[0].role = Role::Chosen;
-                example.completions.push(Completion {
-                    text: reply.text,
-                    role: Role::Rejected,
-                });
+                example
+                    .completions
+                    .push(Completion::new(reply.text, Role::Rejected));
                 pairs.push(example);
             }
         }

@@ -314,18 +314,16 @@ impl Wording {
     /// begin alike and are one group, so that they share their beginning.
     fn ask(&self, row: &Rated, impression: &str, head: &str, shots: &[String]) -> Example {
         let turns = row.turns.iter().map(turn_text);
-        let completion = |&score: &i64| Completion {
-            text: Self::line(score),
-            role: Role::Candidate(score.to_string()),
-        };
+        let completion =
+            |&score: &i64| Completion::new(Self::line(score), Role::Candidate(score.to_string()));
         Example {
             id: format!("{} {impression}", row.id),
             group: row.id.clone(),
-            prompt: Prompt::Parts {
-                head: head.to_owned(),
-                turns: shots.iter().cloned().chain(turns).collect(),
-                tail: format!("{}{impression}:", self.filled(&self.words.ratings)),
-            },
+            prompt: Prompt::parts(
+                head.to_owned(),
+                shots.iter().cloned().chain(turns).collect(),
+                format!("{}{impression}:", self.filled(&self.words.ratings)),
+            ),
             completions: self.scores.iter().map(completion).collect(),
             meta: Default::default(),
         }

@@ -113,9 +113,8 @@ fn example(item: &RankingItem) -> Example {
         completions: item
             .candidates
             .iter()
-            .map(|(text, label)| Completion {
-                text: format!(" {text}"),
-                role: Role::Candidate(label.clone()),
+            .map(|(text, label)| {
+                Completion::new(format!(" {text}"), Role::Candidate(label.clone()))
             })
             .collect(),
         meta: Default::default(),

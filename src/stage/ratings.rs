@@ -311,10 +311,10 @@ fn example(row: &Rated, at: usize) -> Example {
         id: format!("{}:{at}", row.id),
         group: row.id.clone(),
         prompt: prompt(String::new(), &row.turns[..at]),
-        completions: vec![Completion {
-            text: format!(" {}", row.turns[at].text),
-            role: Role::Reply,
-        }],
+        completions: vec![Completion::new(
+            format!(" {}", row.turns[at].text),
+            Role::Reply,
+        )],
         meta: Default::default(),
     }
 }

@@ -37,7 +37,9 @@ impl Replied {
         };
         let (head, history) = match prompt {
             Prompt::Text(text) => (Vec::new(), lines(text)),
-            Prompt::Parts { head, turns, tail } => {
+            Prompt::Parts {
+                head, turns, tail, ..
+            } => {
                 let mut history: Vec<String> = turns.iter().flat_map(|turn| lines(turn)).collect();
                 history.extend(lines(tail));
                 // The last line only says whose turn it is.
@@ -100,11 +102,11 @@ mod tests {
 
     #[test]
     fn a_prompt_is_shown_by_its_parts() {
-        let prompt = Prompt::Parts {
-            head: "Rules:\n- be kind.\n".into(),
-            turns: vec!["User: hello.\n".into(), "Bot: hi.\n".into()],
-            tail: "User: help?\nBot:".into(),
-        };
+        let prompt = Prompt::parts(
+            "Rules:\n- be kind.\n".into(),
+            vec!["User: hello.\n".into(), "Bot: hi.\n".into()],
+            "User: help?\nBot:".into(),
+        );
         let replied = Replied::new(&prompt, " sure.", " no. ");
         assert_eq!(replied.head, ["Rules:", "- be kind."]);
         assert_eq!(replied.history, ["User: hello.", "Bot: hi.", "User: help?"]);

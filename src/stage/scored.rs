@@ -29,10 +29,7 @@ pub fn of_turns(turns: &[Turn]) -> Example {
 
 /// Replies to one prompt, to be scored beside each other.
 pub fn of_replies(prompt: &Prompt, replies: &[String]) -> Example {
-    let completion = |text: &String| Completion {
-        text: text.clone(),
-        role: Role::Reply,
-    };
+    let completion = |text: &String| Completion::new(text.clone(), Role::Reply);
     Example {
         id: String::new(),
         group: String::new(),

@@ -3,6 +3,7 @@
 
 mod artifact;
 mod atomic;
+mod bad_input;
 mod hash;
 mod metrics;
 mod progress;
@@ -13,6 +14,7 @@ pub use atomic::{
     read_json, read_jsonl, read_text, stream_jsonl, write_atomic, write_json, write_jsonl,
     write_with,
 };
+pub use bad_input::{BadInput, OrBadInput};
 pub use hash::{Hash, hash_bytes, hash_dir, hash_file, hash_json, hash_path};
 pub use metrics::{Metrics, read_metrics};
 pub use progress::{Progress, say};

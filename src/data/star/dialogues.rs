@@ -326,11 +326,7 @@ impl<'a> Walker<'a> {
             Some((last, turns)) => (last.as_str(), turns),
             None => ("", &[][..]),
         };
-        Prompt::Parts {
-            head: self.head.clone(),
-            turns: turns.to_vec(),
-            tail: format!("{last}Bot:"),
-        }
+        Prompt::parts(self.head.clone(), turns.to_vec(), format!("{last}Bot:"))
     }
 }
 

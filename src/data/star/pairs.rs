@@ -178,10 +178,7 @@ pub fn pairs(
             continue;
         }
         counts.borrowed += usize::from(borrowed);
-        let completion = |text: &str, role| Completion {
-            text: format!(" {text}"),
-            role,
-        };
+        let completion = |text: &str, role| Completion::new(format!(" {text}"), role);
         examples.push(Example {
             id,
             group: conversation.id.clone(),

@@ -5,10 +5,7 @@ use crate::data::Prompt;
 use crate::stage::rows::{write_examples, write_settings};
 
 fn example(id: &str, group: &str, prompt: &str, completions: &[(&str, Role)]) -> Example {
-    let completion = |(text, role): &(&str, Role)| Completion {
-        text: (*text).into(),
-        role: role.clone(),
-    };
+    let completion = |(text, role): &(&str, Role)| Completion::new(*text, role.clone());
     Example {
         id: id.into(),
         group: group.into(),

@@ -137,10 +137,7 @@ impl Conversation {
         let mut examples = Vec::new();
         for (turn, exchange) in self.exchanges.into_iter().enumerate() {
             let said = exchange.said().to_owned();
-            let completion = |text: &str, role| Completion {
-                text: format!(" {text}"),
-                role,
-            };
+            let completion = |text: &str, role| Completion::new(format!(" {text}"), role);
             let completions = if paired {
                 vec![
                     completion(&exchange.compliant, Role::Chosen),

@@ -41,10 +41,7 @@ pub fn drill<R: Rng>(rng: &mut R, seen: &mut HashSet<String>, id: &str) -> Vec<E
             id: format!("{id}:{turn}"),
             group: id.to_owned(),
             prompt: prompt(head.clone(), &history),
-            completions: vec![Completion {
-                text: format!(" {line}"),
-                role: Role::Reply,
-            }],
+            completions: vec![Completion::new(format!(" {line}"), Role::Reply)],
             meta: Map::new(),
         });
         history.push(Turn {

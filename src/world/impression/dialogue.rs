@@ -129,10 +129,7 @@ impl Drawn {
             id: format!("{id}:{turn}"),
             group: id.to_owned(),
             prompt: self.prompt(turn),
-            completions: vec![Completion {
-                text: format!(" {reply}"),
-                role,
-            }],
+            completions: vec![Completion::new(format!(" {reply}"), role)],
             meta: self.exchanges[turn].scene.meta(),
         }
     }

@@ -1,0 +1,48 @@
+//! The mark of an error that lies in what the user gave, by which the program's exit code is chosen.
+
+use anyhow::{Error, Result};
+
+use super::Stopped;
+
+/// What the user gave cannot be used: a recipe, a row, a model folder, an argument.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+/// Marks the error of a result as one that lies in what the user gave.
+pub trait OrBadInput<T> {
+    /// The same result, whose error is a [`BadInput`] with the whole message. A stop stays a stop.
+    ///
+    /// # Errors
+    /// The result's own, marked.
+    fn or_bad_input(self) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> OrBadInput<T> for Result<T, E> {
+    fn or_bad_input(self) -> Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            match error.is::<Stopped>() || error.is::<BadInput>() {
+                true => error,
+                false => BadInput(format!("{error:#}")).into(),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context as _, anyhow};
+
+    #[test]
+    fn a_mark_is_found_below_what_is_said_later_and_a_stop_is_none() {
+        let bad: Result<()> = Err(anyhow!("inner").context("outer")).or_bad_input();
+        let bad = bad.context("stage x").unwrap_err();
+        assert!(bad.is::<BadInput>());
+        assert_eq!(format!("{bad:#}"), "stage x: outer: inner");
+        let stopped: Result<()> = Err(Error::from(Stopped)).or_bad_input();
+        let stopped = stopped.unwrap_err();
+        assert!(stopped.is::<Stopped>() && !stopped.is::<BadInput>());
+    }
+}
