@@ -1,5 +1,7 @@
 //! Rapport trains dialogue models from preferences, on Burn.
 #![recursion_limit = "256"]
+// What is printed goes through `store::print` and `store::say`: a closed pipe must end nothing.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod backend;
 pub mod cli;

@@ -3,7 +3,10 @@
 mod backends;
 mod cli;
 mod compute;
+mod faults;
 mod generate;
+#[cfg(feature = "flex")]
+mod golden;
 mod guardrail;
 mod imports;
 mod judge;

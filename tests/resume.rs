@@ -153,3 +153,52 @@ fn a_killed_run_goes_on_from_the_last_saved_step() {
         assert_eq!(losses(killed.path()), losses(whole.path()));
     }
 }
+
+#[test]
+fn a_damaged_saved_step_is_set_aside_and_the_run_begins_anew() {
+    let objective = Objective::Unpaired(Unpaired::Bco(Bco { beta: 0.1 }));
+    let work = tempfile::tempdir().unwrap();
+    let expected = run(work.path(), &objective, false).unwrap();
+    let steps = losses(work.path());
+    let best = std::fs::read_dir(work.path()).unwrap().find_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.starts_with("best-").then_some(name)
+    });
+    // As many steps as were saved: what follows them may be torn.
+    let damaged = [
+        "checkpoint/model.safetensors",
+        "checkpoint/optimizer.safetensors",
+        "checkpoint/state.json",
+        "metrics.jsonl",
+        &best.unwrap(),
+    ];
+    for name in damaged {
+        let path = work.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for damage in 0..3 {
+            let mut bytes = whole.clone();
+            match damage {
+                0 => bytes[whole.len() / 3] ^= 4,
+                1 => bytes.truncate(whole.len() / 3),
+                _ => {}
+            }
+            match damage {
+                2 => std::fs::remove_file(&path).unwrap(),
+                _ => std::fs::write(&path, bytes).unwrap(),
+            }
+            assert_eq!(
+                run(work.path(), &objective, false).unwrap(),
+                expected,
+                "{name} {damage}"
+            );
+            assert_eq!(losses(work.path()), steps, "{name} {damage}");
+            let aside = work.path().join("checkpoint.damaged");
+            // Best weights that came after the saved step are made again anyway.
+            assert!(
+                aside.exists() || name.starts_with("best-"),
+                "{name} {damage}"
+            );
+            let _ = std::fs::remove_dir_all(aside);
+        }
+    }
+}

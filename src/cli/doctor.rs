@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::backend;
 use crate::report::Machine;
+use crate::store::print;
 
 /// Says what this machine and build can do, opening each backend's device.
 #[derive(Args)]
@@ -13,11 +14,11 @@ pub struct Doctor {}
 impl Doctor {
     pub fn run(self) -> Result<()> {
         let machine = Machine::this();
-        println!("{}, {} cores, {}", machine.cpu, machine.cores, machine.os);
+        let mut text = format!("{}, {} cores, {}\n", machine.cpu, machine.cores, machine.os);
         if let Some(memory) = machine.memory_gb {
-            println!("{memory:.1} GB memory");
+            text.push_str(&format!("{memory:.1} GB memory\n"));
         }
-        println!("{}", machine.version);
+        print(&format!("{text}{}\n", machine.version))?;
         for (name, built) in backend::BACKENDS {
             let state = if built {
                 match backend::probe(name) {
@@ -27,7 +28,7 @@ impl Doctor {
             } else {
                 format!("not in this build; `make ... BACKEND={name}` builds it")
             };
-            println!("{name:8} {state}");
+            print(&format!("{name:8} {state}\n"))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::recipe;
+use crate::store::{print, print_json};
 
 /// Lists the recipes of a folder.
 #[derive(Args)]
@@ -27,14 +28,13 @@ impl List {
                 .iter()
                 .map(|r| json!({"name": r.name, "title": r.title, "paper": r.paper, "profiles": r.profiles}))
                 .collect();
-            println!("{}", serde_json::to_string_pretty(&rows)?);
-            return Ok(());
+            return print_json(&rows);
         }
         let width = listed.iter().map(|r| r.name.len()).max().unwrap_or(0);
-        for recipe in listed {
+        let line = |recipe: recipe::Listed| {
             let profiles = recipe.profiles.join(", ");
-            println!("{:width$}  {}  [{profiles}]", recipe.name, recipe.title);
-        }
-        Ok(())
+            format!("{:width$}  {}  [{profiles}]\n", recipe.name, recipe.title)
+        };
+        print(&listed.into_iter().map(line).collect::<String>())
     }
 }

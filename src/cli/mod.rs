@@ -7,6 +7,7 @@ mod run;
 mod score;
 mod show;
 mod validate;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,10 +18,10 @@ use crate::backend;
 use crate::data::BadLines;
 use crate::recipe::{Problems, Request};
 use crate::stage::KINDS;
-use crate::store::{BadInput, Stopped};
+use crate::store::{BadInput, Log, STOPPED, Stopped, Unread, say};
 
 /// Trains dialogue models from preferences. Exit codes: 0 done, 1 failed, 2 bad input, 130
-/// stopped by Ctrl-C.
+/// stopped by Ctrl-C or another signal.
 #[derive(Parser)]
 #[command(name = "rapport", version)]
 struct Cli {
@@ -38,6 +39,8 @@ enum Verb {
     Validate(validate::Validate),
     /// Run a recipe: only the stages that are not done yet.
     Run(run::Run),
+    /// Read all finished stages and say which are damaged.
+    Verify(verify::Verify),
     /// Score dialogues with a reward model.
     Score(score::Score),
     /// Print the last report of a recipe.
@@ -94,13 +97,14 @@ pub fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log)
         .init();
     let result = match Cli::parse().verb {
         Verb::List(verb) => verb.run(),
         Verb::Show(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Run(verb) => verb.run(),
+        Verb::Verify(verb) => verb.run(),
         Verb::Score(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
@@ -108,15 +112,18 @@ pub fn main() -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
+    if error.is::<Unread>() {
+        return ExitCode::SUCCESS;
+    }
     if let Some(problems) = error.downcast_ref::<Problems>() {
-        eprintln!("{problems}");
+        say(&problems.to_string());
         return ExitCode::from(2);
     }
-    if error.downcast_ref::<Stopped>().is_some() {
-        eprintln!("{error:#}");
-        return ExitCode::from(130);
+    if error.is::<Stopped>() {
+        say(&format!("{error:#}"));
+        return ExitCode::from(STOPPED);
     }
-    eprintln!("error: {error:#}");
+    say(&format!("error: {error:#}"));
     let bad_input = error.is::<BadInput>() || error.is::<BadLines>();
     ExitCode::from(if bad_input { 2 } else { 1 })
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::recipe::DEFAULT_PROFILE;
+use crate::recipe::{DEFAULT_PROFILE, is_name};
 use crate::report;
-use crate::store::BadInput;
+use crate::store::{BadInput, Foreign, Owned, print, print_json};
 
 /// Writes the report of a finished run again from its summary, and prints it.
 #[derive(Args)]
@@ -26,6 +26,13 @@ pub struct Report {
 
 impl Report {
     pub fn run(self) -> Result<()> {
+        for name in [&self.recipe, &self.profile] {
+            if !is_name(name) {
+                return Err(
+                    BadInput(format!("{name:?} is no name of a recipe or a profile")).into(),
+                );
+            }
+        }
         let dir = self.runs.join(&self.recipe).join(&self.profile);
         if !dir.join("summary.json").exists() {
             return Err(BadInput(format!(
@@ -38,12 +45,11 @@ impl Report {
         }
         let summary = report::read(&dir)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
-        } else {
-            let written = report::write(&dir, &summary)?;
-            print!("{}", report::terminal(&summary));
-            println!("report: {}", written.html.display());
+            return print_json(&summary);
         }
-        Ok(())
+        let out = Owned::check(dir, &report::FILES, &[], Foreign::SetAside)?;
+        let written = report::write(&out, &summary)?;
+        let text = report::terminal(&summary);
+        print(&format!("{text}report: {}\n", written.html.display()))
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Chosen;
 use crate::run::{Places, dry_run, execute};
-use crate::store::{BadInput, Stop, Store};
+use crate::store::{BadInput, Stop, print, print_json};
 use crate::{backend, recipe, report};
 
 /// Runs a recipe's stages that are not done yet, then writes and prints the report.
@@ -37,26 +37,18 @@ impl Run {
     pub fn run(self) -> Result<()> {
         backend::check(self.chosen.backend()).map_err(|error| BadInput(error.to_string()))?;
         let plan = recipe::plan(&self.chosen.request())?;
-        let places = Places {
-            out: self
-                .out
-                .unwrap_or_else(|| self.runs.join(&plan.name).join(&plan.profile)),
-            store: Store::open(self.runs.join(".artifacts"))?,
-        };
+        let places = Places::new(&plan, &self.runs, self.out)?;
         if self.dry_run {
-            print!("{}", dry_run(&plan, &places)?);
-            return Ok(());
+            return print(&dry_run(&plan, &places)?);
         }
         let jobs = self
             .jobs
             .unwrap_or_else(|| backend::default_jobs(&plan.backend));
         let (summary, written) = execute(&plan, &places, jobs, &Stop::install())?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
-        } else {
-            print!("{}", report::terminal(&summary));
-            println!("report: {}", written.html.display());
+            return print_json(&summary);
         }
-        Ok(())
+        let text = report::terminal(&summary);
+        print(&format!("{text}report: {}\n", written.html.display()))
     }
 }

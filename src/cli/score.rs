@@ -1,14 +1,16 @@
 //! `rapport score`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::backend;
 use crate::stage::{score_file, scorer};
-use crate::store::{BadInput, Stop, write_jsonl};
+use crate::store::{
+    BadInput, OrBadInput, Stop, all_regular, check_artifact, print_json_lines, regular, say,
+    write_jsonl,
+};
 
 /// Scores the dialogues or texts of a file with a reward model or a classifier.
 ///
@@ -33,23 +35,31 @@ impl Score {
         let backend = self.backend.as_deref();
         let backend = backend.unwrap_or_else(|| backend::default_backend());
         backend::check(backend).map_err(|error| BadInput(error.to_string()))?;
-        scorer::heads(&self.model).map_err(|error| BadInput(format!("{error:#}")))?;
-        if !self.file.is_file() {
+        all_regular(&self.model).or_bad_input()?;
+        check_artifact(&self.model)?;
+        regular(&self.file)?;
+        if !self.file.exists() {
             return Err(BadInput(format!("{}: no such file", self.file.display())).into());
         }
+        if let Some(out) = &self.out {
+            let same = out.canonicalize().ok() == self.file.canonicalize().ok();
+            if same || out.is_dir() {
+                let out = out.display();
+                let why = match same {
+                    true => "is what is scored",
+                    false => "is a folder",
+                };
+                return Err(BadInput(format!("--out {out} {why}; name another file")).into());
+            }
+        }
+        scorer::heads(&self.model).map_err(|error| BadInput(format!("{error:#}")))?;
         let scored = score_file(&self.model, &self.file, backend, &Stop::install())?;
         for note in &scored.notes {
-            eprintln!("{note}");
+            say(note);
         }
         match &self.out {
             Some(path) => write_jsonl(path, scored.lines),
-            None => {
-                let mut out = std::io::stdout().lock();
-                for line in scored.lines {
-                    writeln!(out, "{line}").context("cannot print the scores")?;
-                }
-                Ok(())
-            }
+            None => print_json_lines(&scored.lines),
         }
     }
 }

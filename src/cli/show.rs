@@ -7,6 +7,7 @@ use super::Chosen;
 use crate::recipe;
 use crate::stage::KINDS;
 use crate::stage::keys::document;
+use crate::store::print;
 
 /// Shows a recipe with every layer and default filled in, or a stage kind's keys.
 #[derive(Args)]
@@ -18,22 +19,24 @@ pub struct Show {
 impl Show {
     pub fn run(self) -> Result<()> {
         if let Some(kind) = KINDS.iter().find(|kind| kind.name == self.chosen.recipe) {
-            println!("{}: {} (makes {})\n", kind.name, kind.about, kind.produces);
+            let mut text = format!(
+                "{}: {} (makes {})\n\n",
+                kind.name, kind.about, kind.produces
+            );
             for key in document(kind) {
                 let default = match (&key.default, key.required) {
                     (Some(value), _) => format!("default {value}"),
                     (None, true) => "required".to_owned(),
                     (None, false) => "optional".to_owned(),
                 };
-                println!("{:30} {}; {default}", key.key, key.expected);
+                text.push_str(&format!("{:30} {}; {default}\n", key.key, key.expected));
                 if !key.doc.is_empty() {
-                    println!("{:30} {}", "", key.doc);
+                    text.push_str(&format!("{:30} {}\n", "", key.doc));
                 }
             }
-            return Ok(());
+            return print(&text);
         }
         let plan = recipe::plan(&self.chosen.request())?;
-        print!("{}", plan.resolved_toml);
-        Ok(())
+        print(&plan.resolved_toml)
     }
 }

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::Chosen;
 use crate::recipe;
+use crate::store::print;
 
 /// Checks a recipe in all its profiles; nothing is started.
 #[derive(Args)]
@@ -16,13 +17,13 @@ pub struct Validate {
 impl Validate {
     pub fn run(self) -> Result<()> {
         let absent = recipe::validate(&self.chosen.request())?;
-        println!("{}: no problems", self.chosen.recipe);
+        let mut text = format!("{}: no problems\n", self.chosen.recipe);
         if !absent.is_empty() {
-            println!("profiles that need files you have not named yet:");
+            text.push_str("profiles that need files you have not named yet:\n");
             for problem in absent {
-                println!("  {problem}");
+                text.push_str(&format!("  {problem}\n"));
             }
         }
-        Ok(())
+        print(&text)
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
+use crate::store::regular;
+
 /// A data set that is given as its archive or as the folder which that unpacks to.
 pub struct Form {
     pub name: &'static str,
@@ -16,6 +18,10 @@ pub struct Form {
 
 /// Longest member that is read; those of dialogues are below 100 kB.
 const LONGEST: u64 = 16 << 20;
+/// All of an archive, unpacked; that of STAR has a tenth of it.
+const LARGEST: u64 = 2 << 30;
+/// Members of an archive or a folder; STAR has seven thousand.
+const MOST: usize = 200_000;
 const REMEDY: &str = "the archive is damaged: fetch it again";
 
 /// Calls `each` with name and content of every JSON member under `folder`, which is one of the form's;
@@ -63,6 +69,7 @@ type Wanted<'a> = &'a mut dyn FnMut(&Path, &mut dyn FnMut() -> Result<Vec<u8>>) 
 
 fn entries(path: &Path, form: &Form, wanted: Wanted<'_>) -> Result<()> {
     let name = || path.display();
+    regular(path)?;
     let mut file = File::open(path).with_context(|| format!("cannot read {}", name()))?;
     let mut magic = [0; 2];
     let read_magic = file.read_exact(&mut magic);
@@ -74,11 +81,21 @@ fn entries(path: &Path, form: &Form, wanted: Wanted<'_>) -> Result<()> {
         );
     }
     let file = File::open(path).with_context(|| format!("cannot read {}", name()))?;
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(io::BufReader::new(file)));
+    let unpacked = Bounded {
+        from: MultiGzDecoder::new(io::BufReader::new(file)),
+        left: LARGEST,
+    };
+    let mut archive = tar::Archive::new(unpacked);
     let mut last = "its beginning".to_owned();
-    for entry in archive.entries()? {
+    for (count, entry) in archive.entries()?.enumerate() {
         let damage = || format!("{}: after {last}: {REMEDY}", name());
         let mut entry = entry.with_context(damage)?;
+        ensure!(
+            count < MOST,
+            "{}: more than {MOST} members, which no {} has",
+            name(),
+            form.name
+        );
         let member = entry.path().with_context(damage)?.into_owned();
         if entry.header().entry_type().is_file() {
             wanted(&member, &mut || read(&mut entry).context(REMEDY))?;
@@ -89,6 +106,23 @@ fn entries(path: &Path, form: &Form, wanted: Wanted<'_>) -> Result<()> {
     io::copy(&mut archive.into_inner(), &mut io::sink())
         .with_context(|| format!("{}: after {last}: {REMEDY}", name()))?;
     Ok(())
+}
+
+/// What a small archive may unpack to has an end.
+struct Bounded<R> {
+    from: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {LARGEST} bytes")))?;
+        Ok(read)
+    }
 }
 
 fn read(from: &mut dyn Read) -> Result<Vec<u8>> {

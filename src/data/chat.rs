@@ -15,6 +15,9 @@ use serde::Deserialize;
 use crate::data::Prompt;
 use crate::store::read_json;
 
+/// Raised when the same messages begin to give another text, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Message {

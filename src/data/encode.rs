@@ -5,6 +5,9 @@ use rayon::prelude::*;
 
 use crate::data::{Example, Prompt, Tokenizer};
 
+/// Raised when the same text begins to give other tokens, or to be cut elsewhere, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// A tokenised prompt with its completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {

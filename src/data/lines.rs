@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::store::regular;
+
 /// How many bad lines of a file are spelt out.
 const SHOWN: usize = 20;
 
@@ -77,6 +79,7 @@ const NOT_UTF8: &str = "not valid UTF-8; save the file as UTF-8";
 /// # Errors
 /// An unreadable file by name; one that is not UTF-8 by the line of its first bad byte.
 pub(super) fn read_utf8(path: &Path) -> Result<String> {
+    regular(path)?;
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -110,6 +113,7 @@ pub(super) type Line = (usize, Result<String, String>);
 /// # Errors
 /// A file that cannot be read, by name, at once or from the line on where that begins.
 pub(super) fn stream(path: &Path) -> Result<impl Iterator<Item = Result<Line>> + use<>> {
+    regular(path)?;
     let name = path.to_owned();
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = BufReader::with_capacity(1 << 16, file).split(b'\n');

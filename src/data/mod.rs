@@ -30,4 +30,4 @@ pub use records::{
     Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
 };
 pub use row_stream::Examples;
-pub use tokenizer::{Encoding, Tokenizer};
+pub use tokenizer::{Encoding, Tokenizer, VERSION as TOKENIZER_VERSION};

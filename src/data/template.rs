@@ -13,6 +13,9 @@
 
 use crate::data::{Completion, Dialogue, Example, Prompt, Role, Speaker, Turn};
 
+/// Raised when the same dialogue begins to give another text, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// The prompt for a reply to `history`, which must end with the user's turn (or be empty).
 pub fn persona_prompt(persona: &[String], history: &[Turn]) -> Prompt {
     prompt(head(persona), history)

@@ -11,6 +11,9 @@ use tokenizers::{AddedToken, Trainer};
 
 use crate::store::{Hash, hash_bytes, hash_json, read_json, write_atomic};
 
+/// Raised when the same files or texts begin to give another tokenizer, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// Every file of a tokenizer that a model folder may hold.
 const FILES: [&str; 7] = [
     "tokenizer.json",

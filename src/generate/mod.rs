@@ -11,6 +11,9 @@ use crate::ops::Ops;
 use engine::Engine;
 pub use sampler::Sampling;
 
+/// Raised when the same prompt, seed and stream begin to give another reply, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// A prompt to go on from.
 #[derive(Clone, Debug)]
 pub struct Request {

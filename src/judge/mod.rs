@@ -30,6 +30,9 @@ pub use limits::Limits;
 pub use oracle::{Found, Oracle};
 pub use prompts::{Criterion, Language};
 
+/// Raised when a judge begins to be asked or understood otherwise, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// The lowest and the highest score that an endpoint is asked for.
 pub const SCALE: (f64, f64) = (1.0, 10.0);
 

@@ -9,3 +9,6 @@ pub mod weights;
 
 pub use config::DecoderConfig;
 pub use decoder::Decoder;
+
+/// Raised when the same folder begins to give other logits, or the same model another folder, so that old artifacts are left.
+pub const VERSION: u32 = 1;

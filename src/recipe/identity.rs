@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 
 use super::PlannedStage;
-use crate::store::{Hash, hash_json, hash_path};
+use crate::store::{Hash, OrBadInput, hash_json, hash_path};
 
 /// The identity of `stage` in the run of `seed` on `backend`, with its inputs' identities by stage
 /// name.
 ///
-/// The kind with its version and all settings count; the names of stages, files and recipes do
+/// The kind with its version, those of the shared modules it computes with, and all settings count; the names of stages, files and recipes do
 /// not: in their place stand the identities of the inputs and the content of the files. The seed
 /// counts where the stage runs once per seed, the backend where the result depends on it.
 ///
@@ -35,15 +35,15 @@ pub fn identity(
         put(&mut settings, &link.key, json!({"artifact": hash}));
     }
     for link in &stage.paths {
-        put(
-            &mut settings,
-            &link.key,
-            json!({"content": hash_path(&link.to)?}),
-        );
+        let content = hash_path(&link.to)
+            .with_context(|| format!("{}.{}", stage.name, link.key.join(".")))
+            .or_bad_input()?;
+        put(&mut settings, &link.key, json!({"content": content}));
     }
     Ok(hash_json(&json!({
         "kind": stage.kind,
         "version": stage.version,
+        "modules": stage.modules,
         "settings": settings,
         "seed": stage.per_seed.then_some(seed),
         "backend": stage.uses_backend.then_some(backend),

@@ -86,6 +86,13 @@ pub(super) fn load(folder: &Path, name: &str) -> Result<Recipe, Problems> {
         );
         return Err(Problem::new(Origin::argument(format!("recipe {name}")), "", message).into());
     }
+    let own_name = name_of(&file);
+    if !is_name(&own_name) {
+        let message = format!(
+            "{own_name:?} cannot name the run's folder; rename the file: up to 100 letters, without a dot in front"
+        );
+        return Err(Problem::new(Origin::argument(format!("recipe {name}")), "", message).into());
+    }
     let mut root = read_chain(folder, &file, &mut vec![name_of(&file)])?;
     let mut problems = Vec::new();
     let profiles = take_profiles(&mut root, &mut problems);
@@ -107,6 +114,13 @@ fn locate(folder: &Path, name: &str) -> PathBuf {
     } else {
         folder.join(format!("{name}.toml"))
     }
+}
+
+/// Whether a recipe or a profile may have the name: it becomes that of a folder, which must lie where it belongs and be
+/// seen there.
+pub fn is_name(name: &str) -> bool {
+    let odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
+    !name.is_empty() && name.len() <= 100 && !name.starts_with(['.', '-']) && !name.contains(odd)
 }
 
 fn name_of(file: &Path) -> String {
@@ -187,6 +201,11 @@ fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, N
     };
     for (name, node) in entries {
         let key = format!("profile.{name}");
+        if !is_name(name) {
+            let message = format!("{name:?} cannot name the run's folder; rename the profile");
+            wrong(node, &key, message);
+            continue;
+        }
         let Some(table) = node.as_table() else {
             wrong(
                 node,

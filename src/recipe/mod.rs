@@ -21,9 +21,10 @@ use serde_json::Value as Json;
 pub use crate::stage::keys::{Link, Problem, Problems, StageRef};
 pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
-pub use load::{Listed, list};
+pub use load::{Listed, is_name, list};
 
 use crate::stage::kind::{Kind, Produces, Stage};
+use crate::stage::modules::Module;
 
 /// The profile of a plan when none is asked for.
 pub const DEFAULT_PROFILE: &str = "sandbox";
@@ -83,6 +84,8 @@ pub struct PlannedStage {
     pub kind: &'static str,
     /// The kind's version.
     pub version: u32,
+    /// The shared modules that the kind computes with, and their versions.
+    pub modules: &'static [Module],
     /// The type of its artifact.
     pub produces: Produces,
     /// Whether its result depends on the compute backend.

@@ -7,6 +7,7 @@ use crate::stage::keys::{
     suggest,
 };
 use crate::stage::kind::Kind;
+use crate::stage::modules;
 
 use super::claims::{Stages, read_claims, read_tables};
 use super::load::Recipe;
@@ -280,6 +281,7 @@ impl Walk<'_> {
             name: name.into(),
             kind: kind.name,
             version: kind.version,
+            modules: modules::of(kind.name),
             produces: kind.produces,
             uses_backend: kind.uses_backend,
             per_seed,

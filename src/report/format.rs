@@ -8,7 +8,12 @@ pub const MISSING: &str = "–";
 /// A value in its unit, without the unit's name.
 pub fn value(value: f64, unit: Unit) -> String {
     if !value.is_finite() {
-        return MISSING.to_owned();
+        let name = match value {
+            nan if nan.is_nan() => "NaN",
+            low if low < 0.0 => "−∞",
+            _ => "∞",
+        };
+        return name.to_owned();
     }
     match unit {
         Unit::Share => fixed(100.0 * value, 1),
@@ -178,8 +183,9 @@ mod tests {
         assert_eq!(value(-0.012345, Unit::Plain), "−0.01235");
         assert_eq!(value(3e-6, Unit::Plain), "3.00e−6");
         assert_eq!(value(0.0, Unit::Plain), "0");
-        assert_eq!(value(f64::NAN, Unit::Share), MISSING);
-        assert_eq!(value(f64::INFINITY, Unit::Plain), MISSING);
+        assert_eq!(value(f64::NAN, Unit::Share), "NaN");
+        assert_eq!(value(f64::INFINITY, Unit::Plain), "∞");
+        assert_eq!(value(f64::NEG_INFINITY, Unit::Count), "−∞");
         assert_eq!(paper(Some(38.0)), "38");
         assert_eq!(paper(None), MISSING);
     }

@@ -87,7 +87,10 @@ fn claims(out: &mut String, run: &RunSummary) {
         let missing = || format::MISSING.to_owned();
         lines.push(vec![
             escape(&claim.statement),
-            format!("**{}**", claim.verdict()),
+            match &claim.reason {
+                Some(reason) => format!("**{}**: {}", claim.verdict(), escape(reason)),
+                None => format!("**{}**", claim.verdict()),
+            },
             claim
                 .measured
                 .map_or_else(missing, |m| format::difference(m, claim.unit)),

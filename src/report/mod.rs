@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::store;
+use crate::store::{self, Owned};
 
 pub use html::render as html;
 pub use markdown::render as markdown;
@@ -34,23 +34,27 @@ pub struct Written {
     pub html: PathBuf,
 }
 
-/// Writes the three files into `dir`, each atomically.
+/// The names of the files of a report.
+pub const FILES: [&str; 3] = ["summary.json", "report.md", "report.html"];
+
+/// Writes the three files into a folder, each atomically.
 ///
 /// Curves are thinned first: `metrics.jsonl` keeps every step, a report needs only their shape.
-pub fn write(dir: &Path, run: &RunSummary) -> Result<Written> {
+pub fn write(out: &Owned, run: &RunSummary) -> Result<Written> {
     let mut run = run.clone();
     for series in run.curves.iter_mut().flat_map(|curve| &mut curve.series) {
         series.points = plot::thin(&series.points);
     }
-    let written = Written {
-        summary: dir.join("summary.json"),
-        markdown: dir.join("report.md"),
-        html: dir.join("report.html"),
-    };
-    store::write_json(&written.summary, &run)?;
-    store::write_atomic(&written.markdown, markdown(&run).as_bytes())?;
-    store::write_atomic(&written.html, html(&run).as_bytes())?;
-    Ok(written)
+    let summary = serde_json::to_string_pretty(&run)? + "\n";
+    for (name, text) in FILES.into_iter().zip([summary, markdown(&run), html(&run)]) {
+        out.write(name, text.as_bytes())?;
+    }
+    let [summary, markdown, html] = FILES.map(|name| out.dir().join(name));
+    Ok(Written {
+        summary,
+        markdown,
+        html,
+    })
 }
 
 /// Reads back `dir/summary.json`.
@@ -64,13 +68,18 @@ pub fn read(dir: &Path) -> Result<RunSummary> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Foreign;
+
+    fn owned(dir: &Path) -> Owned {
+        Owned::check(dir, &FILES, &[], Foreign::Refuse).unwrap()
+    }
 
     #[test]
     fn summary_has_the_agreed_shape_and_reads_back() {
         let dir = tempfile::tempdir().unwrap();
         let mut run = fixture::example();
         run.curves[0].series[0].points = (0..10_000).map(|i| (f64::from(i), 1.0)).collect();
-        let written = write(dir.path(), &run).unwrap();
+        let written = write(&owned(dir.path()), &run).unwrap();
         let json: serde_json::Value = store::read_json(&written.summary).unwrap();
         for key in ["recipe", "profile", "backend"] {
             assert!(json[key].is_string(), "{key}");

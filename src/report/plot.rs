@@ -23,15 +23,19 @@ const KEPT: usize = 400;
 
 /// The chart as an `<svg>` element; `None` when there is no finite point to draw.
 pub fn svg(curve: &Curve) -> Option<String> {
-    let finite = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
     let points = || curve.series.iter().flat_map(|s| &s.points);
-    let drawn: Vec<(f64, f64)> = points().copied().filter(finite).collect();
+    let drawn: Vec<(f64, f64)> = points().copied().filter(drawable).collect();
     let x = range(drawn.iter().map(|p| p.0), 0.0)?;
     let y = range(drawn.iter().map(|p| p.1), 0.06)?;
     let mut svg = String::new();
     draw(&mut svg, curve, x, y).ok()?;
     // The figure's caption is the accessible name; the picture itself is presentation.
     Some(svg.replacen("<svg ", "<svg aria-hidden=\"true\" ", 1))
+}
+
+/// Whether a point has a place: it is finite, and so far from the greatest number that no axis overflows.
+fn drawable(&(x, y): &(f64, f64)) -> bool {
+    x.abs() < 1e300 && y.abs() < 1e300
 }
 
 fn draw(
@@ -82,7 +86,7 @@ fn draw(
 fn pieces(series: &Series) -> Vec<Vec<(f64, f64)>> {
     let thinned = thin(&series.points);
     thinned
-        .split(|(x, y)| !(x.is_finite() && y.is_finite()))
+        .split(|point| !drawable(point))
         .filter(|piece| !piece.is_empty())
         .map(<[_]>::to_vec)
         .collect()

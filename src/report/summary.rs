@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::eval::{Interval, mean};
 
@@ -78,10 +78,11 @@ pub enum Unit {
 /// A metric over the seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricSummary {
-    #[serde(deserialize_with = "null_is_nan")]
+    #[serde(with = "crate::store::numbers")]
     pub mean: f64,
-    #[serde(deserialize_with = "nulls_are_nan")]
+    #[serde(with = "crate::store::numbers")]
     pub per_seed: Vec<f64>,
+    #[serde(default, with = "crate::store::numbers")]
     pub ci95: Option<[f64; 2]>,
     #[serde(default)]
     pub unit: Unit,
@@ -117,10 +118,12 @@ pub struct ClaimResult {
     /// What the paper found, in words.
     pub paper: String,
     /// The difference found; absent when a stage it needs was not part of the run.
+    #[serde(default, with = "crate::store::numbers")]
     pub measured: Option<f64>,
+    #[serde(default, with = "crate::store::numbers")]
     pub ci95: Option<[f64; 2]>,
     pub holds: bool,
-    #[serde(default)]
+    #[serde(default, with = "crate::store::numbers")]
     pub per_seed: Vec<f64>,
     /// The smallest difference that counts, or the largest that does not; never negative.
     #[serde(default)]
@@ -129,6 +132,9 @@ pub struct ClaimResult {
     pub direction: Direction,
     #[serde(default)]
     pub unit: Unit,
+    /// Why nothing was measured, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What a claim says of a difference.
@@ -158,6 +164,15 @@ impl ClaimResult {
             by: 0.0,
             direction: Direction::default(),
             unit: Unit::Plain,
+            reason: None,
+        }
+    }
+
+    /// The same, with the reason.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
         }
     }
 
@@ -185,6 +200,14 @@ impl ClaimResult {
             direction,
             unit,
             ..self
+        }
+    }
+
+    /// The verdict, with the reason where nothing was measured.
+    pub fn verdict_and_reason(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{}: {reason}", self.verdict()),
+            None => self.verdict().to_owned(),
         }
     }
 
@@ -235,8 +258,9 @@ pub struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
-    #[serde(deserialize_with = "null_is_nan")]
+    #[serde(with = "crate::store::numbers")]
     pub value: f64,
+    #[serde(default, with = "crate::store::numbers")]
     pub ci95: Option<[f64; 2]>,
 }
 
@@ -264,7 +288,7 @@ pub struct Curve {
 pub struct Series {
     pub name: String,
     /// `(x, y)` in order of x; a point that is not finite leaves a gap.
-    #[serde(deserialize_with = "null_coordinates_are_nan")]
+    #[serde(with = "crate::store::numbers")]
     pub points: Vec<(f64, f64)>,
 }
 
@@ -304,28 +328,6 @@ pub struct Machine {
     pub os: String,
     /// Version of this program.
     pub version: String,
-}
-
-// JSON has no NaN: serde_json writes null, and reading must take it back.
-
-fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
-}
-
-fn nulls_are_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
-    let values: Vec<Option<f64>> = Deserialize::deserialize(from)?;
-    Ok(values.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
-}
-
-fn null_coordinates_are_nan<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Vec<(f64, f64)>, D::Error> {
-    let points: Vec<(Option<f64>, Option<f64>)> = Deserialize::deserialize(from)?;
-    let number = |v: Option<f64>| v.unwrap_or(f64::NAN);
-    Ok(points
-        .into_iter()
-        .map(|(x, y)| (number(x), number(y)))
-        .collect())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub fn render(run: &RunSummary) -> String {
                     claim
                         .ci95
                         .map_or(String::new(), |ci95| format::interval(ci95, claim.unit)),
-                    claim.verdict().to_owned(),
+                    one_line(&claim.verdict_and_reason()),
                 ]
             })
             .collect();

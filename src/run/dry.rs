@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::{Places, Task, tasks};
 use crate::recipe::Plan;
 use crate::stage::kind::Context;
-use crate::store::{Hash, Manifest, Stop, Store};
+use crate::store::{Found, Hash, Manifest, Stop, Store};
 
 /// The plan in words: each stage with its state, where things go, and a preview of the first training
 /// stage that is due. To preview it, due stages that need no compute backend (data, tokenizers, untrained
@@ -28,20 +28,24 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
     let (mut due, mut preview) = (0, None);
     for task in tasks(plan)? {
         let path = places.store.path(task.stage.kind, &task.hash);
-        let state = match places.store.find(task.stage.kind, &task.hash) {
-            Some(done) => {
+        let state = match places.store.look(task.stage.kind, &task.hash) {
+            Found::Whole(done) => {
                 let seconds = Manifest::read(&done)?.seconds;
                 there.insert(task.hash.clone(), done);
                 format!("done in {seconds:.1} s")
             }
-            None => {
+            found => {
                 due += 1;
                 if preview.is_none() {
                     preview = look(plan, &task, &temporary, &mut there)
                         .with_context(|| format!("stage {}", task.label()))?;
                 }
                 let begun = path.with_extension("partial").exists();
-                String::from(if begun { "begun" } else { "due" })
+                String::from(match found {
+                    Found::Damaged(_) => "damaged",
+                    _ if begun => "begun",
+                    _ => "due",
+                })
             }
         };
         writeln!(
@@ -56,7 +60,7 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
     writeln!(
         text,
         "\n{due} stages to run; the report goes to {}",
-        places.out.display()
+        places.out.dir().display()
     )?;
     if let Some((label, preview)) = preview {
         write!(text, "\n{label}:\n{preview}")?;
@@ -94,7 +98,7 @@ fn look(
         return Ok(preview.map(|preview| (task.label(), preview)));
     }
     std::fs::create_dir_all(&dir)?;
-    task.stage.stage.run(&context)?;
+    super::blame(task.stage, task.stage.stage.run(&context))?;
     there.insert(task.hash.clone(), dir);
     Ok(None)
 }

@@ -1,24 +1,28 @@
 //! The execution of a plan: which stages are due, in what order, and what becomes of them.
 
 mod dry;
+mod places;
 mod schedule;
 mod summary;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
 use crate::recipe::{Plan, PlannedStage, identity};
 use crate::report::{self, RunSummary, Written};
-use crate::stage::kind::{Context, Produces};
+use crate::stage::kind::Context;
 use crate::stage::memory;
-use crate::store::{Begun, Hash, Manifest, Stop, Store, say, write_atomic};
+use crate::store::{
+    Begun, Found, Hash, Manifest, OrBadInput, Owned, Stop, Stopped, Store, read_metrics, say,
+};
 
 pub use dry::dry_run;
+pub use places::Places;
+use places::{METRICS, MODEL, RECIPE, the_model};
 use schedule::Schedule;
 
 /// One stage of the plan for one seed.
@@ -58,13 +62,6 @@ impl Done {
             reused: true,
         })
     }
-}
-
-/// Where a run's files go.
-pub struct Places {
-    /// The run's own folder: resolved recipe, metrics, reports.
-    pub out: PathBuf,
-    pub store: Store,
 }
 
 /// All tasks in the order in which they run, one at a time: shared stages first, then seed by seed.
@@ -114,8 +111,8 @@ fn task<'a>(
 /// on what runs beside it.
 ///
 /// # Errors
-/// The first stage that fails, [`Stopped`](crate::store::Stopped) on Ctrl-C among them; what was
-/// finished stays and is not run again.
+/// The first stage that fails, [`Stopped`] on Ctrl-C among them; what was finished stays and is not run again, and
+/// after a failure there is a report of it.
 pub fn execute(
     plan: &Plan,
     places: &Places,
@@ -123,12 +120,12 @@ pub fn execute(
     stop: &Stop,
 ) -> Result<(RunSummary, Written)> {
     let started = Instant::now();
-    let out = &places.out;
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    write_atomic(&out.join("recipe.toml"), plan.resolved_toml.as_bytes())?;
     let tasks = tasks(plan)?;
+    let out = &places.out;
+    out.write(RECIPE, plan.resolved_toml.as_bytes())?;
     let there = tasks.iter().map(|task| find(task, &places.store));
-    let there = there.collect::<Result<_>>()?;
+    let there: Vec<Option<Done>> = there.collect::<Result<_>>()?;
+    let reused: Vec<bool> = there.iter().map(Option::is_some).collect();
     let schedule = Schedule {
         jobs: jobs.get(),
         threads: rayon::current_num_threads(),
@@ -138,13 +135,44 @@ pub fn execute(
     let done = schedule.run(&needs(&tasks), there, |at, stop| {
         run_task(plan, &tasks[at], &tasks, places, stop)
             .with_context(|| format!("stage {}", tasks[at].label()))
-    })?;
-    let finished: Vec<(&Task<'_>, &Done)> = tasks.iter().zip(&done).collect();
-    let mut run = summary::summarise(plan, &finished)?;
-    run.wall_seconds = started.elapsed().as_secs_f64();
-    write_outputs(plan, &finished, out)?;
-    let written = report::write(out, &run)?;
-    Ok((run, written))
+    });
+    let report = |done: &[Option<Done>], failure: Option<&anyhow::Error>| -> Result<_> {
+        let all = tasks.iter().zip(done);
+        let finished = all.filter_map(|(task, done)| Some((task, done.as_ref()?)));
+        let finished: Vec<(&Task<'_>, &Done)> = finished.collect();
+        let mut run = summary::summarise(plan, &finished);
+        if let Some(failure) = failure {
+            run.notes.insert(
+                0,
+                format!("The run failed, and this is what was finished: {failure:#}"),
+            );
+        }
+        run.wall_seconds = started.elapsed().as_secs_f64();
+        write_outputs(plan, &finished, out)?;
+        let written = report::write(out, &run)?;
+        Ok((run, written))
+    };
+    match done {
+        Ok(done) => report(&done.into_iter().map(Some).collect::<Vec<_>>(), None),
+        Err(error) if error.is::<Stopped>() => Err(error),
+        Err(error) => {
+            let found = tasks.iter().zip(reused).map(|(task, reused)| {
+                let done = find(task, &places.store).ok().flatten()?;
+                Some(Done { reused, ..done })
+            });
+            let found: Vec<Option<Done>> = found.collect();
+            if found.iter().any(Option::is_some) {
+                match report(&found, Some(&error)) {
+                    Ok((_, written)) => say(&format!(
+                        "report of what was finished: {}",
+                        written.html.display()
+                    )),
+                    Err(second) => say(&format!("no report of what was finished: {second:#}")),
+                }
+            }
+            Err(error)
+        }
+    }
 }
 
 /// What each task waits for: its inputs, and an earlier one that makes the same artifact.
@@ -160,10 +188,13 @@ fn needs(tasks: &[Task<'_>]) -> Vec<Vec<usize>> {
     .collect()
 }
 
-/// The task's artifact, if it was finished before.
+/// The task's artifact, if it was finished before. One that is damaged is made anew, although what was made from it
+/// stays.
 fn find(task: &Task<'_>, store: &Store) -> Result<Option<Done>> {
-    let artifact = store.find(task.stage.kind, &task.hash);
-    artifact.map(Done::before).transpose()
+    match store.look(task.stage.kind, &task.hash) {
+        Found::Whole(artifact) => Done::before(artifact).map(Some),
+        Found::Absent | Found::Damaged(_) => Ok(None),
+    }
 }
 
 fn run_task(
@@ -190,7 +221,7 @@ fn run_task(
             (name.clone(), store.path(kind, hash))
         })
         .collect();
-    stage.stage.run(&Context {
+    let made = stage.stage.run(&Context {
         dir: work.dir().to_owned(),
         seed: task.seed.unwrap_or(0),
         backend: plan.backend.clone(),
@@ -198,7 +229,8 @@ fn run_task(
         label: task.label(),
         stop: stop.clone(),
         store: store.clone(),
-    })?;
+    });
+    blame(stage, made)?;
     let seconds = started.elapsed().as_secs_f64();
     let manifest = Manifest {
         kind: stage.kind.to_owned(),
@@ -219,12 +251,21 @@ fn run_task(
     })
 }
 
+/// A stage that builds on no other has read nothing but what its user gave, so that its failure is bad input.
+fn blame(stage: &PlannedStage, made: Result<()>) -> Result<()> {
+    match stage.refs.is_empty() && !stage.paths.is_empty() {
+        true => made.or_bad_input(),
+        false => made,
+    }
+}
+
 /// Puts the run's step metrics, and its model where it makes exactly one for its user, beside the
 /// report.
-fn write_outputs(plan: &Plan, finished: &[(&Task<'_>, &Done)], out: &Path) -> Result<()> {
+fn write_outputs(plan: &Plan, finished: &[(&Task<'_>, &Done)], out: &Owned) -> Result<()> {
     let mut lines = Vec::new();
     for (task, done) in finished {
-        for mut line in crate::store::read_metrics(&done.artifact.join("metrics.jsonl"))? {
+        // What cannot be read is told in the report.
+        for mut line in read_metrics(&done.artifact.join(METRICS)).unwrap_or_default() {
             line.insert("stage".into(), task.stage.name.clone().into());
             if let Some(seed) = task.seed {
                 line.insert("seed".into(), seed.into());
@@ -233,29 +274,18 @@ fn write_outputs(plan: &Plan, finished: &[(&Task<'_>, &Done)], out: &Path) -> Re
             lines.push(b'\n');
         }
     }
-    write_atomic(&out.join("metrics.jsonl"), &lines)?;
-    let mut models = finished.iter().filter(|(task, _)| {
-        let model = matches!(task.stage.produces, Produces::Model | Produces::RewardModel);
-        model && plan.outputs.contains(&task.stage.name)
-    });
+    out.write(METRICS, &lines)?;
+    let name = the_model(plan);
+    let of_user = finished
+        .iter()
+        .find(|(task, _)| Some(&*task.stage.name) == name);
+    let Some((task, done)) = of_user else {
+        return Ok(());
+    };
     // A reward model of several models has no one folder.
-    if let (Some((_, done)), None) = (models.next(), models.next())
-        && done.artifact.join("model").is_dir()
-    {
-        let (from, to) = (done.artifact.join("model"), out.join("model"));
-        if to.exists() {
-            fs::remove_dir_all(&to).with_context(|| format!("cannot replace {}", to.display()))?;
-        }
-        fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
-        for entry in fs::read_dir(&from)? {
-            let entry = entry?;
-            let target = to.join(entry.file_name());
-            // A hard link costs no space; across file systems there is only the copy.
-            if fs::hard_link(entry.path(), &target).is_err() {
-                fs::copy(entry.path(), &target)
-                    .with_context(|| format!("cannot write {}", target.display()))?;
-            }
-        }
+    let model = done.artifact.join(MODEL);
+    match model.is_dir() {
+        true => out.copy(MODEL, &model, &format!("{}-{}", task.stage.kind, task.hash)),
+        false => Ok(()),
     }
-    Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Map, Value};
 
+use super::places::METRICS;
 use super::{Done, Task};
 use crate::eval::{mean_interval, paired_difference};
 use crate::recipe::{self, Plan};
@@ -23,13 +24,15 @@ const SAMPLES: usize = 6;
 /// Each stage's measures, seed by seed.
 type ByStage = BTreeMap<String, Vec<Measures>>;
 
-/// Gathers a run's summary; `wall_seconds` is left to the caller.
-pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> Result<RunSummary> {
+/// Gathers a run's summary; `wall_seconds` is left to the caller. What cannot be read or combined is named in a note
+/// and keeps nothing else from being shown.
+pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> RunSummary {
+    let mut lost = Lost::default();
     let mut measures = ByStage::new();
     let mut stages = Vec::new();
     let mut parameters = None;
     for (task, done) in finished {
-        let found = Measures::read(&done.artifact)?;
+        let found = lost.or_default(Measures::read(&done.artifact));
         if let Some(&count) = found.numbers.get("parameters") {
             parameters = Some(parameters.unwrap_or(0).max(count as u64));
         }
@@ -48,8 +51,10 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> Result<RunSumm
             .or_default()
             .push(found);
     }
-    let metrics = metrics(&measures)?;
-    Ok(RunSummary {
+    let metrics = metrics(&measures, &mut lost);
+    let curves = curves(finished, &mut lost);
+    let samples = samples(finished, &mut lost);
+    RunSummary {
         recipe: plan.name.clone(),
         profile: plan.profile.clone(),
         backend: plan.backend.clone(),
@@ -61,21 +66,35 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> Result<RunSumm
             .claims
             .iter()
             .map(|claim| self::claim(claim, &measures, &metrics))
-            .collect::<Result<_>>()?,
+            .collect(),
         tables: plan
             .tables
             .iter()
             .map(|table| self::table(table, &metrics))
             .collect(),
-        curves: curves(finished)?,
-        samples: samples(finished)?,
+        curves,
+        samples,
+        notes: lost.0,
         machine: Machine::this(),
         parameters,
         costs: costs(&measures, plan),
         stages,
         metrics,
         ..RunSummary::default()
-    })
+    }
+}
+
+/// What a report lacks, in notes.
+#[derive(Default)]
+struct Lost(Vec<String>);
+
+impl Lost {
+    fn or_default<T: Default>(&mut self, result: Result<T>) -> T {
+        result.unwrap_or_else(|error| {
+            self.0.push(format!("{error:#}"));
+            T::default()
+        })
+    }
 }
 
 /// Numbers that are shares of items.
@@ -87,30 +106,39 @@ fn unit(measures: &[Measures], name: &str) -> Unit {
     }
 }
 
-fn metrics(measures: &ByStage) -> Result<BTreeMap<String, MetricSummary>> {
+fn metrics(measures: &ByStage, lost: &mut Lost) -> BTreeMap<String, MetricSummary> {
     let mut metrics = BTreeMap::new();
+    // Metrics of one stage without an interval, by the reason.
+    let mut without: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for (stage, runs) in measures {
-        let names: std::collections::BTreeSet<&String> =
-            runs.iter().flat_map(|run| run.numbers.keys()).collect();
+        let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.numbers.keys()).collect();
         for name in names {
             let unit = unit(runs, name);
-            let summary = match items(runs, name) {
-                Some(items) => MetricSummary::of_interval(
-                    &mean_interval(&items, RESAMPLES, 0)
-                        .with_context(|| format!("{stage}.{name}"))?,
-                    unit,
-                ),
-                None => MetricSummary::of_seeds(
-                    runs.iter()
-                        .filter_map(|run| run.numbers.get(name).copied())
-                        .collect(),
-                    unit,
-                ),
+            let interval = items(runs, name).map(|items| mean_interval(&items, RESAMPLES, 0));
+            let summary = match interval {
+                Some(Ok(interval)) => MetricSummary::of_interval(&interval, unit),
+                other => {
+                    if let Some(Err(why)) = other {
+                        without
+                            .entry((stage, why.to_string()))
+                            .or_default()
+                            .push(name);
+                    }
+                    let numbers = runs.iter().filter_map(|run| run.numbers.get(name).copied());
+                    MetricSummary::of_seeds(numbers.collect(), unit)
+                }
             };
             metrics.insert(format!("{stage}.{name}"), summary);
         }
     }
-    Ok(metrics)
+    lost.0
+        .extend(without.into_iter().map(|((stage, why), names)| {
+            format!(
+                "{stage}: {} shown by seed, without an interval: {why}.",
+                names.join(", ")
+            )
+        }));
+    metrics
 }
 
 /// The values of every item, seed by seed, if every seed has them.
@@ -126,16 +154,22 @@ fn claim(
     claim: &recipe::Claim,
     measures: &ByStage,
     metrics: &BTreeMap<String, MetricSummary>,
-) -> Result<ClaimResult> {
+) -> ClaimResult {
     let result = ClaimResult::unmeasured(&claim.id, &claim.statement, &claim.paper);
-    let find = |metric: &recipe::Metric| -> Option<Vec<Vec<f64>>> {
-        let runs = measures.get(&metric.stage)?;
-        items(runs, &metric.metric)
+    let find = |metric: &recipe::Metric| -> Result<Vec<Vec<f64>>, String> {
+        let recipe::Metric { stage, metric } = metric;
+        let runs = measures
+            .get(stage)
+            .ok_or_else(|| format!("{stage} was not finished"))?;
+        items(runs, metric)
+            .ok_or_else(|| format!("{stage} has not measured {metric} by item for every seed"))
     };
     let name = format!("{}.{}", claim.better.stage, claim.better.metric);
     let unit = metrics.get(&name).map_or(Unit::Plain, |metric| metric.unit);
-    let (Some(mut better), Some(mut than)) = (find(&claim.better), find(&claim.than)) else {
-        return Ok(result);
+    let sides = find(&claim.better).and_then(|better| Ok((better, find(&claim.than)?)));
+    let (mut better, mut than) = match sides {
+        Ok(sides) => sides,
+        Err(why) => return result.because(why),
     };
     // A model that is shared by all seeds stands against each of them.
     let seeds = better.len().max(than.len());
@@ -144,9 +178,10 @@ fn claim(
             *side = vec![side[0].clone(); seeds];
         }
     }
-    let difference = paired_difference(&better, &than, RESAMPLES, 0)
-        .with_context(|| format!("claim {}", claim.id))?;
-    Ok(result.judged(&difference, claim.by, claim.direction, unit))
+    match paired_difference(&better, &than, RESAMPLES, 0) {
+        Ok(difference) => result.judged(&difference, claim.by, claim.direction, unit),
+        Err(why) => result.because(why.to_string()),
+    }
 }
 
 fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Table {
@@ -213,13 +248,13 @@ fn columns(
 }
 
 /// Training curves: one chart of losses and one of margins for each kind of training.
-fn curves(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<Curve>> {
+fn curves(finished: &[(&Task<'_>, &Done)], lost: &mut Lost) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
     for (task, done) in finished {
         if task.stage.produces != Produces::Model {
             continue;
         }
-        let lines = read_metrics(&done.artifact.join("metrics.jsonl"))?;
+        let lines = lost.or_default(read_metrics(&done.artifact.join(METRICS)));
         for (metric, what) in [
             ("loss", "loss"),
             ("eval_loss", "validation loss"),
@@ -250,7 +285,7 @@ fn curves(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<Curve>> {
             }
         }
     }
-    Ok(curves)
+    curves
 }
 
 fn points(lines: &[Map<String, Value>], metric: &str) -> Vec<(f64, f64)> {
@@ -262,19 +297,19 @@ fn points(lines: &[Map<String, Value>], metric: &str) -> Vec<(f64, f64)> {
 
 /// The first seed's replies of every model, side by side: first where they differ in failing, then where all
 /// fail, then as they come.
-fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
+fn samples(finished: &[(&Task<'_>, &Done)], lost: &mut Lost) -> Vec<SampleBlock> {
     let first = finished.iter().find_map(|(task, _)| task.seed);
     let mut models: Vec<(&str, Vec<Replied>)> = Vec::new();
     for (task, done) in finished {
         if task.seed.is_none() || task.seed == first {
-            let replies = Replied::read(&done.artifact)?;
+            let replies = lost.or_default(Replied::read(&done.artifact));
             if !replies.is_empty() {
                 models.push((&task.stage.name, replies));
             }
         }
     }
     let Some((_, places)) = models.first() else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     // Models that were asked elsewhere, as in another world, cannot be shown beside the first.
     let asked = |replies: &[Replied], at: usize| -> bool {
@@ -313,7 +348,7 @@ fn samples(finished: &[(&Task<'_>, &Done)]) -> Result<Vec<SampleBlock>> {
             ))
             .collect(),
         };
-    Ok(order.into_iter().take(SAMPLES).map(block).collect())
+    order.into_iter().take(SAMPLES).map(block).collect()
 }
 
 /// "User: hello." as who says what.
@@ -351,4 +386,65 @@ fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
         })
     });
     order.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measures(name: &str, seeds: &[&[f64]]) -> ByStage {
+        let runs = seeds.iter().map(|items| {
+            let mut measures = Measures::default();
+            measures.mean(name, items.to_vec());
+            measures
+        });
+        ByStage::from([("rank".to_owned(), runs.collect())])
+    }
+
+    fn claimed() -> recipe::Claim {
+        let metric = |stage: &str| recipe::Metric {
+            stage: stage.into(),
+            metric: "hits".into(),
+        };
+        recipe::Claim {
+            id: "x".into(),
+            statement: String::new(),
+            paper: String::new(),
+            better: metric("rank"),
+            than: metric("base"),
+            by: 0.0,
+            direction: Default::default(),
+        }
+    }
+
+    #[test]
+    fn seeds_with_unequal_numbers_of_items_are_shown_by_seed_and_their_claim_is_not_measured() {
+        let odd = f64::INFINITY;
+        for (seeds, why) in [
+            (
+                [&[1.0, 0.0][..], &[1.0][..]],
+                "has 1 items where 2 were expected",
+            ),
+            ([&[1.0, odd][..], &[1.0, 0.0][..]], "not a finite number"),
+        ] {
+            let mut found = measures("hits", &seeds);
+            let mut lost = Lost::default();
+            let metrics = metrics(&found, &mut lost);
+            assert_eq!(metrics["rank.hits"].per_seed.len(), 2);
+            assert_eq!(metrics["rank.hits"].ci95, None);
+            let [note] = &lost.0[..] else {
+                panic!("{:?}", lost.0)
+            };
+            assert!(
+                note.starts_with("rank: hits shown by seed") && note.contains(why),
+                "{note}"
+            );
+            let missing = claim(&claimed(), &found, &metrics);
+            assert_eq!(missing.reason.as_deref(), Some("base was not finished"));
+            found.insert("base".into(), found["rank"].clone());
+            let result = claim(&claimed(), &found, &metrics);
+            assert_eq!(result.verdict(), "not measured");
+            assert!(result.reason.is_some_and(|reason| reason.contains(why)));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::model::weights;
 use crate::model::{Decoder, DecoderConfig};
 use crate::stage::keys::StageRef;
 use crate::stage::kind::Context;
-use crate::store::{hash_file, write_atomic};
+use crate::store::{OrBadInput, hash_file, write_atomic};
 
 const TEMPLATE: &str = "chat_template.jinja";
 
@@ -35,9 +35,9 @@ pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<
 
 /// Opens a model folder, whatever its head.
 pub fn open_any<B: Backend>(dir: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
-    let (config, checkpoint) = hf::open(dir)?;
-    let model = weights::load(&config, device, |slot| checkpoint.read(slot))?;
-    Ok((model, Tokenizer::open(dir)?))
+    let (config, checkpoint) = hf::open(dir).or_bad_input()?;
+    let model = weights::load(&config, device, |slot| checkpoint.read(slot)).or_bad_input()?;
+    Ok((model, Tokenizer::open(dir).or_bad_input()?))
 }
 
 /// Refuses a reference whose log-probs would be of other tokens than the model's.

@@ -61,7 +61,8 @@ pub struct Kind {
     pub about: &'static str,
     /// The type of its artifact.
     pub produces: Produces,
-    /// Raised when the same settings begin to give other results, so that old artifacts are left.
+    /// Raised when the same settings begin to give other results, so that old artifacts are left. What comes of a
+    /// shared module raises that module's own version ([`super::modules`]).
     pub version: u32,
     /// Whether its result depends on the compute backend.
     pub uses_backend: bool,

@@ -15,12 +15,14 @@ use crate::store::{read_json, write_json};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measures {
     /// Each number by name.
+    #[serde(with = "crate::store::numbers")]
     pub numbers: BTreeMap<String, f64>,
     /// What the same computation may measure differently each time, such as memory.
-    #[serde(default)]
+    #[serde(default, with = "crate::store::numbers")]
     pub varying: BTreeMap<String, f64>,
     /// For numbers that are means over items: each item's value, in a fixed order, so that two models
     /// can be compared item by item.
+    #[serde(with = "crate::store::numbers")]
     pub items: BTreeMap<String, Vec<f64>>,
     /// Those of `items` that are not shares of one, such as scores on a scale of their own.
     #[serde(default)]
@@ -88,5 +90,24 @@ impl Measures {
         } else {
             Ok(Self::default())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measure_that_is_not_finite_is_read_back_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut measures = Measures::default();
+        measures.numbers.insert("perplexity".into(), f64::INFINITY);
+        measures.varying.insert("memory".into(), f64::NAN);
+        measures.mean_score("logp", vec![-1.5, f64::NEG_INFINITY]);
+        measures.write(dir.path()).unwrap();
+        let read = Measures::read(dir.path()).unwrap();
+        assert_eq!(read.numbers, measures.numbers);
+        assert_eq!(read.items, measures.items);
+        assert!(read.varying["memory"].is_nan());
     }
 }

@@ -22,6 +22,7 @@ mod kto;
 pub mod loss_keys;
 mod measures;
 pub mod memory;
+pub mod modules;
 mod moved;
 mod nli;
 mod oracle;

@@ -83,7 +83,7 @@ impl Stage for Nli {
         let mut elsewhere = HashSet::new();
         for (at, split) in SPLITS.into_iter().enumerate() {
             let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
-            rng.set_stream(split as u64);
+            rng.set_stream(split.stream());
             let Some(mut pairs) = self.pairs(context, at, &mut rng)? else {
                 continue;
             };

@@ -89,7 +89,7 @@ impl Pairs {
     ) -> Result<Vec<Example>> {
         let dialogues = split.dialogues(context.input(&self.data))?;
         let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
-        rng.set_stream(split as u64);
+        rng.set_stream(split.stream());
         let mut chosen = histories(&dialogues);
         if limit > 0 && limit < chosen.len() {
             chosen.shuffle(&mut rng);

@@ -18,6 +18,7 @@ use crate::stage::folder::{self, model_dir, same_tokenizer};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::modules;
 use crate::stage::preview;
 use crate::stage::rows::RowsSettings;
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
@@ -191,6 +192,7 @@ impl Prefer {
         };
         let settings = json!({
             "version": 3,
+            "modules": modules::SCORING,
             // What is scored: pairs, labelled completions, or these and mismatched ones that the seed draws.
             "scored": match &self.objective {
                 Objective::Unpaired(Unpaired::Kto(_)) => json!({"mismatched": context.seed}),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Map, Value};
 
 use crate::data::{Example, Rated, Role, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
@@ -21,6 +22,7 @@ use crate::stage::reward::weighed;
 use crate::stage::rows::RowsSettings;
 use crate::stage::scorer::one_of;
 use crate::stage::{held_out, preview, scored};
+use crate::store::{read_sealed_dir, seal_dir, write_sealed};
 use crate::train::{Dataset, Keep};
 
 pub const KIND: Kind = Kind {
@@ -132,6 +134,9 @@ fn ratings(keys: &mut Keys<'_>) -> From {
     }
 }
 
+/// The record that one model of several is finished, in its folder.
+const DONE: &str = ".done.json";
+
 impl Stage for RewardModel {
     fn run(&self, context: &Context) -> Result<()> {
         let mut measures = Measures::default();
@@ -157,10 +162,13 @@ impl Stage for RewardModel {
                     ..context.clone()
                 };
                 std::fs::create_dir_all(&context.dir)?;
-                // What a killed run has finished is not trained again: the measures come last.
-                if Measures::read(&context.dir)?.numbers.is_empty() {
+                // What a killed run has finished, and is whole, is not trained again.
+                let done = context.dir.join(DONE);
+                if read_sealed_dir::<Value>(&done).is_err() {
                     let set = self.of_ratings(&context, &train, &[(label, weight)])?;
                     self.train(&context, set)?;
+                    let files = seal_dir(&context.dir, DONE)?;
+                    write_sealed(&done, &Value::Object(Map::new()), &files)?;
                 }
                 let one = Measures::read(&context.dir)?;
                 parameters += one.numbers.get("parameters").copied().unwrap_or(0.0);

@@ -1,13 +1,16 @@
 //! Finished work, once each, under a folder named by its kind and content hash.
 //!
-//! `ROOT/KIND-HASH/` is finished and holds `artifact.json`. `ROOT/KIND-HASH.partial/` is under
+//! `ROOT/KIND-HASH/` is finished and holds `artifact.json`, which names the size and content of every other file:
+//! an artifact is read through when this process first meets it, and one that is damaged is set aside as
+//! `ROOT/KIND-HASH.invalid/` and made anew. `ROOT/KIND-HASH.partial/` is under
 //! way, or was when its process was killed: its checkpoints are kept, so the next process goes on
 //! from them. `ROOT/.locks/KIND-HASH` is held (`flock`) by the process at work; the lock ends with
 //! its process, so a kill leaves nothing to clear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,9 +18,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::atomic::{UNFINISHED, sync_dir};
-use super::{Hash, Stop, read_json, say, write_json};
+use super::seal::{read_sealed_dir, seal_dir, write_sealed};
+use super::{Hash, Stop, read_json, say};
 
-const MANIFEST: &str = "artifact.json";
+pub(super) const MANIFEST: &str = "artifact.json";
+
+/// Endings of folders that are no finished artifacts.
+pub(super) const PARTIAL: &str = "partial";
+pub(super) const ASIDE: &str = "invalid";
 
 /// What an artifact is and how it came about: its `artifact.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +69,18 @@ impl Manifest {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Those that this process has made or read through.
+    whole: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
+
+/// What there is of an artifact.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    Absent,
+    /// It is finished and all its files are what was written.
+    Whole(PathBuf),
+    /// It is finished, but not as it was written: which file, and how.
+    Damaged(String),
 }
 
 /// What [`Store::begin`] found.
@@ -81,7 +101,10 @@ impl Store {
         let root = root.into();
         let locks = root.join(".locks");
         fs::create_dir_all(&locks).with_context(|| format!("cannot make {}", locks.display()))?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            whole: Arc::default(),
+        })
     }
 
     /// The folder of all artifacts.
@@ -94,11 +117,33 @@ impl Store {
         self.root.join(format!("{kind}-{hash}"))
     }
 
-    /// The folder of the finished artifact, if there is one whose manifest is valid and fits.
-    pub fn find(&self, kind: &str, hash: &Hash) -> Option<PathBuf> {
+    /// What there is of an artifact. Its files are read through the first time.
+    pub fn look(&self, kind: &str, hash: &Hash) -> Found {
         let path = self.path(kind, hash);
-        let manifest = Manifest::read(&path).ok()?;
-        (manifest.kind == kind && manifest.hash == *hash).then_some(path)
+        if path.symlink_metadata().is_err() {
+            return Found::Absent;
+        }
+        // A panic elsewhere leaves the set as it was.
+        let known = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&path) {
+            return Found::Whole(path);
+        }
+        match read_sealed_dir::<Manifest>(&path.join(MANIFEST)) {
+            Ok(manifest) if manifest.kind == kind && manifest.hash == *hash => {
+                known().insert(path.clone());
+                Found::Whole(path)
+            }
+            Ok(_) => Found::Damaged(format!("{MANIFEST} is of another artifact")),
+            Err(error) => Found::Damaged(format!("{error:#}")),
+        }
+    }
+
+    /// The folder of the finished artifact, if there is one and it is whole.
+    pub fn find(&self, kind: &str, hash: &Hash) -> Option<PathBuf> {
+        match self.look(kind, hash) {
+            Found::Whole(path) => Some(path),
+            Found::Absent | Found::Damaged(_) => None,
+        }
     }
 
     /// Takes the artifact's lock to make it, or finds it finished.
@@ -113,10 +158,18 @@ impl Store {
         }
         let name = format!("{kind}-{hash}");
         let lock = take_lock(&self.root.join(".locks").join(&name), &name, stop)?;
-        if let Some(path) = self.find(kind, hash) {
-            return Ok(Begun::Finished(path));
+        match self.look(kind, hash) {
+            Found::Whole(path) => return Ok(Begun::Finished(path)),
+            Found::Absent => {}
+            Found::Damaged(why) => {
+                let aside = set_aside(&self.path(kind, hash))?;
+                say(&format!(
+                    "{name}: {why}; it is set aside as {} and made anew",
+                    aside.display()
+                ));
+            }
         }
-        let dir = self.root.join(format!("{name}.partial"));
+        let dir = self.root.join(format!("{name}.{PARTIAL}"));
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         sweep(&dir)?;
         Ok(Begun::Work(Work {
@@ -124,6 +177,7 @@ impl Store {
             dir,
             hash: hash.clone(),
             kind: kind.into(),
+            whole: self.whole.clone(),
             _lock: lock,
         }))
     }
@@ -161,6 +215,19 @@ fn take_lock(path: &Path, name: &str, stop: &Stop) -> Result<File> {
     }
 }
 
+/// Moves what is at the place of an artifact and is none out of the way, in place of what was moved there before.
+fn set_aside(path: &Path) -> Result<PathBuf> {
+    let aside = path.with_extension(ASIDE);
+    let what = || format!("cannot set {} aside", path.display());
+    if aside.is_dir() {
+        fs::remove_dir_all(&aside).with_context(what)?;
+    } else if aside.symlink_metadata().is_ok() {
+        fs::remove_file(&aside).with_context(what)?;
+    }
+    fs::rename(path, &aside).with_context(what)?;
+    Ok(aside)
+}
+
 /// Removes what a killed [`super::write_atomic`] left; called under the lock only.
 fn sweep(dir: &Path) -> Result<()> {
     for (path, is_dir) in entries(dir)? {
@@ -189,7 +256,7 @@ fn sync_tree(dir: &Path) -> Result<()> {
 }
 
 /// The entries of a folder and whether each is a folder itself (links are not followed).
-fn entries(dir: &Path) -> Result<Vec<(PathBuf, bool)>> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let list = || -> std::io::Result<Vec<_>> {
         fs::read_dir(dir)?
             .map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir()))))
@@ -205,6 +272,7 @@ pub struct Work {
     hash: Hash,
     dir: PathBuf,
     path: PathBuf,
+    whole: Arc<Mutex<BTreeSet<PathBuf>>>,
     _lock: File,
 }
 
@@ -229,18 +297,9 @@ impl Work {
             );
         }
         sweep(&self.dir)?;
-        write_json(&self.dir.join(MANIFEST), manifest)?;
+        let files = seal_dir(&self.dir, MANIFEST)?;
+        write_sealed(&self.dir.join(MANIFEST), manifest, &files)?;
         sync_tree(&self.dir)?;
-        // What `find` refused may still be in the way; set it aside rather than destroy it.
-        if self.path.exists() {
-            let aside = self.path.with_extension("invalid");
-            if aside.exists() {
-                fs::remove_dir_all(&aside)
-                    .with_context(|| format!("cannot remove {}", aside.display()))?;
-            }
-            fs::rename(&self.path, &aside)
-                .with_context(|| format!("cannot set {} aside", self.path.display()))?;
-        }
         fs::rename(&self.dir, &self.path)
             .with_context(|| format!("cannot publish {}", self.path.display()))?;
         let root = self
@@ -248,13 +307,15 @@ impl Work {
             .parent()
             .ok_or_else(|| anyhow!("the store has no folder"))?;
         sync_dir(root)?;
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.insert(self.path.clone());
         Ok(self.path)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{hash_bytes, write_atomic};
+    use super::super::{hash_bytes, write_atomic, write_json};
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -333,6 +394,37 @@ mod tests {
         work(&store, &hash).finish(&manifest("sft", &hash)).unwrap();
         assert!(store.find("sft", &hash).is_some());
         assert!(path.with_extension("invalid").exists());
+    }
+
+    #[test]
+    fn a_damaged_artifact_is_found_by_another_process_set_aside_and_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let hash = hash_bytes(b"1");
+        let make = |store: &Store| {
+            let work = work(store, &hash);
+            write_atomic(&work.dir().join("model/weights"), b"weights").unwrap();
+            work.finish(&manifest("sft", &hash)).unwrap()
+        };
+        let path = make(&Store::open(root.path()).unwrap());
+        let file = path.join("model/weights");
+        let damages: [&dyn Fn(); 5] = [
+            &|| fs::write(&file, b"weighty").unwrap(),
+            &|| fs::write(&file, b"weight").unwrap(),
+            &|| fs::remove_file(&file).unwrap(),
+            &|| fs::write(path.join("measures.json"), "{}").unwrap(),
+            // As a version before seals wrote it.
+            &|| write_json(&path.join(MANIFEST), &manifest("sft", &hash)).unwrap(),
+        ];
+        for damage in damages {
+            damage();
+            let store = Store::open(root.path()).unwrap();
+            let found = store.look("sft", &hash);
+            assert!(matches!(found, Found::Damaged(_)), "{found:?}");
+            make(&store);
+            assert!(path.with_extension(ASIDE).exists());
+            let found = Store::open(root.path()).unwrap().look("sft", &hash);
+            assert_eq!(found, Found::Whole(path.clone()));
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::regular;
+
 /// Ending of a file that is not finished; what a kill leaves of one is swept by [`super::Store`].
 pub(super) const UNFINISHED: &str = ".tmp";
 
@@ -81,6 +83,7 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
 /// # Errors
 /// A missing, unreadable or non-UTF-8 file, by name.
 pub fn read_text(path: &Path) -> Result<String> {
+    regular(path)?;
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -129,6 +132,7 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 pub fn stream_jsonl<T: DeserializeOwned>(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<T>> + use<T>> {
+    regular(path)?;
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let path = path.to_owned();
     let lines = BufReader::with_capacity(1 << 16, file).lines().enumerate();

@@ -1,5 +1,7 @@
 //! The mark of an error that lies in what the user gave, by which the program's exit code is chosen.
 
+use std::io;
+
 use anyhow::{Error, Result};
 
 use super::Stopped;
@@ -11,7 +13,8 @@ pub struct BadInput(pub String);
 
 /// Marks the error of a result as one that lies in what the user gave.
 pub trait OrBadInput<T> {
-    /// The same result, whose error is a [`BadInput`] with the whole message. A stop stays a stop.
+    /// The same result, whose error is a [`BadInput`] with the whole message. A stop stays a stop, and a disk that
+    /// takes no more is not in what was given.
     ///
     /// # Errors
     /// The result's own, marked.
@@ -22,12 +25,21 @@ impl<T, E: Into<Error>> OrBadInput<T> for Result<T, E> {
     fn or_bad_input(self) -> Result<T> {
         self.map_err(|error| {
             let error = error.into();
-            match error.is::<Stopped>() || error.is::<BadInput>() {
+            match error.is::<Stopped>() || error.is::<BadInput>() || is_full(&error) {
                 true => error,
                 false => BadInput(format!("{error:#}")).into(),
             }
         })
     }
+}
+
+fn is_full(error: &Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let mut kinds = error.chain().filter_map(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.map(io::Error::kind)
+    });
+    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem))
 }
 
 #[cfg(test)]
@@ -44,5 +56,8 @@ mod tests {
         let stopped: Result<()> = Err(Error::from(Stopped)).or_bad_input();
         let stopped = stopped.unwrap_err();
         assert!(stopped.is::<Stopped>() && !stopped.is::<BadInput>());
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let full: Result<()> = Err(Error::from(full).context("cannot write x"));
+        assert!(!full.or_bad_input().unwrap_err().is::<BadInput>());
     }
 }

@@ -1,13 +1,19 @@
 //! Content hashes: what an artifact is made from, in 16 hexadecimal digits.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::BadInput;
+
+/// How deep folders may nest: deeper, a link most likely leads back to a folder above.
+pub(super) const DEEPEST: usize = 32;
 
 /// The first 64 bits of a BLAKE3 hash, as 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,23 +50,61 @@ pub fn hash_bytes(bytes: &[u8]) -> Hash {
 /// process.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read; [`BadInput`] for what is no file, such as a pipe, which may never end.
 pub fn hash_file(path: &Path) -> Result<Hash> {
-    let mut hasher = blake3::Hasher::new();
-    update_file(&mut hasher, path)?;
-    Ok(Hash::of(&hasher))
+    regular(path)?;
+    let what = || format!("cannot read {}", path.display());
+    hash_reader(File::open(path).with_context(what)?).with_context(what)
 }
 
-fn update_file(hasher: &mut blake3::Hasher, path: &Path) -> Result<()> {
-    let what = || format!("cannot read {}", path.display());
-    let mut file = File::open(path).with_context(what)?;
+/// That what is at `path` is a regular file or a link to one: a pipe, a device or a socket has no end, and opening
+/// it may wait for ever. What is not there is left to whoever opens it.
+///
+/// # Errors
+/// [`BadInput`] by name.
+pub fn regular(path: &Path) -> Result<()> {
+    let Ok(metadata) = fs::metadata(path) else {
+        return Ok(());
+    };
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let what = match metadata.is_dir() {
+        true => "a folder",
+        false => "a pipe, a device or a socket",
+    };
+    let path = path.display();
+    Err(BadInput(format!("{path} is {what}, not a regular file; name a file")).into())
+}
+
+/// That everything under the folder at `path` that is no folder is a [`regular`] file; hidden entries are passed
+/// over. What is itself a file is checked as one.
+///
+/// # Errors
+/// As [`regular`], and for folders that nest too deep.
+pub fn all_regular(path: &Path) -> Result<()> {
+    fn check(path: &Path, depth: usize) -> Result<()> {
+        if !path.is_dir() {
+            return regular(path);
+        }
+        for (name, _) in listed(path, depth)? {
+            check(&path.join(name), depth + 1)?;
+        }
+        Ok(())
+    }
+    check(path, 0)
+}
+
+/// Hashes all that a reader gives.
+pub(super) fn hash_reader(mut from: impl Read) -> io::Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(()),
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(Hash::of(&hasher)),
             Ok(read) => _ = hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).with_context(what),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -78,30 +122,13 @@ pub fn hash_dir(path: &Path) -> Result<Hash> {
 }
 
 fn update_dir(hasher: &mut blake3::Hasher, path: &Path, depth: usize) -> Result<()> {
-    if depth > 32 {
-        bail!(
-            "{}: folders nest too deep; does a link lead back to a folder above?",
-            path.display()
-        );
-    }
-    let what = || format!("cannot read {}", path.display());
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path).with_context(what)? {
-        names.push(entry.with_context(what)?.file_name());
-    }
-    names.sort();
-    for name in names {
+    for (name, is_dir) in listed(path, depth)? {
         let bytes = name.as_encoded_bytes();
-        if bytes.starts_with(b".") {
-            continue;
-        }
         let child = path.join(&name);
-        let metadata =
-            fs::metadata(&child).with_context(|| format!("cannot read {}", child.display()))?;
         // Lengths and kinds keep (name, content) pairs apart: "ab" + "c" is not "a" + "bc".
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
-        if metadata.is_dir() {
+        if is_dir {
             hasher.update(b"(");
             update_dir(hasher, &child, depth + 1)?;
             hasher.update(b")");
@@ -111,6 +138,30 @@ fn update_dir(hasher: &mut blake3::Hasher, path: &Path, depth: usize) -> Result<
         }
     }
     Ok(())
+}
+
+/// The entries of a folder that are not hidden, by name, and whether each is a folder or a link to one.
+fn listed(path: &Path, depth: usize) -> Result<Vec<(OsString, bool)>> {
+    if depth > DEEPEST {
+        bail!(
+            "{}: folders nest too deep; does a link lead back to a folder above?",
+            path.display()
+        );
+    }
+    let what = || format!("cannot read {}", path.display());
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).with_context(what)? {
+        let name = entry.with_context(what)?.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let child = path.join(&name);
+        let metadata =
+            fs::metadata(&child).with_context(|| format!("cannot read {}", child.display()))?;
+        entries.push((name, metadata.is_dir()));
+    }
+    entries.sort();
+    Ok(entries)
 }
 
 /// Hashes a file ([`hash_file`]) or a folder ([`hash_dir`]).
@@ -219,5 +270,28 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("up")).unwrap();
         assert!(hash_dir(root.path()).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_a_device_is_refused_by_name_and_not_read_for_ever() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("data.jsonl");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), root.path()] {
+            let errors = [
+                hash_path(path),
+                super::super::read_text(&pipe).map(|_| unreachable!()),
+            ];
+            for error in errors.map(Result::unwrap_err) {
+                assert!(error.is::<BadInput>(), "{error:#}");
+                assert!(
+                    error.to_string().contains("not a regular file"),
+                    "{error:#}"
+                );
+            }
+        }
+        assert!(all_regular(root.path()).unwrap_err().is::<BadInput>());
     }
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use super::terminal::{clean, say};
+
 /// The bars of all work under way, one below the other.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Prints a line on stderr without breaking a bar.
-pub fn say(text: &str) {
-    BARS.suspend(|| eprintln!("{text}"));
+/// Does `work` while no bar is drawn.
+pub(super) fn suspended(work: impl FnOnce()) {
+    BARS.suspend(work);
 }
 
 /// Progress of one piece of work, with its rate and the time left. Threads may share it.
@@ -50,7 +52,7 @@ impl Progress {
         let view = if std::io::stderr().is_terminal() {
             let bar = BARS.add(ProgressBar::new(total));
             bar.set_position(start);
-            bar.set_prefix(label.to_string());
+            bar.set_prefix(clean(label).into_owned());
             let template = "{prefix:20} {bar:24} {pos}/{len} {rate:>9} {eta:>4} left  {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -101,7 +103,7 @@ impl Progress {
         let mut state = self.state();
         state.message = text.into();
         if let View::Bar(bar) = &state.view {
-            bar.set_message(state.message.clone());
+            bar.set_message(clean(&state.message).into_owned());
         }
     }
 

@@ -1,7 +1,24 @@
 //! The request to stop, from Ctrl-C or a termination signal.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use super::say;
+
+/// How long work that was asked to stop is waited for at least.
+const GRACE: Duration = Duration::from_secs(30);
+/// And how many of its longest steps.
+const STEPS: u32 = 3;
+/// And at most.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The longest step of this process, in milliseconds.
+static STEP: AtomicU64 = AtomicU64::new(0);
+
+/// The exit code of a run that was stopped.
+pub const STOPPED: u8 = 130;
 
 /// The error of work that ended early because a stop was asked for; what it had saved stays.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -22,8 +39,9 @@ impl Stop {
         Self::default()
     }
 
-    /// The process's request: the first Ctrl-C (or SIGTERM, SIGHUP) raises it, the second exits
-    /// with code 130 at once. Later calls return the same request.
+    /// The process's request: the first Ctrl-C (or SIGTERM, SIGHUP) raises it. The second ends the process with
+    /// code 130 at once, and so does a stage that has not stopped after half a minute or three of its longest steps,
+    /// ten minutes at most: it hangs, and what was saved stays. Later calls return the same request.
     pub fn install() -> Self {
         static PROCESS: OnceLock<Stop> = OnceLock::new();
         PROCESS
@@ -32,12 +50,21 @@ impl Stop {
                 let raised = stop.clone();
                 let hooked = ctrlc::set_handler(move || {
                     if raised.raised.swap(true, Ordering::SeqCst) {
-                        std::process::exit(130);
+                        end();
                     }
-                    eprintln!("\nstopping after this step; Ctrl-C again stops at once");
+                    // A thread of its own each: a terminal that takes no more text must keep neither from its turn.
+                    thread::spawn(|| {
+                        thread::sleep(grace());
+                        thread::spawn(|| say("the work did not stop; ending it"));
+                        thread::sleep(Duration::from_millis(200));
+                        end();
+                    });
+                    thread::spawn(|| say("\nstopping after this step; Ctrl-C again stops at once"));
                 });
                 if let Err(error) = hooked {
-                    eprintln!("cannot catch Ctrl-C ({error}); it will stop the run at once");
+                    say(&format!(
+                        "cannot catch Ctrl-C ({error}); it will stop the run at once"
+                    ));
                 }
                 stop
             })
@@ -50,6 +77,12 @@ impl Stop {
             raised: Arc::default(),
             parent: Some(Arc::new(self.clone())),
         }
+    }
+
+    /// Tells how long a step took, so that a stop waits for one as long.
+    pub fn step_took(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        STEP.fetch_max(millis, Ordering::Relaxed);
     }
 
     /// Raises the request.
@@ -74,6 +107,18 @@ impl Stop {
             Ok(())
         }
     }
+}
+
+fn grace() -> Duration {
+    let step = Duration::from_millis(STEP.load(Ordering::Relaxed));
+    step.saturating_mul(STEPS).clamp(GRACE, LONGEST)
+}
+
+/// Ends the process at once. Nothing is tidied up, since what would do so may be what hangs; files are whole or
+/// absent all the same.
+fn end() -> ! {
+    // SAFETY: `_exit` takes any number and does not come back.
+    unsafe { libc::_exit(STOPPED.into()) }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Saved steps: what a killed run needs to go on as if it had never stopped.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use crate::model::hf::tensors;
 use crate::model::weights;
 use crate::objective::Running;
 use crate::ops::TrainBackend;
-use crate::store;
+use crate::store::{self, Seal, Seals, say};
 use crate::train::optimizer::AdamW;
 use crate::train::{Cost, Evaluation};
 
@@ -40,8 +40,10 @@ pub struct State {
 /// The mean loss of training steps between two looks, and the lowest so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainLoss {
+    #[serde(with = "crate::store::numbers")]
     sum: f64,
     steps: usize,
+    #[serde(with = "crate::store::numbers")]
     lowest: Option<f64>,
 }
 
@@ -98,6 +100,8 @@ pub struct Checkpoints {
     dir: PathBuf,
     /// The best step that the newest checkpoint knows.
     known: Cell<Option<usize>>,
+    /// What the file of the best weights holds, by step.
+    best: RefCell<Option<(usize, Seal)>>,
 }
 
 /// Removes a run's checkpoint and best weights once what they led to is safely written.
@@ -105,11 +109,22 @@ pub struct Checkpoints {
 /// # Errors
 /// When they cannot be removed.
 pub fn discard(dir: &Path) -> Result<()> {
-    let folder = dir.join(FOLDER);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    let (current, going) = (dir.join(FOLDER), dir.join(format!("{FOLDER}.{WRITING}")));
+    // A kill on the way leaves no half of one in its place.
+    if current.exists() {
+        remove_dir(&going)?;
+        fs::rename(&current, &going).with_context(|| format!("removing {}", current.display()))?;
     }
+    remove_dir(&going)?;
+    remove_dir(&dir.join(format!("{FOLDER}.{DAMAGED}")))?;
     remove_best(dir, &[])
+}
+
+fn remove_dir(dir: &Path) -> Result<()> {
+    match dir.exists() {
+        true => fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display())),
+        false => Ok(()),
+    }
 }
 
 /// The file of the weights after `step`, kept as the best.
@@ -130,6 +145,14 @@ fn remove_best(dir: &Path, keep: &[usize]) -> Result<()> {
 }
 
 const FOLDER: &str = "checkpoint";
+/// The record of a checkpoint: the run's counters, and the seals of the files that belong to them.
+const STATE: &str = "state.json";
+/// Ending of one that is not whole.
+const WRITING: &str = "writing";
+/// Ending of a checkpoint that was set aside.
+const DAMAGED: &str = "damaged";
+/// The run's step metrics, beside its checkpoint.
+const METRICS: &str = "metrics.jsonl";
 
 impl Checkpoints {
     /// Checkpoints under `dir`; what a kill left half written is removed.
@@ -137,8 +160,9 @@ impl Checkpoints {
         let checkpoints = Self {
             dir: dir.to_owned(),
             known: Cell::new(None),
+            best: RefCell::new(None),
         };
-        for leftover in ["writing", "old"] {
+        for leftover in [WRITING, "old"] {
             let path = checkpoints.path(leftover);
             // The one moment without a finished checkpoint is between the two renames of `save`.
             if leftover == "old" && path.exists() && !checkpoints.path("").exists() {
@@ -158,12 +182,12 @@ impl Checkpoints {
         model: &M,
         optimizer: &AdamW<B>,
     ) -> Result<()> {
-        let writing = self.path("writing");
+        let writing = self.path(WRITING);
         let save = || -> Result<()> {
             fs::create_dir_all(&writing)?;
             write_model(&writing.join("model.safetensors"), model)?;
             optimizer.write(model, &writing.join("optimizer.safetensors"))?;
-            store::write_json(&writing.join("state.json"), state)?;
+            store::write_sealed(&writing.join(STATE), state, &self.seals(&writing, state)?)?;
             let (current, old) = (self.path(""), self.path("old"));
             if current.exists() {
                 fs::rename(&current, &old)?;
@@ -178,14 +202,48 @@ impl Checkpoints {
         save().with_context(|| format!("saving step {} under {}", state.step(), self.dir.display()))
     }
 
-    /// The newest checkpoint, if there is one. Best weights that it does not know are removed.
+    /// Seals what a checkpoint in the folder `writing` consists of: its files, the best weights, and the metrics of
+    /// the steps so far.
+    fn seals(&self, writing: &Path, state: &impl Counters) -> Result<Seals> {
+        let mut seals = store::seal_dir(writing, STATE)?;
+        if let Some(step) = state.best() {
+            let known = self.best.borrow().clone();
+            let seal = match known.filter(|(of, _)| *of == step) {
+                Some((_, seal)) => seal,
+                None => Seal::of(&self.dir.join(best_file(step)))?,
+            };
+            seals.insert(format!("../{}", best_file(step)), seal);
+        }
+        let metrics = self.dir.join(METRICS);
+        if metrics.exists() {
+            let grows = Seal {
+                grows: true,
+                ..Seal::of(&metrics)?
+            };
+            seals.insert(format!("../{METRICS}"), grows);
+        }
+        Ok(seals)
+    }
+
+    /// The newest checkpoint, if there is one. Best weights that it does not know are removed. One that is damaged is
+    /// set aside, and said so: the run begins anew.
     pub fn load<S: Counters>(&self) -> Result<Option<Checkpoint<S>>> {
         let dir = self.path("");
-        if !dir.join("state.json").exists() {
+        if !dir.exists() {
             remove_best(&self.dir, &[])?;
             return Ok(None);
         }
-        let state: S = store::read_json(&dir.join("state.json"))?;
+        let (state, seals): (S, Seals) = match store::read_sealed(&dir.join(STATE)) {
+            Ok(read) => read,
+            Err(damage) => {
+                self.start_anew(&damage)?;
+                return Ok(None);
+            }
+        };
+        *self.best.borrow_mut() = state.best().and_then(|step| {
+            let seal = seals.get(&format!("../{}", best_file(step)))?;
+            Some((step, seal.clone()))
+        });
         self.known.set(state.best());
         remove_best(&self.dir, state.best().as_slice())?;
         Ok(Some(Checkpoint {
@@ -195,17 +253,49 @@ impl Checkpoints {
         }))
     }
 
+    /// Sets everything of a damaged run aside.
+    fn start_anew(&self, damage: &anyhow::Error) -> Result<()> {
+        let (dir, aside) = (self.path(""), self.path(DAMAGED));
+        remove_dir(&aside)?;
+        fs::rename(&dir, &aside).with_context(|| format!("setting {} aside", dir.display()))?;
+        remove_best(&self.dir, &[])?;
+        let metrics = self.dir.join(METRICS);
+        if metrics.exists() {
+            fs::rename(&metrics, aside.join(METRICS))
+                .with_context(|| format!("setting {} aside", metrics.display()))?;
+        }
+        say(&format!(
+            "{}: the saved step cannot be used ({damage:#}); it is set aside and the training starts from its beginning",
+            dir.display()
+        ));
+        Ok(())
+    }
+
     /// Writes the weights after `step` as the best so far. Those that the newest checkpoint knows stay
     /// too: a killed run goes back to them.
     pub fn keep<B: Backend, M: Module<B>>(&self, step: usize, model: &M) -> Result<()> {
-        write_model(&self.dir.join(best_file(step)), model)?;
+        let file = self.dir.join(best_file(step));
+        write_model(&file, model)?;
+        *self.best.borrow_mut() = Some((step, Seal::of(&file)?));
         let known = self.known.get().unwrap_or(step);
         remove_best(&self.dir, &[step, known])
     }
 
     /// The weights that [`keep`](Self::keep) wrote after `step`.
+    ///
+    /// # Errors
+    /// When they are not there as they were written.
     pub fn best(&self, step: usize) -> Result<Arrays> {
-        tensors::read(&self.dir.join(best_file(step)))
+        let file = self.dir.join(best_file(step));
+        let known = self.best.borrow().clone();
+        let known = known.and_then(|(of, seal)| (of == step).then_some(seal));
+        if known.as_ref() != Seal::of(&file).ok().as_ref() {
+            bail!(
+                "{}: the best weights are not what was written; the same command starts the training anew",
+                file.display()
+            );
+        }
+        tensors::read(&file)
     }
 
     fn path(&self, suffix: &str) -> PathBuf {

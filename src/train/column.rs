@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use memmap2::Mmap;
@@ -62,7 +62,14 @@ pub(super) enum Writer<T> {
     File {
         out: BufWriter<File>,
         bytes: Vec<u8>,
+        /// The folder of the file, for messages: it has no name of its own.
+        dir: PathBuf,
     },
+}
+
+/// What a full disk keeps from being done.
+fn cannot_write(dir: &Path) -> String {
+    format!("cannot write tokens to a file in {}", dir.display())
 }
 
 impl<T: Number> Writer<T> {
@@ -77,6 +84,7 @@ impl<T: Number> Writer<T> {
         Ok(Self::File {
             out: BufWriter::with_capacity(1 << 16, file),
             bytes: Vec::new(),
+            dir: dir.to_owned(),
         })
     }
 
@@ -87,10 +95,10 @@ impl<T: Number> Writer<T> {
     pub fn extend(&mut self, values: &[T]) -> Result<()> {
         match self {
             Self::Memory(all) => all.extend_from_slice(values),
-            Self::File { out, bytes } => {
+            Self::File { out, bytes, dir } => {
                 bytes.clear();
                 values.iter().for_each(|value| value.put(bytes));
-                out.write_all(bytes).context("cannot write tokens")?;
+                out.write_all(bytes).with_context(|| cannot_write(dir))?;
             }
         }
         Ok(())
@@ -103,11 +111,11 @@ impl<T: Number> Writer<T> {
     pub fn finish(self) -> Result<Column<T>> {
         match self {
             Self::Memory(values) => Ok(Column::Memory(values)),
-            Self::File { out, .. } => {
+            Self::File { out, dir, .. } => {
                 let file = out
                     .into_inner()
                     .map_err(|error| error.into_error())
-                    .context("cannot write tokens")?;
+                    .with_context(|| cannot_write(&dir))?;
                 if file.metadata()?.len() == 0 {
                     return Ok(Column::default());
                 }

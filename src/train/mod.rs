@@ -36,6 +36,9 @@ use prefetch::ahead;
 use schedule::Schedule;
 pub use units::Units;
 
+/// Raised when the same data and settings begin to give other weights, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// How to train, by TRL's names.
 #[derive(Clone, Debug)]
 pub struct TrainSettings {
@@ -89,9 +92,11 @@ pub enum Keep {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub step: usize,
+    #[serde(with = "crate::store::numbers")]
     pub loss: f64,
     /// Share of pairs whose chosen completion has the higher reward, or of examples whose class is right; 0 for
     /// objectives without either.
+    #[serde(with = "crate::store::numbers")]
     pub accuracy: f64,
 }
 
@@ -178,6 +183,7 @@ pub fn train<B: TrainBackend>(
             for batch in &batches {
                 state.cost.add(&batch.forest);
             }
+            job.stop.step_took(started.elapsed());
             let seconds = started.elapsed().as_secs_f64();
             line.insert("step".into(), json!(state.step));
             line.insert("epoch".into(), json!(state.step as f64 / per_epoch as f64));

@@ -13,6 +13,9 @@ use rand_chacha::rand_core::SeedableRng;
 
 pub use wording::{Phrase, any, pick};
 
+/// Raised when an oracle begins to judge the same reply otherwise, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// The draws of one part of a world's data, which draws of other parts leave as they are.
 fn seeded(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -53,6 +53,7 @@ fn article(claim: &ClaimResult) -> Markup {
                     @if claim.measured.is_some() {
                         dt { "Needed" } dd { (needed(claim)) }
                     }
+                    @if let Some(reason) = &claim.reason { dt { "Why not" } dd { (reason) } }
                     @if claim.per_seed.len() > 1 {
                         dt { "Each seed" }
                         dd {

@@ -36,6 +36,9 @@ use state::{PpoState, Updates, line};
 use targets::targets;
 use update::Step;
 
+/// Raised when the same prompts, rewards and settings begin to give other weights, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
 /// A reply that waits for its score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked<'a> {
@@ -172,6 +175,7 @@ pub fn train<B: TrainBackend>(
             }
         }
         let mut row = line(settings, &state, &episodes, &targets.objective, &updates);
+        job.stop.step_took(started.elapsed());
         let seconds = started.elapsed().as_secs_f64();
         row.insert("lr".into(), json!(learning_rate));
         row.insert("seconds".into(), json!(seconds));

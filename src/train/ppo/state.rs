@@ -22,10 +22,12 @@ pub struct PpoState {
     /// Steps whose updates `target_kl` ended early.
     pub early_stops: usize,
     /// What a nat of KL costs at present.
+    #[serde(with = "crate::store::numbers")]
     pub kl_coef: f64,
     /// The step whose weights are kept as the best: those that its replies were sampled from.
     pub best: Option<usize>,
     /// What they scored.
+    #[serde(with = "crate::store::numbers")]
     pub best_scores: f64,
     /// What the last step's replies achieved.
     pub last: Objective,

@@ -36,15 +36,21 @@ pub struct Targets {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
     /// The estimated KL to the reference, summed over a reply's tokens.
+    #[serde(with = "crate::store::numbers")]
     pub kl: f64,
     /// Negative log-prob of a reply.
+    #[serde(with = "crate::store::numbers")]
     pub entropy: f64,
     /// What the KL cost.
+    #[serde(with = "crate::store::numbers")]
     pub non_score_reward: f64,
     /// Score less cost.
+    #[serde(with = "crate::store::numbers")]
     pub rlhf_reward: f64,
+    #[serde(with = "crate::store::numbers")]
     pub scores: f64,
     /// Share of prompts whose replies all have one reward, and so teach nothing; for several replies a prompt.
+    #[serde(default, with = "crate::store::numbers")]
     pub frac_reward_zero_std: Option<f64>,
 }
 
