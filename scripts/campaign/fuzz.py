@@ -18,6 +18,24 @@ ENDLESS = 3  # for what may be asked for endless work
 KEPT = 200  # inputs before a case's store is emptied
 
 
+class Special(str):
+    """What stands in a file's place: missing, a folder, a FIFO, a device or a link to itself."""
+
+
+def place_special(path, kind):
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind != "missing":
+        path.symlink_to(kind)
+
+
+SPECIAL = [Special(kind) for kind in ("missing", "folder", "fifo", "loop", "/dev/zero", "/dev/null", "/dev/urandom")]
+
+
 class Answers(socketserver.ThreadingTCPServer):
     """Answers every request with the same bytes."""
     allow_reuse_address, daemon_threads = True, True
@@ -56,7 +74,6 @@ class Case:
         if self.server:
             recipe = self.folder / "recipe.toml"
             recipe.write_text(recipe.read_text().replace(":1/v1", f":{self.server.server_address[1]}/v1"))
-        self.before = target.read_bytes() if target.exists() else None
         self.inputs = 0
 
     def command(self):
@@ -69,7 +86,13 @@ class Case:
                 shutil.rmtree(path, ignore_errors=True)
             return
         target = self.folder / self.reader.target
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir() and not target.is_symlink():
+            target.rmdir()
+        else:
+            target.unlink(missing_ok=True)
+        if isinstance(data, Special):
+            place_special(target, data)
+            return
         target.write_bytes(self.reader.wrap(data) if self.reader.wrap else data)
 
     def run(self, data):
@@ -93,7 +116,9 @@ def draw_input(reader, seed, at):
     if at == 0:
         return reader.seeds[0]
     draw = random.Random(f"{seed}:{reader.name}:{at}")
-    return mutate.mutate(draw.choice(reader.seeds), draw, reader.seeds, reader.words)
+    if draw.random() < 0.02 and not reader.server:
+        return draw.choice(SPECIAL)
+    return mutate.mutate(draw.choice(reader.seeds), draw, reader.seeds, reader.words, reader.values)
 
 
 class Campaign:
@@ -127,9 +152,9 @@ class Campaign:
                 data = draw_input(reader, self.seed, at)
                 began = time.monotonic()
                 outcome = case.run(data)
-                self.note(case, at, outcome, time.monotonic() - began)
+                self.note(case, at, data, outcome, time.monotonic() - began)
 
-    def note(self, case, at, outcome, seconds):
+    def note(self, case, at, data, outcome, seconds):
         name = case.reader.name
         with self.lock:
             self.counts[name]["inputs"] += 1
@@ -146,17 +171,19 @@ class Campaign:
             kept = self.out / f"{name}-{at}"
             self.found[key] = [1, kept]
             print(f"found: {name}: {outcome.what}: {key[2]}  ({kept})", flush=True)
-            self.keep(case, at, outcome, kept)
+            self.keep(case, at, data, outcome, kept)
 
-    def keep(self, case, at, outcome, kept):
+    def keep(self, case, at, data, outcome, kept):
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(case.folder, kept, ignore=shutil.ignore_patterns("runs"))
+        left_out = ["runs"] + ([pathlib.Path(case.reader.target).name] if isinstance(data, Special) else [])
+        shutil.copytree(case.folder, kept, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
         if case.server:
             (kept / "answer.http").write_bytes(case.server.answer)
         (kept / "stderr").write_bytes(outcome.err[-20_000:])
         again = f"python3 scripts/faults.py fuzz --seed {self.seed} --only {case.reader.name} --at {at}"
         by_hand = " ".join(["rapport", *case.reader.command])
-        (kept / "AGAIN").write_text(f"{outcome.what} (exit code {outcome.code})\n{again}\nor here: {by_hand}\n")
+        instead = f"{case.reader.target} is {data}\n" if isinstance(data, Special) else ""
+        (kept / "AGAIN").write_text(f"{outcome.what} (exit code {outcome.code})\n{instead}{again}\nor here: {by_hand}\n")
 
     def run(self, minutes, workers):
         until = time.monotonic() + 60 * minutes

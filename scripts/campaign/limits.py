@@ -26,9 +26,9 @@ class Outcome:
         if self.what == "control characters":
             return ""
         text = CONTROL.sub(b"?", self.err).decode(errors="replace")
-        panic = re.search(r"panicked at (\S+?):\d+:?\s*\n?([^\n]{0,60})", text)
+        panic = re.search(r"panicked at (\S+?):(\d+):\d+:?\s*\n?([^\n]{0,60})", text)
         if panic:
-            return f"{short(panic[1])} {panic[2]}"
+            return f"{short(panic[1])}:{panic[2]} {panic[3]}"
         for sign in ("overflowed its stack", "memory allocation of", "fatal runtime error"):
             if sign in text:
                 return sign

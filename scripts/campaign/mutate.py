@@ -4,6 +4,7 @@ import re
 
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+BORDER = re.compile(rb"[%}]}|\|| \+ ")
 NUMBERS = [b"0", b"-0", b"-1", b"1", b"2", b"0.5", b"-0.0", b"1e308", b"-1e308", b"1e999", b"1e-400", b"NaN", b"nan", b"inf",
            b"Infinity", b"4294967295", b"4294967296", b"2147483647", b"9223372036854775807", b"-9223372036854775808",
            b"18446744073709551615", b"18446744073709551616", b"340282366920938463463374607431768211456",
@@ -15,10 +16,11 @@ VALUES = [None, True, False, 0, -1, 1e308, 10**30, "", " ", "\u0000", "x" * 100_
 PARTS = [b"[", b"{", b'{"a":', b"(", b"'", b'"', b"{{", b"{%", b"}}", b"]", b"}", b",", b":", b"#", b"\\", b"=", b"\n"]
 
 
-def mutate(data, draw, others=(), words=()):
-    """One to three changes; `others` are files to splice with, `words` what matters to the reader."""
+def mutate(data, draw, others=(), words=(), values=()):
+    """One to three changes; `others` are files to splice with, `words` and JSON `values` what matters to the reader."""
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
-        data = draw.choice(WAYS)(data, draw, others, words)
+        way = draw.choice(WAYS)
+        data = way(data, draw, values, words) if way is tree else way(data, draw, others, words)
     return data[: 4 << 20]
 
 
@@ -64,7 +66,9 @@ def insert(data, draw, *_):
 
 
 def insert_word(data, draw, _, words):
-    at = place(data, draw)
+    # Between a template's parts half the time, where it is none of its text.
+    borders = [found.end() for found in BORDER.finditer(data)]
+    at = draw.choice(borders) if borders and draw.random() < 0.5 else place(data, draw)
     return data[:at] + draw.choice(list(words) or PARTS) * draw.choice([1, 1, 2, 100]) + data[at:]
 
 
@@ -130,8 +134,9 @@ def nodes(value, found, parent=None, key=None):
             nodes(item, found, value, at)
 
 
-def tree(data, draw, *_):
-    """One node of a JSON value, or of one of JSON Lines, becomes something else."""
+def tree(data, draw, known, _):
+    """One node of a JSON value, or of one of JSON Lines, becomes something else; one of the `known` half the time."""
+    values = known if known and draw.random() < 0.5 else VALUES
     try:
         rows, at, value = None, 0, json.loads(data)
     except (ValueError, RecursionError):
@@ -146,7 +151,7 @@ def tree(data, draw, *_):
     parent, key, old = draw.choice(found)
     way = draw.randrange(4)
     if parent is None:
-        value = draw.choice(VALUES)
+        value = draw.choice(values)
     elif way == 0:
         del parent[key]
     elif way == 1 and isinstance(parent, dict):
@@ -154,7 +159,7 @@ def tree(data, draw, *_):
     elif way == 2:
         parent[key] = draw.choice(found)[2]
     else:
-        parent[key] = draw.choice(VALUES)
+        parent[key] = draw.choice(values)
     try:
         new = json.dumps(value).encode()
     except (ValueError, RecursionError):  # a node put below itself

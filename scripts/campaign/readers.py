@@ -14,6 +14,32 @@ TEMPLATE_WORDS = [b"{% for i in range(1000000000) %}{% endfor %}", b"{% endfor %
                   b"|length", b"|tojson", b"|indent(99999999)", b"messages", b"{% include 'x' %}", b"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
                   b"{% set x = 'a' * 1000000 %}", b"{{ x ~ x }}", b"raise_exception('no')", b"strftime_now('%Y')", b"[::1]", b"[::0]", b"namespace()",
                   b"{%- generation -%}", b"{% endgeneration %}", b" + 1", b"not ", b"**9999", b"% 0", b"// 0", b"\\n"]
+# Parts of a tokenizer.json, some of them no use.
+TOKENIZER_PARTS = [
+    {"type": "Precompiled", "precompiled_charsmap": "AAAAAAAA"}, {"type": "Prepend", "prepend": "x" * 1000}, {"type": "Lowercase"},
+    {"type": "Replace", "pattern": {"Regex": "(x+x+)+y"}, "content": ""}, {"type": "Replace", "pattern": {"String": ""}, "content": "ab"},
+    {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}, {"type": "Strip", "content": " ", "start": 10**9, "stop": 10**9},
+    {"type": "Sequence", "normalizers": []}, {"type": "Sequence", "pretokenizers": []}, {"type": "Sequence", "decoders": []},
+    {"type": "Sequence", "processors": []}, {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+    {"type": "Metaspace", "replacement": "", "add_prefix_space": True}, {"type": "FixedLength", "length": 0}, {"type": "NFKC"},
+    {"type": "Split", "pattern": {"Regex": ""}, "behavior": "Isolated", "invert": False}, {"type": "Digits", "individual_digits": True},
+    {"type": "Split", "pattern": {"String": ""}, "behavior": "MergedWithPrevious", "invert": True}, {"type": "ByteFallback"}, {"type": "Fuse"},
+    {"type": "CharDelimiterSplit", "delimiter": ""}, {"type": "Whitespace"}, {"type": "UnicodeScripts"}, {"type": "BertPreTokenizer"},
+    {"type": "BertProcessing", "sep": ["x", 1], "cls": ["y", 99999]}, {"type": "RobertaProcessing", "sep": ["x", 1], "cls": ["y", 2],
+                                                                       "trim_offsets": True, "add_prefix_space": True},
+    {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+     "pair": [], "special_tokens": {}},
+    {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+     "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [99999], "tokens": ["<s>"]}}},
+    {"type": "Unigram", "unk_id": 5, "vocab": [["a", 0.0], ["b", -1.0]], "byte_fallback": False}, {"type": "Unigram", "unk_id": None, "vocab": []},
+    {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": {"a": 0}},
+    {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "?"}, {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "c"]]},
+    {"type": "BPE", "dropout": 0.5, "unk_token": "?", "fuse_unk": True, "vocab": {"a": 0}, "merges": []},
+    {"id": 7, "content": "", "single_word": False, "lstrip": True, "rstrip": True, "normalized": False, "special": True},
+    {"id": 10**9, "content": "x", "single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False},
+    {"strategy": "LongestFirst", "max_length": 0, "stride": 5, "direction": "Right"},
+    {"strategy": {"Fixed": 3}, "direction": "Left", "pad_to_multiple_of": 0, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"},
+]
 ROW_WORDS = [b'"prompt"', b'"chosen"', b'"rejected"', b'"completion"', b'"messages"', b'"label"', b'"text"', b'"role"', b'"content"', b'"tools"',
              b'"user"', b'"assistant"', b'"system"', b'"tool"', b"null", b"true", b"[]", b"{}", b'""', b"1e999", b"<|end|>"]
 RECIPE_WORDS = [b"kind", b"like", b"extends", b"profile", b"stage", b"seeds", b"outputs", b"@data", b"@t", b"@", b"sft", b"dpo", b"rank",
@@ -28,10 +54,11 @@ class Reader:
     to not breaking; `server` answers are sent, not written; a `sound` reader's first seed has to be read.
     """
 
-    def __init__(self, name, target, seeds, build, command=RUN, words=(), wrap=None, endless=False, server=False, sound=True):
+    def __init__(self, name, target, seeds, build, command=RUN, words=(), wrap=None, endless=False, server=False, sound=True,
+                 values=()):
         self.name, self.target, self.build, self.command = name, target, build, list(command)
         self.seeds, self.words, self.wrap = list(seeds), list(words), wrap
-        self.endless, self.server, self.sound = endless, server, sound
+        self.endless, self.server, self.sound, self.values = endless, server, sound, list(values)
 
 
 def corpus(*names):
@@ -142,7 +169,8 @@ def model_readers():
         seeds = [fixture(f"trl_dpo/model/{file}")]
         words = [b"<|end|>", b"null", b"true", b"{}", b"[]", b'"type"', b'"Sequence"', b'"ByteLevel"', b'"Metaspace"', b'"Precompiled"',
                  b'"Replace"', b'"Unigram"', b'"WordPiece"', b'"BPE"', b'"llama"', b'"gpt2"', b'"rope_scaling"', b'"F16"', b'"BF16"', b'"F32"']
-        yield Reader(name, f"model/{file}", seeds, preferences, words=words)
+        yield Reader(name, f"model/{file}", seeds, preferences, words=words,
+                     values=TOKENIZER_PARTS if name == "tokenizer" else ())
     yield Reader("weights-header", "model/model.safetensors", [header_of(fixture("trl_dpo/model/model.safetensors"))], preferences,
                  wrap=safetensors_header, words=[b'"F32"', b'"BF16"', b'"F64"', b'"I8"', b'"shape"', b'"data_offsets"', b'"__metadata__"'])
     yield Reader("weights-index", "model/model.safetensors.index.json", [index_seed()],
