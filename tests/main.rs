@@ -3,6 +3,7 @@
 mod backends;
 mod cli;
 mod compute;
+mod damaged;
 mod generate;
 mod guardrail;
 mod imports;

@@ -12,7 +12,7 @@ use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
-use crate::stage::folder;
+use crate::stage::folder::{self, SavedAs};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
@@ -30,6 +30,7 @@ pub struct Fit {
     pub settings: TrainSettings,
     pub max_length: usize,
     bf16: Option<bool>,
+    dtype: SavedAs,
     gradient_checkpointing: bool,
 }
 
@@ -97,6 +98,7 @@ impl Fit {
             bf16: keys
                 .doc("compute in bf16 with f32 weights and moments; where left out, on cuda only")
                 .optional_bool("bf16"),
+            dtype: SavedAs::read(keys),
             gradient_checkpointing: keys
                 .doc("keep each block's input alone for backward and compute the block again")
                 .bool("gradient_checkpointing", false),
@@ -281,7 +283,7 @@ impl Work for Train<'_> {
             &model.config,
             |name| weights::read(&model, name),
             self.tokenizer,
-            Some(&like),
+            Some((&like, self.fit.dtype)),
             &card,
         )
     }

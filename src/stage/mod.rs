@@ -10,6 +10,7 @@ mod dullness;
 mod failures;
 mod fit;
 mod folder;
+mod generation;
 mod guardrail_world;
 mod held_out;
 mod impression_world;

@@ -9,11 +9,12 @@ use crate::backend::{self, Work};
 use crate::data::encode::encode_prompt;
 use crate::data::{Example, Tokenizer};
 use crate::generate::Sampling;
-use crate::model::hf::config_json;
+use crate::model::hf;
 use crate::model::{Decoder, DecoderConfig, weights};
 use crate::ops::{Ops, TrainBackend};
 use crate::stage::corpus::{self, Split};
-use crate::stage::folder::{self, model_dir, same_tokenizer};
+use crate::stage::folder::{self, SavedAs, model_dir, same_tokenizer};
+use crate::stage::generation;
 use crate::stage::judged::prompts;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
@@ -43,6 +44,7 @@ struct Reinforce {
     examples: usize,
     rewarding: Rewarding,
     settings: PpoSettings,
+    dtype: SavedAs,
     /// Whether the value head has a trunk of its own, and of whose weights.
     trunk: Option<Option<StageRef>>,
 }
@@ -73,6 +75,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .usize("examples", 0, 0..),
         rewarding,
         settings,
+        dtype: SavedAs::read(keys),
         trunk,
     })
 }
@@ -149,7 +152,7 @@ impl Reinforce {
     /// The tokenizer and shape of the model that is trained.
     fn source(&self, context: &Context) -> Result<(Tokenizer, DecoderConfig)> {
         let dir = model_dir(context.input(&self.model));
-        Ok((Tokenizer::open(&dir)?, config_json::read(&dir)?))
+        Ok((Tokenizer::open(&dir)?, hf::open(&dir)?.0))
     }
 
     /// The examples whose prompts are replied to.
@@ -240,7 +243,7 @@ impl Work for Train<'_> {
         };
         let settings = PpoSettings {
             sampling: Sampling {
-                stop: vec![self.tokenizer.eos()],
+                stop: generation::stops(&model_dir(source), (self.tokenizer, &policy.config))?,
                 ..stage.settings.sampling.clone()
             },
             ..stage.settings.clone()
@@ -278,7 +281,7 @@ impl Work for Train<'_> {
             &policy.config,
             |name| weights::read(&policy, name),
             self.tokenizer,
-            Some(&model_dir(source)),
+            Some((&model_dir(source), stage.dtype)),
             &card,
         )
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::backend;
 use crate::data::Tokenizer;
-use crate::model::hf::config_json;
+use crate::model::hf;
 use crate::objective::Objective;
 use crate::stage::fit::Fit;
 use crate::stage::folder::model_dir;
@@ -23,7 +23,7 @@ pub fn training(
     objective: &Objective,
     train: &Dataset,
 ) -> Result<String> {
-    let config = config_json::read(&model_dir(context.input(&fit.model)))?;
+    let (config, _) = hf::open(&model_dir(context.input(&fit.model)))?;
     let micro = fit.settings.per_device_train_batch_size;
     let micro_batches = train.micro_batches(0, context.seed, micro);
     let compute = fit.planned(context);

@@ -6,17 +6,18 @@ use burn::module::AutodiffModule;
 
 use crate::backend::{self, Work};
 use crate::data::{Prompt, encode::encode_prompt};
-use crate::generate::{self, Reply, Request, Sampling};
+use crate::generate::{self, Reply, Request};
 use crate::model::DecoderConfig;
 
-use crate::stage::folder;
+use crate::stage::folder::{self, model_dir};
+use crate::stage::generation::Asked;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
-use crate::store::Progress;
+use crate::store::{Progress, say};
 
 /// How a stage samples.
 pub struct SamplingSettings {
-    sampling: Sampling,
+    asked: Asked,
     batch_size: usize,
 }
 
@@ -30,24 +31,8 @@ pub struct Sampled {
 impl SamplingSettings {
     /// Reads the keys.
     pub fn read(keys: &mut Keys<'_>) -> Self {
-        let sampling = Sampling {
-            temperature: keys.doc("0 takes the likeliest token").float(
-                "temperature",
-                1.0,
-                0.0..=10.0,
-            ),
-            top_k: keys.doc("0 keeps all tokens").usize("top_k", 0, 0..),
-            top_p: keys.float("top_p", 1.0, f64::MIN_POSITIVE..=1.0),
-            repetition_penalty: keys.float("repetition_penalty", 1.0, f64::MIN_POSITIVE..=10.0),
-            min_new_tokens: keys.usize("min_new_tokens", 0, 0..),
-            max_new_tokens: keys.usize("max_new_tokens", 64, 1..),
-            stop: Vec::new(),
-        };
-        if sampling.min_new_tokens > sampling.max_new_tokens {
-            keys.problem("min_new_tokens", "expected at most max_new_tokens");
-        }
         Self {
-            sampling,
+            asked: Asked::read(keys),
             batch_size: keys
                 .doc("prompts sampled at once; does not change the samples")
                 .usize("generation_batch_size", 64, 1..),
@@ -91,10 +76,11 @@ impl Work for Sample<'_> {
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let (model, tokenizer) = folder::open::<B>(self.context.input(self.model), device)?;
         let model = model.valid();
-        let sampling = Sampling {
-            stop: vec![tokenizer.eos()],
-            ..self.settings.sampling.clone()
-        };
+        let dir = model_dir(self.context.input(self.model));
+        let (sampling, note) = self.settings.asked.of(&dir, (&tokenizer, &model.config))?;
+        if let Some(note) = note {
+            say(&format!("{}: {note}", self.context.label));
+        }
         let prompt_room = prompt_room(&model.config, sampling.max_new_tokens);
         let requests = self
             .prompts

@@ -7,6 +7,7 @@ mod bad_input;
 mod hash;
 mod metrics;
 mod progress;
+mod regular;
 mod stop;
 
 pub use artifact::{Begun, Manifest, Store, Work};
@@ -18,4 +19,5 @@ pub use bad_input::{BadInput, OrBadInput};
 pub use hash::{Hash, hash_bytes, hash_dir, hash_file, hash_json, hash_path};
 pub use metrics::{Metrics, read_metrics};
 pub use progress::{Progress, say};
+pub use regular::read_regular;
 pub use stop::{Stop, Stopped};
