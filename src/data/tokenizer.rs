@@ -1,5 +1,7 @@
 //! Tokenizers in Hugging Face's files, or a byte-level BPE trained here.
 
+mod decode;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
