@@ -1,6 +1,7 @@
 //! Tokenizers in Hugging Face's files, or a byte-level BPE trained here.
 
 mod declared;
+mod decode;
 mod open;
 mod train;
 
