@@ -1,5 +1,6 @@
 # make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."] [JOBS=N]
 # make test
+# make faults [MINUTES=10] [SEED=N]
 # make bench [KERNEL="word ..."]
 # make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"] [BEST="bf16"]
 BACKEND ?= flex
@@ -7,7 +8,7 @@ CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features $
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
 ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data $(DATA)) $(foreach s,$(SET),--set '$(s)')
 
-.PHONY: build test list doctor bench bench-trl
+.PHONY: build test list doctor faults bench bench-trl
 
 exp-%: build
 	@$(RAPPORT) run $* $(ARGS) $(if $(JOBS),--jobs $(JOBS))
@@ -23,6 +24,9 @@ test:
 
 list doctor: build
 	@$(RAPPORT) $@
+
+faults: build
+	@python3 scripts/faults.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench:
 	@cargo bench --quiet --profile dev --bench kernels -- $(KERNEL)

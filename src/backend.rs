@@ -7,9 +7,14 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Result, bail};
 use burn::backend::Autodiff;
 
-#[cfg(any(feature = "ndarray", feature = "wgpu", feature = "cuda"))]
+#[cfg(any(
+    feature = "flex",
+    feature = "ndarray",
+    feature = "wgpu",
+    feature = "cuda"
+))]
 use crate::ops::Ops;
-use crate::ops::TrainBackend;
+use crate::ops::{DEFAULT_LOGITS_CHUNK, TrainBackend};
 
 /// Backends by the name that `BACKEND=` and `--backend` take, and whether this build has them.
 pub const BACKENDS: [(&str, bool); 4] = [
@@ -52,6 +57,16 @@ pub trait Work {
 /// units make it several times faster.
 pub fn prefers_bf16(name: &str) -> bool {
     name == "cuda"
+}
+
+/// Logits that the backend of that name computes at a time in training; of one that this build lacks, what a backend
+/// without kernels of its own does.
+pub fn logits_chunk(name: &str) -> usize {
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => <burn_flex::Flex as Ops>::LOGITS_CHUNK,
+        _ => DEFAULT_LOGITS_CHUNK,
+    }
 }
 
 /// The backend used where none is named: the first that this build has.

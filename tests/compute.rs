@@ -86,3 +86,56 @@ fn bf16_moves_weights_by_less_than_bf16_can_hold() {
     // torch's autocast is 4 to 5% off on models like this one.
     assert!(apart < 6e-2 * norm, "{apart} of {norm}");
 }
+
+/// What is sampled in bf16 is what a bf16 forward says, though its weights are rounded once and its cache is one.
+#[cfg(any(feature = "flex", feature = "cuda"))]
+#[test]
+fn a_frozen_model_says_and_samples_what_training_computes() {
+    use burn::module::AutodiffModule;
+    use rapport::generate::{Request, Sampling, generate};
+    use rapport::model::decoder::Precision;
+    use rapport::objective::Objective;
+
+    use crate::support::path;
+
+    let device = Default::default();
+    for family in FAMILIES {
+        let mut model = model::<Ad>(&config(family), 2, &device);
+        model.compute.precision = Precision::Bf16;
+        let set = dataset(dialogues(&Objective::Sft), true);
+        let batch = set.batch(&[0, 1, 2], &Objective::Sft);
+        let logps = |model: &rapport::model::Decoder<crate::support::Inner>| {
+            let logps = model.branch_logps(&batch.forest).into_data();
+            logps.to_vec::<f32>().unwrap()
+        };
+        let frozen = model.valid().frozen(Precision::Bf16);
+        assert_eq!(logps(&frozen), logps(&model.valid()), "{family:?}");
+        let exact = logps(&model.valid().frozen(Precision::F32));
+        assert_ne!(logps(&frozen), exact, "{family:?}");
+
+        let request = Request {
+            prompt: vec![5, 9, 14],
+            stream: 0,
+        };
+        let sampling = Sampling {
+            temperature: 0.0,
+            max_new_tokens: 6,
+            ..Sampling::default()
+        };
+        let requests = [request.clone()];
+        let replies = generate(&frozen, &requests, &sampling, 0, 1, &device, |_| true).unwrap();
+        let mut tokens = request.prompt;
+        for &token in &replies[0].tokens {
+            let hidden = frozen.forest_hidden(&path(&tokens));
+            let hidden = hidden.narrow(1, tokens.len() - 1, 1).squeeze_dim::<2>(0);
+            let mut logits = Vec::new();
+            frozen.logits(hidden, &mut logits);
+            let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert!(
+                most - logits[token as usize] < 0.05,
+                "{family:?}: {tokens:?}"
+            );
+            tokens.push(token);
+        }
+    }
+}

@@ -32,7 +32,7 @@ fn uncached(model: &Decoder<Inner>, request: &Request, sampling: &Sampling, seed
         let mut logits = logits(model, &tokens);
         let token = sampling.next(&mut logits, &tokens, reply.tokens.len(), &mut rng);
         if sampling.stop.contains(&token) {
-            reply.finished = true;
+            reply.end = Some(token);
             break;
         }
         tokens.push(token);

@@ -3,6 +3,7 @@
 mod backends;
 mod cli;
 mod compute;
+mod damaged;
 mod faults;
 mod generate;
 #[cfg(feature = "flex")]

@@ -57,8 +57,8 @@ fn artifacts(work: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 .into_bytes(),
             "artifact.json" | "measures.json" => {
                 let value = serde_json::from_slice(&bytes).unwrap();
-                // Of two stages that share a side product, either may make it.
-                let varying = ["seconds", "created", "varying", "name"];
+                // Of two stages that share a side product, either may make it. Seals are those of what varies too.
+                let varying = ["seconds", "created", "varying", "name", "files", "seal"];
                 without(value, &varying).to_string().into_bytes()
             }
             _ => bytes,

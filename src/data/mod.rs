@@ -1,6 +1,7 @@
 //! Records, readers, templates, tokenisation, and the forest of prefix trees.
 
 pub mod archive;
+pub mod caught;
 pub mod chat;
 pub mod convai2;
 mod csv;

@@ -1,15 +1,18 @@
 //! Tokenizers in Hugging Face's files, or a byte-level BPE trained here.
 
+mod declared;
+mod decode;
+mod open;
+mod train;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, Trainer};
 
-use crate::store::{Hash, hash_bytes, hash_json, read_json, write_atomic};
+use crate::data::caught::caught;
+use crate::store::{Hash, OrBadInput as _, hash_bytes, hash_json, read_regular, write_atomic};
 
 /// Raised when the same files or texts begin to give another tokenizer, so that old artifacts are left.
 pub const VERSION: u32 = 1;
@@ -31,12 +34,20 @@ const END: &str = "<|endoftext|>";
 /// Fills batches in other programs, for a tokenizer trained here.
 const PAD: &str = "<|pad|>";
 
+/// Bytes of one of a tokenizer's files; the largest that is published has a tenth.
+const LIMIT: u64 = 1 << 28;
+
 /// Text to token ids and back.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// The files it was opened from, byte for byte, or those that a trained one is written as.
     files: BTreeMap<&'static str, Vec<u8>>,
+    /// The file that messages name.
+    file: PathBuf,
+    notes: Vec<String>,
+    /// One more than the greatest id that any text gets.
+    ids: usize,
     eos: (u32, String),
     bos: Option<(u32, String)>,
     pad: Option<u32>,
@@ -51,138 +62,6 @@ pub struct Encoding {
 }
 
 impl Tokenizer {
-    /// Opens a folder with `tokenizer.json` or with GPT-2's `vocab.json` and `merges.txt`, or a
-    /// `tokenizer.json` by its own path. The files around it say which token ends a text.
-    ///
-    /// # Errors
-    /// Missing or damaged files, or no end-of-text token to be found.
-    pub fn open(path: &Path) -> Result<Self> {
-        let dir = if path.is_file() {
-            path.parent().unwrap_or(Path::new("")).to_owned()
-        } else {
-            path.to_owned()
-        };
-        let mut files = BTreeMap::new();
-        for name in FILES {
-            let file = match name {
-                "tokenizer.json" if path.is_file() => path.to_owned(),
-                _ => dir.join(name),
-            };
-            if file.exists() {
-                let bytes = std::fs::read(&file)
-                    .with_context(|| format!("cannot read {}", file.display()))?;
-                files.insert(name, bytes);
-            }
-        }
-        let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
-        let mut inner = if let Some(bytes) = files.get("tokenizer.json") {
-            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| {
-                let file = if path.is_file() {
-                    path
-                } else {
-                    &dir.join("tokenizer.json")
-                };
-                anyhow!("{}: not a tokenizer.json: {error}", file.display())
-            })?
-        } else if vocab.exists() && merges.exists() {
-            let model = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
-                .build()
-                .map_err(|error| anyhow!("{}: {error}", dir.display()))?;
-            let mut inner = byte_level(model);
-            if inner.token_to_id(END).is_some() {
-                add_special(&mut inner, &[END])?;
-            }
-            inner
-        } else {
-            bail!(
-                "{}: no tokenizer.json, and no vocab.json with merges.txt; convert the tokenizer \
-                 to tokenizer.json first",
-                dir.display()
-            );
-        };
-        // A file may ask for truncation or padding; neither may happen unseen.
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|error| anyhow!("{}: {error}", dir.display()))?;
-        let names = special_names(&dir)?;
-        let named = |name: String| Some((inner.token_to_id(&name)?, name));
-        let by_id = |id: u32| Some((id, inner.id_to_token(id)?));
-        let eos = names
-            .eos
-            .and_then(named)
-            .or_else(|| names.eos_id.and_then(by_id))
-            .or_else(|| named(END.to_owned()))
-            .with_context(|| {
-                format!(
-                    "{}: no end-of-text token; name one of its tokens as \"eos_token\" in \
-                     tokenizer_config.json",
-                    dir.display()
-                )
-            })?;
-        let bos = names.bos.and_then(named);
-        let pad = names.pad.and_then(named).map(|(id, _)| id);
-        let mut tokenizer = Self {
-            inner,
-            files,
-            eos,
-            bos,
-            pad,
-        };
-        tokenizer.complete_files()?;
-        Ok(tokenizer)
-    }
-
-    /// Trains a byte-level BPE (Sennrich et al., arXiv 1508.07909; bytes as GPT-2) of at most
-    /// `vocab_size` tokens, deterministically.
-    ///
-    /// # Errors
-    /// When the trainer fails.
-    pub fn train_bpe(texts: Vec<String>, vocab_size: usize) -> Result<Self> {
-        let mut trainer = BpeTrainer::builder()
-            .vocab_size(vocab_size)
-            .show_progress(false)
-            .special_tokens([END, PAD].map(|name| AddedToken::from(name, true)).into())
-            // All 256 bytes, so that any text can be encoded.
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .build();
-        let splitter = byte_level(BPE::default());
-        trainer
-            .feed(texts.iter(), |text| {
-                let mut pieces = tokenizers::PreTokenizedString::from(text);
-                if let Some(split) = splitter.get_pre_tokenizer() {
-                    tokenizers::PreTokenizer::pre_tokenize(split, &mut pieces)?;
-                }
-                let pieces = pieces.get_splits(
-                    tokenizers::OffsetReferential::Original,
-                    tokenizers::OffsetType::Byte,
-                );
-                Ok(pieces
-                    .into_iter()
-                    .map(|(piece, ..)| piece.to_owned())
-                    .collect())
-            })
-            .map_err(|error| anyhow!("training the tokenizer: {error}"))?;
-        let mut model = BPE::default();
-        let special = trainer
-            .train(&mut model)
-            .map_err(|error| anyhow!("training the tokenizer: {error}"))?;
-        let mut inner = byte_level(model);
-        inner
-            .add_special_tokens(special)
-            .map_err(|error| anyhow!("training the tokenizer: {error}"))?;
-        let lost = "the trained tokenizer has lost its special tokens";
-        let mut tokenizer = Self {
-            eos: (inner.token_to_id(END).context(lost)?, END.to_owned()),
-            bos: None,
-            pad: Some(inner.token_to_id(PAD).context(lost)?),
-            inner,
-            files: BTreeMap::new(),
-        };
-        tokenizer.complete_files()?;
-        Ok(tokenizer)
-    }
-
     /// Adds the files without which transformers could not open the tokenizer.
     fn complete_files(&mut self) -> Result<()> {
         if !self.files.contains_key("tokenizer.json") {
@@ -225,11 +104,17 @@ impl Tokenizer {
     /// When the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         let doubled = matches!(&self.bos, Some((_, name)) if text.starts_with(name.as_str()));
-        let encoding = self
-            .inner
-            .encode(text, !doubled)
-            .map_err(|error| anyhow!("tokenising: {error}"))?;
+        let encoding = self.unbroken("tokenising", text.len(), || {
+            self.inner.encode(text, !doubled)
+        })?;
         let mut ids = encoding.get_ids().to_vec();
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.ids) {
+            bail!(
+                "{}: gives token {id}, which is none of its {}; save the tokenizer again",
+                self.file.display(),
+                self.ids
+            );
+        }
         let mut ends: Vec<usize> = encoding.get_offsets().iter().map(|o| o.1).collect();
         // What a post-processor puts after the text, such as an EOS, spans none of it.
         let kept = usize::from(ids.first().copied() == self.bos());
@@ -245,9 +130,30 @@ impl Tokenizer {
     /// # Errors
     /// When an id is not in the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| anyhow!("decoding: {error}"))
+        self.unbroken("decoding", ids.len(), || self.inner.decode(ids, true))
+    }
+
+    /// What the tokenizer returns, where it neither refuses its input nor breaks off on it.
+    fn unbroken<T>(
+        &self,
+        doing: &str,
+        size: usize,
+        work: impl FnOnce() -> tokenizers::Result<T>,
+    ) -> Result<T> {
+        let file = self.file.display();
+        match caught(work) {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(error)) => Err(anyhow!("{file}: {doing}: {error}")),
+            None => Err(anyhow!(
+                "{file}: damaged: the tokenizers library breaks off while {doing} {size} {}; save the \
+                 tokenizer again",
+                match doing {
+                    "decoding" => "tokens",
+                    _ => "bytes",
+                }
+            )),
+        }
+        .or_bad_input()
     }
 
     /// The token that ends a text.
@@ -270,10 +176,31 @@ impl Tokenizer {
         self.pad
     }
 
-    /// How many ids a model must know: one more than the greatest, special tokens included.
+    /// How many ids a model must know: one more than the greatest, special tokens included and those that
+    /// are put around a text.
     pub fn vocab_size(&self) -> usize {
-        let ids = self.inner.get_vocab(true);
-        ids.values().max().map_or(0, |&id| id as usize + 1)
+        self.ids
+    }
+
+    /// The ids from `size` on, with their names, which are none of the vocabulary where something else
+    /// than a text gives them.
+    pub fn beyond(&self, size: usize) -> Vec<(u32, Option<String>)> {
+        let named = self.inner.get_vocab(true).into_iter();
+        let mut found: Vec<_> = named
+            .filter(|(_, id)| *id as usize >= size)
+            .map(|(name, id)| (id, Some(name)))
+            .collect();
+        let last = self.ids as u32 - 1;
+        if self.ids > size && !found.iter().any(|(id, _)| *id == last) {
+            found.push((last, None));
+        }
+        found.sort();
+        found
+    }
+
+    /// What was done otherwise than its files say alone, for people.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Hash of all that decides which ids a text gets.
@@ -287,164 +214,16 @@ impl Tokenizer {
     }
 }
 
-fn byte_level(model: BPE) -> tokenizers::Tokenizer {
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
-    let byte_level = ByteLevel::new(false, true, true);
-    tokenizer.with_pre_tokenizer(Some(byte_level));
-    tokenizer.with_decoder(Some(byte_level));
-    tokenizer
-}
-
-fn add_special(tokenizer: &mut tokenizers::Tokenizer, names: &[&str]) -> Result<()> {
-    let tokens: Vec<AddedToken> = names.iter().map(|&n| AddedToken::from(n, true)).collect();
-    tokenizer
-        .add_special_tokens(tokens)
-        .map(|_| ())
-        .map_err(|error| anyhow!("adding special tokens: {error}"))
-}
-
-#[derive(Default)]
-struct Special {
-    eos: Option<String>,
-    bos: Option<String>,
-    pad: Option<String>,
-    eos_id: Option<u32>,
-}
-
-/// What the files around a tokenizer call its special tokens.
-fn special_names(dir: &Path) -> Result<Special> {
-    let mut special = Special::default();
-    for file in ["tokenizer_config.json", "special_tokens_map.json"] {
-        let Some(value) = find_json(&dir.join(file))? else {
-            continue;
-        };
-        let name = |key: &str| -> Option<String> {
-            let token = &value[key];
-            let text = token.as_str().or_else(|| token["content"].as_str());
-            text.map(str::to_owned)
-        };
-        special.eos = special.eos.or_else(|| name("eos_token"));
-        special.bos = special.bos.or_else(|| name("bos_token"));
-        special.pad = special.pad.or_else(|| name("pad_token"));
-    }
-    for file in ["generation_config.json", "config.json"] {
-        if let Some(value) = find_json(&dir.join(file))? {
-            let id = &value["eos_token_id"];
-            let id = id.as_u64().or_else(|| id[0].as_u64());
-            special.eos_id = special.eos_id.or(id.map(|id| id as u32));
-        }
-    }
-    Ok(special)
-}
-
+/// A JSON file's value, where the file is there.
 fn find_json(path: &Path) -> Result<Option<Value>> {
-    path.exists().then(|| read_json(path)).transpose()
+    if !path.exists() {
+        return Ok(None);
+    }
+    let value = serde_json::from_slice(&read_regular(path, LIMIT)?);
+    value
+        .map(Some)
+        .map_err(|error| anyhow!("{}: not valid JSON: {error}", path.display()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::write_json;
-
-    fn texts() -> Vec<String> {
-        (0..200)
-            .map(|i| format!("User: hello number {i}\nBot: i have {} cats.", i % 7))
-            .collect()
-    }
-
-    #[test]
-    fn training_is_deterministic_and_round_trips_any_text() {
-        let first = Tokenizer::train_bpe(texts(), 400).unwrap();
-        let second = Tokenizer::train_bpe(texts(), 400).unwrap();
-        assert_eq!(first.files, second.files);
-        for text in ["i have 3 cats.", "naïve – 日本語\n\t", ""] {
-            let ids = first.encode(text).unwrap().ids;
-            assert_eq!(first.decode(&ids).unwrap(), text);
-        }
-        let dir = tempfile::tempdir().unwrap();
-        first.save(dir.path()).unwrap();
-        let opened = Tokenizer::open(dir.path()).unwrap();
-        assert_eq!(opened.files, first.files);
-        assert_eq!(
-            (opened.eos(), opened.vocab_size()),
-            (first.eos(), first.vocab_size())
-        );
-    }
-
-    /// GPT-2's files, but for the vocabulary: single bytes and one merge.
-    fn gpt2_files(dir: &Path) {
-        let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
-        alphabet.sort_unstable();
-        let mut vocab = serde_json::Map::new();
-        let tokens = alphabet.iter().map(char::to_string);
-        for token in tokens.chain(["ab".into(), END.into()]) {
-            vocab.insert(token, json!(vocab.len()));
-        }
-        write_json(&dir.join("vocab.json"), &vocab).unwrap();
-        write_atomic(&dir.join("merges.txt"), b"#version: 0.2\na b\n").unwrap();
-    }
-
-    #[test]
-    fn gpt2_files_open_and_are_copied_byte_for_byte() {
-        let dir = tempfile::tempdir().unwrap();
-        gpt2_files(dir.path());
-        let tokenizer = Tokenizer::open(dir.path()).unwrap();
-        assert_eq!((tokenizer.eos(), tokenizer.vocab_size()), (257, 258));
-        assert_eq!(tokenizer.encode("ab").unwrap().ids, [256]);
-        assert_eq!(tokenizer.encode("é<|endoftext|>").unwrap().ids.len(), 3);
-        let copy = tempfile::tempdir().unwrap();
-        tokenizer.save(copy.path()).unwrap();
-        for name in ["vocab.json", "merges.txt"] {
-            let read = |dir: &Path| std::fs::read(dir.join(name)).unwrap();
-            assert_eq!(read(copy.path()), read(dir.path()));
-        }
-        let opened = Tokenizer::open(copy.path()).unwrap();
-        assert_eq!(
-            opened.encode("abé").unwrap(),
-            tokenizer.encode("abé").unwrap()
-        );
-    }
-
-    #[test]
-    fn a_bos_stands_once_and_no_file_can_cut_a_text() {
-        let dir = tempfile::tempdir().unwrap();
-        gpt2_files(dir.path());
-        let config = json!({"bos_token": "a", "eos_token": {"content": "b"}});
-        write_json(&dir.path().join("tokenizer_config.json"), &config).unwrap();
-        let mut file: Value =
-            serde_json::from_slice(&Tokenizer::open(dir.path()).unwrap().files["tokenizer.json"])
-                .unwrap();
-        let special = |id: &str| json!({"SpecialToken": {"id": id, "type_id": 0}});
-        let text = json!({"Sequence": {"id": "A", "type_id": 0}});
-        let token = |id: &str, n: u32| json!({"id": id, "ids": [n], "tokens": [id]});
-        let (a, b) = (
-            file["model"]["vocab"]["a"].clone(),
-            file["model"]["vocab"]["b"].clone(),
-        );
-        let (a, b) = (a.as_u64().unwrap() as u32, b.as_u64().unwrap() as u32);
-        file["post_processor"] = json!({"type": "TemplateProcessing",
-            "single": [special("a"), text, special("b")],
-            "pair": [text, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {"a": token("a", a), "b": token("b", b)}});
-        file["truncation"] =
-            json!({"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0});
-        write_json(&dir.path().join("tokenizer.json"), &file).unwrap();
-        let tokenizer = Tokenizer::open(dir.path()).unwrap();
-        assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(a), b));
-        let encoding = tokenizer.encode("xyzxyz").unwrap();
-        assert_eq!((encoding.ids[0], encoding.ids.len()), (a, 7));
-        assert_eq!(encoding.ends, [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(tokenizer.encode("axyz").unwrap().ids.len(), 4);
-    }
-
-    #[test]
-    fn a_folder_without_a_tokenizer_says_what_it_needs() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = Tokenizer::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("tokenizer.json"), "{error}");
-        write_json(&dir.path().join("vocab.json"), &json!({"a": 0, "b": 1})).unwrap();
-        write_atomic(&dir.path().join("merges.txt"), b"#version: 0.2\n").unwrap();
-        let error = Tokenizer::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("eos_token"), "{error}");
-    }
-}
+mod tests;

@@ -30,8 +30,8 @@ struct Sequence {
     /// Slots of all tokens up to the limit, but the last: nothing comes after that one.
     span: Span,
     rng: ChaCha8Rng,
-    /// True if a stop token ended it.
-    finished: bool,
+    /// The stop token that ended it.
+    end: Option<u32>,
 }
 
 impl Sequence {
@@ -40,14 +40,14 @@ impl Sequence {
         let new = self.tokens.len() - self.prompt;
         let token = sampling.next(logits, &self.tokens, new, &mut self.rng);
         if sampling.stop.contains(&token) {
-            self.finished = true;
+            self.end = Some(token);
         } else {
             self.tokens.push(token);
         }
     }
 
     fn ended(&self) -> bool {
-        self.finished || self.tokens.len() >= self.limit
+        self.end.is_some() || self.tokens.len() >= self.limit
     }
 }
 
@@ -106,7 +106,7 @@ impl<'a, B: Ops> Engine<'a, B> {
             cache: KvCache::new(
                 config.layers,
                 [config.kv_heads, capacity, config.head_dim],
-                model.embed.val().dtype(),
+                model.compute.precision.cached(model.embed.val().dtype()),
                 device,
             ),
             slots: Slots::new(capacity),
@@ -298,7 +298,7 @@ impl<'a, B: Ops> Engine<'a, B> {
                     limit,
                     span,
                     rng,
-                    finished: false,
+                    end: None,
                 };
                 begun.push((row, sequence));
             }
@@ -354,7 +354,7 @@ impl<'a, B: Ops> Engine<'a, B> {
     fn read_logits(&mut self, hidden: Tensor<B, 3>) {
         let [_, tokens, size] = hidden.dims();
         let hidden = hidden.reshape([tokens, size]);
-        B::logits(hidden, self.model.head(), &mut self.logits);
+        self.model.logits(hidden, &mut self.logits);
     }
 
     /// Completes the sequences that have ended, and frees their slots.
@@ -368,7 +368,7 @@ impl<'a, B: Ops> Engine<'a, B> {
             self.slots.release(&sequence.span);
             self.replies[sequence.index] = Reply {
                 tokens: sequence.tokens[sequence.prompt..].to_vec(),
-                finished: sequence.finished,
+                end: sequence.end,
             };
         }
     }

@@ -29,8 +29,22 @@ pub struct Request {
 pub struct Reply {
     /// New tokens, without the one that ended the reply.
     pub tokens: Vec<u32>,
-    /// True if a stop token ended it, false if `max_new_tokens` or the model's context did.
-    pub finished: bool,
+    /// The stop token that ended it; nothing where `max_new_tokens` or the model's context did.
+    pub end: Option<u32>,
+}
+
+impl Reply {
+    /// Whether it ended by itself.
+    pub fn finished(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Every token that was drawn, the one that ended it among them.
+    pub fn into_drawn(self) -> Vec<u32> {
+        let mut drawn = self.tokens;
+        drawn.extend(self.end);
+        drawn
+    }
 }
 
 /// Draws one reply for each request, at most `batch` at a time: where one ends, the next begins.

@@ -52,11 +52,13 @@ impl Sampling {
             seen.dedup();
             for token in seen {
                 let logit = &mut logits[token as usize];
-                *logit = if *logit > 0.0 {
+                let penalised = if *logit > 0.0 {
                     *logit / penalty
                 } else {
                     *logit * penalty
                 };
+                // A penalty near 0 leaves no f32.
+                *logit = penalised.clamp(f32::MIN, f32::MAX);
             }
         }
         if new < self.min_new_tokens {
@@ -70,7 +72,7 @@ impl Sampling {
         let mut candidates: Vec<(u32, f64)> = logits
             .iter()
             .enumerate()
-            .map(|(token, &logit)| (token as u32, f64::from(logit) / self.temperature))
+            .map(|(token, &logit)| (token as u32, f64::from(logit)))
             .collect();
         let keep = if self.top_k == 0 {
             candidates.len()
@@ -88,7 +90,7 @@ impl Sampling {
             .iter()
             .map(|c| c.1)
             .fold(f64::NEG_INFINITY, f64::max);
-        let weight = |candidate: &(u32, f64)| (candidate.1 - largest).exp();
+        let weight = |candidate: &(u32, f64)| ((candidate.1 - largest) / self.temperature).exp();
         if self.top_p < 1.0 {
             let enough = self.top_p * candidates.iter().map(weight).sum::<f64>();
             // Sorted a block at a time, as far as the mass needs: most of a vocabulary never is.
@@ -247,6 +249,22 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let first = greedy.next(&mut logits.clone(), &[], 0, &mut rng);
         assert_eq!(first as usize, sorted[0].0, "the first of equal logits");
+    }
+
+    #[test]
+    fn settings_near_their_ends_leave_a_distribution() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let cold = Sampling {
+            temperature: 5e-324,
+            ..Sampling::default()
+        };
+        assert_eq!(cold.next(&mut vec![-1.0, 2.0, 1.0], &[], 0, &mut rng), 1);
+        // What has been seen is as likely as can be, and all else is out of reach.
+        let fond = Sampling {
+            repetition_penalty: 1e-40,
+            ..Sampling::default()
+        };
+        assert_eq!(fond.next(&mut vec![1.0, 2.0, 1.0], &[2], 1, &mut rng), 2);
     }
 
     #[test]

@@ -252,6 +252,11 @@ impl DecoderConfig {
         score.map_or(self.vocab_size, |score| score.labels.len())
     }
 
+    /// Every id that ends a text.
+    pub fn ends(&self) -> Vec<u32> {
+        self.eos.iter().chain(&self.other_eos).copied().collect()
+    }
+
     /// The token that fills up rows, which a scoring head never reads: its own or, as is the habit where
     /// there is none, EOS.
     pub fn padding(&self) -> Option<u32> {

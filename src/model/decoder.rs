@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
@@ -55,10 +55,18 @@ pub enum Precision {
 
 impl Precision {
     /// A matrix product's input.
-    fn lower<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
+    pub fn lower<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
         match self {
             Precision::F32 => x,
             Precision::Bf16 => x.cast(FloatDType::BF16),
+        }
+    }
+
+    /// What the keys and values of generation are kept in, where weights are in `stored`.
+    pub fn cached(self, stored: DType) -> DType {
+        match self {
+            Precision::F32 => stored,
+            Precision::Bf16 => DType::BF16,
         }
     }
 
@@ -206,6 +214,41 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
+    /// The same decoder for inference alone, computed in `precision`: the weights of matrix products are brought
+    /// into it once, where training, which keeps them in f32, does so at each pass.
+    pub fn frozen(mut self, precision: Precision) -> Self {
+        self.compute = Compute {
+            precision,
+            recompute: false,
+        };
+        if precision == Precision::F32 {
+            return self;
+        }
+        let lower = |linear: Linear<B>| Linear {
+            weight: linear.weight.map(|weight| precision.lower(weight)),
+            bias: linear
+                .bias
+                .map(|bias| bias.map(|bias| precision.lower(bias))),
+        };
+        self.blocks = self
+            .blocks
+            .into_iter()
+            .map(|block| Block {
+                qkv: lower(block.qkv),
+                out: lower(block.out),
+                up: lower(block.up),
+                down: lower(block.down),
+                ..block
+            })
+            .collect();
+        // A tied head is a copy: embeddings are read as they are.
+        if self.config.score.is_none() {
+            let head = precision.lower(self.head());
+            self.head = Some(Param::initialized(ParamId::new(), head));
+        }
+        self
+    }
+
     /// The output head, `[vocabulary, hidden]` or `[scores, hidden]`.
     pub fn head(&self) -> Tensor<B, 2> {
         self.head.as_ref().unwrap_or(&self.embed).val()
@@ -220,8 +263,12 @@ impl<B: Ops> Decoder<B> {
         self.hidden(&forest.tokens, &forest.position, forest.rows, None, attend)
     }
 
-    /// Final hidden states of the parents of a forest's scored tokens, `[scored, hidden]`.
+    /// Final hidden states of the parents of a forest's scored tokens, `[scored, hidden]`; a forest that scores
+    /// nothing is not computed.
     pub fn scored_hidden(&self, forest: &Forest) -> Tensor<B, 2> {
+        if forest.scored.is_empty() {
+            return Tensor::zeros([0, self.config.hidden_size], &self.embed.val().device());
+        }
         let (view, parents) = (self.view(forest), parents(forest));
         let attend = |_, qkv| B::tree_attention(qkv, &view);
         let (tokens, position) = (&forest.tokens, &forest.position);
@@ -325,6 +372,16 @@ impl<B: Ops> Decoder<B> {
     pub fn target_logps(&self, hidden: Tensor<B, 2>, targets: &[u32]) -> Tensor<B, 1> {
         let [hidden, head] = [hidden, self.head()].map(|x| self.compute.precision.lower(x));
         B::token_logps(hidden, head, targets)
+    }
+
+    /// Logits of the token after each hidden state, on the host, in place of what `into` held.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[tokens, hidden]`; `into`: `[tokens, vocabulary]`
+    pub fn logits(&self, hidden: Tensor<B, 2>, into: &mut Vec<f32>) {
+        let [hidden, head] = [hidden, self.head()].map(|x| self.compute.precision.lower(x));
+        B::logits(hidden, head, into);
     }
 
     /// Embedded tokens, `[rows, width, hidden]`.

@@ -33,6 +33,10 @@ impl<B: Ops> Decoder<B> {
     /// outputs of its scoring head, branch by branch, `[branches * scores]`. A branch scores one token then,
     /// of which the parent is read: the last real one.
     pub fn branch_values(&self, forest: &Forest) -> Tensor<B, 1> {
+        if forest.scored.is_empty() {
+            let size = forest.branches * self.values_per_branch();
+            return Tensor::zeros([size], &self.embed.val().device());
+        }
         self.values(self.scored_hidden(forest), forest)
     }
 

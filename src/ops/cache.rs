@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{
+    DType, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend,
+};
 
 use crate::ops::Ops;
 use crate::ops::attention::{forest_attention, visibility_bias};
@@ -82,11 +84,7 @@ pub(super) fn write<B: Backend>(
     view: &CacheView<'_>,
 ) -> LayerCache<B> {
     let device = qkv.device();
-    let mut key = take(&qkv, view, view.heads, view.kv_heads);
-    if let Some(angles) = view.angles {
-        let table = RotaryTable::new(view.position, view.slots.len(), angles, &device);
-        key = rotate(key, &table);
-    }
+    let key = turned(take(&qkv, view, view.heads, view.kv_heads), view);
     let value = take(&qkv, view, view.heads + view.kv_heads, view.kv_heads);
     let slots = indices(view.slots.iter().copied(), &device);
     let put = |cache: Tensor<B, 3>, new: Tensor<B, 4>| {
@@ -130,13 +128,19 @@ pub fn attention<B: Backend>(
             .reshape([view.kv_heads, queries, most, view.head_dim])
             .swap_dims(0, 1)
     };
-    let mut query = take(&qkv, view, 0, view.heads);
-    if let Some(angles) = view.angles {
-        let table = RotaryTable::new(view.position, queries, angles, &device);
-        query = rotate(query, &table);
-    }
+    let query = turned(take(&qkv, view, 0, view.heads), view);
     let bias = visibility_bias(&seen, [queries, 1, most], &device);
     forest_attention(query, gather(&layer.key), gather(&layer.value), bias).swap_dims(0, 1)
+}
+
+/// Queries or keys turned by their positions, where these are rotary: in f32, whatever they are kept in.
+fn turned<B: Backend>(x: Tensor<B, 4>, view: &CacheView<'_>) -> Tensor<B, 4> {
+    let Some(angles) = view.angles else {
+        return x;
+    };
+    let table = RotaryTable::new(view.position, view.slots.len(), angles, &x.device());
+    let dtype = FloatDType::from(x.dtype());
+    rotate(x.cast(FloatDType::F32), &table).cast(dtype)
 }
 
 /// `heads` heads from the `start`th on, `[tokens, heads, 1, head_dim]`.

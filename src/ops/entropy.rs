@@ -26,7 +26,7 @@ pub fn tracked_entropy<B: Backend, C: CheckpointStrategy>(
     let inputs = [raw(hidden), raw(head)];
     let [hidden, head] = [&inputs[0], &inputs[1]].map(|x| wrap::<B, 2>(x.primitive.clone()));
     let out = entropy(hidden.clone(), head.clone());
-    record::<B, C, _, 2, 1>(inputs, (hidden, head), raw(out), |(hidden, head), grad| {
+    record::<B, C, _, 2, 1>(inputs, (hidden, head), raw(out), |state, grad, needed| {
         let grad = wrap::<B, 1>(grad);
         let slope = |logits, at: std::ops::Range<usize>| {
             // A logit's gradient is -grad * p * (log p + H).
@@ -36,7 +36,8 @@ pub fn tracked_entropy<B: Backend, C: CheckpointStrategy>(
             let shifted = logps.clone() + of_logps(logps.clone());
             logps.exp().mul(shifted).mul(grad)
         };
-        logits_backward(hidden, head, slope).map(raw)
+        let found = logits_backward(state, needed, slope);
+        found.map(|gradient| gradient.map(raw))
     })
 }
 

@@ -10,8 +10,8 @@ use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backen
 use crate::ops::Tracked;
 use crate::ops::record::{raw, record, wrap};
 
-/// Logits that exist at a time: 256 MiB in f32.
-const CHUNK: usize = 1 << 26;
+/// Logits that exist at a time on a backend without kernels of its own: 256 MiB in f32.
+pub const DEFAULT_LOGITS_CHUNK: usize = 1 << 26;
 
 /// The default body of [`Ops::token_logps`](crate::ops::Ops::token_logps): a chunk of rows at a time.
 pub fn token_logps<B: Backend>(
@@ -49,20 +49,22 @@ pub fn tracked_token_logps<B: Backend, C: CheckpointStrategy>(
     let [hidden, head] = [&inputs[0], &inputs[1]].map(|x| wrap::<B, 2>(x.primitive.clone()));
     let out = token_logps(hidden.clone(), head.clone(), targets);
     let state = (hidden, head, Arc::<[u32]>::from(targets));
-    record::<B, C, _, 2, 1>(inputs, state, raw(out), |(hidden, head, targets), grad| {
-        backward(hidden, head, &targets, wrap(grad)).map(raw)
+    record::<B, C, _, 2, 1>(inputs, state, raw(out), |state, grad, needed| {
+        let (hidden, head, targets) = state;
+        let found = backward((hidden, head), &targets, wrap(grad), needed);
+        found.map(|gradient| gradient.map(raw))
     })
 }
 
-/// Gradients of `hidden` and `head` from that of the log-probs, `[scored]`.
+/// Gradients of `hidden` and `head` from that of the log-probs, `[scored]`; of those that need one.
 fn backward<B: Backend>(
-    hidden: Tensor<B, 2>,
-    head: Tensor<B, 2>,
+    (hidden, head): (Tensor<B, 2>, Tensor<B, 2>),
     targets: &[u32],
     grad: Tensor<B, 1>,
-) -> [Tensor<B, 2>; 2] {
+    needed: [bool; 2],
+) -> [Option<Tensor<B, 2>>; 2] {
     let device = hidden.device();
-    logits_backward(hidden, head, |logits, at| {
+    logits_backward((hidden, head), needed, |logits, at| {
         let grad = grad.clone().narrow(0, at.start, at.len());
         let grad = grad.reshape([at.len(), 1]);
         // A logit's gradient is grad * (is target - probability).
@@ -77,25 +79,28 @@ fn backward<B: Backend>(
 }
 
 /// Gradients of `hidden` and `head` from those of the logits, which `slope` gives for the logits of some rows,
-/// `[rows, vocabulary]`: a chunk at a time.
+/// `[rows, vocabulary]`: a chunk at a time, and of those that need one.
 pub(super) fn logits_backward<B: Backend>(
-    hidden: Tensor<B, 2>,
-    head: Tensor<B, 2>,
+    (hidden, head): (Tensor<B, 2>, Tensor<B, 2>),
+    [of_hidden, of_head]: [bool; 2],
     slope: impl Fn(Tensor<B, 2>, Range<usize>) -> Tensor<B, 2>,
-) -> [Tensor<B, 2>; 2] {
+) -> [Option<Tensor<B, 2>>; 2] {
     let compute = FloatDType::from(hidden.dtype());
-    let mut on_head = head.zeros_like().cast(FloatDType::F32);
+    let mut on_head = of_head.then(|| head.zeros_like().cast(FloatDType::F32));
     let mut on_hidden = Vec::new();
     for (rows, at) in chunks(&hidden, &head) {
         let slope = slope(logits(rows.clone(), &head), at).cast(compute);
-        on_hidden.push(slope.clone().matmul(head.clone()));
-        on_head = on_head + slope.transpose().matmul(rows).cast(FloatDType::F32);
+        if of_hidden {
+            on_hidden.push(slope.clone().matmul(head.clone()));
+        }
+        on_head = on_head.map(|total| total + slope.transpose().matmul(rows).cast(FloatDType::F32));
     }
-    let on_hidden = match on_hidden.is_empty() {
+    let on_hidden = of_hidden.then(|| match on_hidden.is_empty() {
         true => hidden.zeros_like(),
         false => Tensor::cat(on_hidden, 0),
-    };
-    [on_hidden, on_head.cast(FloatDType::from(head.dtype()))]
+    });
+    let dtype = FloatDType::from(head.dtype());
+    [on_hidden, on_head.map(|total| total.cast(dtype))]
 }
 
 /// Rows of `hidden` whose logits fit a chunk, and which they are.
@@ -103,7 +108,10 @@ pub(super) fn chunks<B: Backend>(
     hidden: &Tensor<B, 2>,
     head: &Tensor<B, 2>,
 ) -> impl Iterator<Item = (Tensor<B, 2>, Range<usize>)> {
-    let (count, rows) = (hidden.dims()[0], (CHUNK / head.dims()[0]).max(1));
+    let (count, rows) = (
+        hidden.dims()[0],
+        (DEFAULT_LOGITS_CHUNK / head.dims()[0]).max(1),
+    );
     (0..count).step_by(rows).map(move |start| {
         let at = start..count.min(start + rows);
         (hidden.clone().narrow(0, at.start, at.len()), at)

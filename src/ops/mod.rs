@@ -25,7 +25,7 @@ pub use activation::Activation;
 pub use adamw::{AdamWStep, Moved};
 pub use attention::TreeView;
 pub use cache::{CacheView, KvCache, LayerCache};
-pub use logps::branch_sums;
+pub use logps::{DEFAULT_LOGITS_CHUNK, branch_sums};
 pub use rotary::Angles;
 
 /// The default bodies by themselves: what `benches/kernels.rs` measures kernels against.
@@ -48,6 +48,9 @@ type Tracked<B, C, const D: usize> = Tensor<Autodiff<B, C>, D>;
 /// Each operation is a pair: the plain one, and one on tracked tensors, which a backend with a
 /// hand-written backward overrides as well. Autodiff's plain one is the tracked one beneath it.
 pub trait Ops: Backend {
+    /// Logits that [`token_logps`](Self::token_logps) holds at a time.
+    const LOGITS_CHUNK: usize = DEFAULT_LOGITS_CHUNK;
+
     /// Attention over prefix trees, fused with rotary positions.
     ///
     /// # Shapes

@@ -8,6 +8,7 @@ use crate::stage::held_out;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::precision::Bf16;
 use crate::stage::rated_set::RatedSet;
 
 pub const KIND: Kind = Kind {
@@ -24,6 +25,7 @@ struct Agrees {
     data: StageRef,
     split: Split,
     cluster: Cluster,
+    bf16: Bf16,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -32,6 +34,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         data: keys.stage("data", &[Produces::Rated]),
         split: Split::read(keys, "test"),
         cluster: Cluster::read(keys),
+        bf16: Bf16::read(keys),
     })
 }
 
@@ -39,7 +42,7 @@ impl Stage for Agrees {
     fn run(&self, context: &Context) -> Result<()> {
         let rows = RatedSet::open(context.input(&self.data), self.split)?.rows;
         let mut measures = Measures::default();
-        let model = context.input(&self.reward);
+        let model = (context.input(&self.reward), self.bf16);
         held_out::ratings(context, model, &rows, self.cluster, &mut measures)?;
         measures.write(&context.dir)
     }

@@ -5,21 +5,25 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-use crate::data::{Completion, Example, Prompt, Role};
+use crate::data::{Example, Prompt, Role, Tokenizer};
 use crate::stage::corpus::{self, Group, Split};
+use crate::stage::drawn;
+use crate::stage::folder::model_dir;
 use crate::stage::judged::prompts;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::reward::RewardSettings;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
-use crate::stage::sampling::SamplingSettings;
+use crate::stage::sampling::{Sampled, SamplingSettings};
+use crate::stage::streams;
 
 pub const KIND: Kind = Kind {
     name: "ai-feedback",
     about: "pairs of the best and the worst of k sampled replies, by a reward model",
     produces: Produces::Pairs,
-    version: 1,
+    // 2: replies are their tokens; random streams are named by their split.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -73,15 +77,18 @@ impl Stage for AiFeedback {
         self.reward.guard(context)?;
         let wanted = match self.examples {
             0 => 0,
-            examples => self.skip + examples + self.valid_examples,
+            examples => {
+                let skipped = self.skip.saturating_add(self.valid_examples);
+                skipped.saturating_add(examples)
+            }
         };
         let mut all = prompts(context.input(&self.data), self.split, wanted)?;
         let known = all.len();
         ensure!(
-            self.skip + self.valid_examples < known,
+            self.skip.saturating_add(self.valid_examples) < known,
             "{}: skip and valid_examples take {} prompts, but there are {known}",
             context.label,
-            self.skip + self.valid_examples,
+            self.skip.saturating_add(self.valid_examples),
         );
         all.drain(..self.skip);
         let valid = all.split_off(all.len() - self.valid_examples);
@@ -92,6 +99,8 @@ impl Stage for AiFeedback {
                 write_examples(&context.dir, split, pairs.into_iter().map(Ok))?;
             }
         }
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.model)))?;
+        drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
         measures.write(&context.dir)
     }
@@ -118,17 +127,19 @@ impl AiFeedback {
     ) -> Result<Vec<Example>> {
         let name = split.name();
         // Training and validation draw from streams of their own.
-        let first = (split as u64) << 32;
+        let first = streams::stream(name);
         let requests: Vec<(u64, Prompt)> = examples
             .iter()
             .flat_map(|example| std::iter::repeat_n(&example.prompt, self.samples))
-            .zip(first..)
-            .map(|(prompt, stream)| (stream, prompt.clone()))
+            .zip(0..)
+            .map(|(prompt, place)| (first.wrapping_add(place), prompt.clone()))
             .collect();
-        let sampled = self.sampling.run(context, &self.model, &requests)?;
+        let model = (&self.model, &[][..]);
+        let sampled = self.sampling.run(context, model, &requests, measures)?;
         let mut counts = Counts::default();
+        // Prompts with two distinct replies, and these.
         let mut asked = Vec::with_capacity(examples.len());
-        for (example, replies) in examples.iter().zip(sampled.chunks(self.samples)) {
+        for (example, replies) in examples.into_iter().zip(sampled.chunks(self.samples)) {
             let (mut seen, mut distinct) = (BTreeSet::new(), Vec::new());
             for reply in replies {
                 if reply.text.trim().is_empty() {
@@ -137,28 +148,42 @@ impl AiFeedback {
                     counts.repeated += 1;
                 } else {
                     counts.unfinished += usize::from(!reply.finished);
-                    distinct.push(reply.text.clone());
+                    distinct.push(reply);
                 }
             }
-            asked.push((example.prompt.clone(), distinct));
+            match distinct.len() {
+                0 | 1 => counts.alike += 1,
+                _ => asked.push((example, distinct)),
+            }
         }
-        let (_, worth) = self.reward.worth_of(context, &asked, measures)?;
+        let replies_of = |(example, replies): &(Example, Vec<&Sampled>)| {
+            let texts = replies.iter().map(|reply| reply.text.clone());
+            (example.prompt.clone(), texts.collect())
+        };
+        let texts: Vec<(Prompt, Vec<String>)> = asked.iter().map(replies_of).collect();
+        // Without a reply to score, the reward model is not even read.
+        let worth = match texts.is_empty() {
+            true => Vec::new(),
+            false => {
+                let precision = self.sampling.bf16;
+                self.reward
+                    .worth_of(context, precision, &texts, measures)?
+                    .1
+            }
+        };
 
         let mut pairs = Vec::new();
         let (mut best_of, mut worst_of, mut mean_of) = (Vec::new(), Vec::new(), Vec::new());
-        for ((example, (_, replies)), worth) in examples.into_iter().zip(asked).zip(worth) {
+        for ((example, replies), worth) in asked.into_iter().zip(worth) {
             let by_worth = |a: &usize, b: &usize| worth[*a].reward.total_cmp(&worth[*b].reward);
             let places = || 0..replies.len();
             // Of equals the first sampled.
             let extremes = (places().min_by(by_worth), places().rev().max_by(by_worth));
             let (Some(worst), Some(best)) = extremes else {
-                counts.alike += 1;
                 continue;
             };
             let apart = worth[best].reward - worth[worst].reward;
-            if replies.len() == 1 {
-                counts.alike += 1;
-            } else if apart == 0.0 {
+            if apart == 0.0 {
                 counts.ties += 1;
             } else if apart < self.margin {
                 counts.close += 1;
@@ -167,7 +192,7 @@ impl AiFeedback {
                 worst_of.push(worth[worst].reward);
                 let rewards = worth.iter().map(|it| it.reward);
                 mean_of.push(rewards.sum::<f64>() / worth.len() as f64);
-                let side = |place: usize, role| Completion::new(replies[place].clone(), role);
+                let side = |place: usize, role| replies[place].completion(role);
                 pairs.push(Example {
                     completions: vec![side(best, Role::Chosen), side(worst, Role::Rejected)],
                     ..example
@@ -176,10 +201,12 @@ impl AiFeedback {
         }
         ensure!(
             !pairs.is_empty(),
-            "{}: no prompt has two replies of different worth by at least {}; raise samples or temperature, or \
-             lower margin",
+            "{}: no prompt has two replies of different worth by at least {} ({} of {} replies are empty); raise \
+             samples or temperature, or lower margin",
             context.label,
-            self.margin
+            self.margin,
+            counts.empty,
+            requests.len()
         );
         let Counts {
             empty,

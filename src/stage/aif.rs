@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::data::{Completion, Example, Prompt, Role};
+use crate::data::{Example, Prompt};
 use crate::eval::hacking::{Diagnostics, hacking};
 use crate::judge::Scores;
 use crate::stage::corpus::{self, Split};
@@ -17,14 +17,15 @@ use crate::stage::moved::{Moved, moved};
 use crate::stage::oracle::Oracle;
 use crate::stage::replied::{Replied, measure_text};
 use crate::stage::reward::RewardSettings;
-use crate::stage::sampling::SamplingSettings;
+use crate::stage::sampling::{Sampled, SamplingSettings};
 use crate::stage::worth::{Worth, scorable};
 
 pub const KIND: Kind = Kind {
     name: "aif",
     about: "sampled replies by a reward model, by the world's oracle, and by diagnostics",
     produces: Produces::Measure,
-    version: 1,
+    // 2: kl and reference_perplexity are of the tokens that were drawn, after the prompt as it was read.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -57,7 +58,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .doc("prompts replied to, the same for every model and seed; 0: all")
             .usize("examples", 300, 0..),
         max_length: keys
-            .doc("tokens of prompt and reply where the reference scores them")
+            .doc("most tokens that a reply and its prompt have where kl counts them")
             .usize("max_length", 1024, 2..),
         sampling: SamplingSettings::read(keys),
     })
@@ -73,8 +74,12 @@ impl Stage for Aif {
         let requests: Vec<(u64, Prompt)> = (0..)
             .zip(examples.iter().map(|example| example.prompt.clone()))
             .collect();
-        let sampled = self.sampling.run(context, &self.model, &requests)?;
         let mut measures = Measures::default();
+        let others: Vec<&StageRef> = self.reference.iter().collect();
+        let models = (&self.model, &others[..]);
+        let sampled = self
+            .sampling
+            .run(context, models, &requests, &mut measures)?;
         let truth = |holds: bool| f64::from(u8::from(holds));
         measures.mean(
             "finished",
@@ -86,7 +91,9 @@ impl Stage for Aif {
             .zip(&sampled)
             .map(|(example, reply)| (example.prompt.clone(), vec![scorable(&reply.text)]))
             .collect();
-        let (labels, worth) = self.reward.worth_of(context, &asked, &mut measures)?;
+        let (labels, worth) =
+            self.reward
+                .worth_of(context, self.sampling.bf16, &asked, &mut measures)?;
         let worth: Vec<Worth> = worth.into_iter().flatten().collect();
         measures.mean_score("aif", worth.iter().map(|it| it.reward).collect());
         for (place, label) in labels.iter().enumerate() {
@@ -100,12 +107,12 @@ impl Stage for Aif {
             .zip(&worth)
             .map(|((example, sampled), worth)| {
                 let reference = &example.completions[0].text;
-                let mut replied = Replied::new(&example.prompt, reference, &sampled.text);
+                let mut replied = Replied::new(&example.prompt, reference, sampled);
                 replied.verdict = Some(format!("reward {:.2}", worth.reward));
                 replied
             })
             .collect();
-        if let Ok(oracle) = Oracle::of(data) {
+        if let Some(oracle) = Oracle::known(data)? {
             self.by_oracle(oracle, &examples, &mut replied, &mut measures)?;
         }
         if let Some(dullness) = &self.reward.dullness {
@@ -120,16 +127,11 @@ impl Stage for Aif {
         }
         measure_text(&replied, &mut measures);
         if let Some(reference) = &self.reference {
-            let replies: Vec<Example> = examples
-                .into_iter()
-                .zip(sampled)
-                .filter(|(_, reply)| reply.finished && !reply.text.trim().is_empty())
-                .map(|(example, reply)| Example {
-                    completions: vec![Completion::new(reply.text, Role::Reply)],
-                    ..example
-                })
+            let replies: Vec<&Sampled> = sampled
+                .iter()
+                .filter(|reply| reply.finished && !reply.text.trim().is_empty())
                 .collect();
-            self.by_reference(context, reference, replies, &mut measures)?;
+            self.by_reference(context, reference, &replies, &mut measures)?;
         }
         if let Some(before) = &self.before {
             flag(context, before, &mut measures)?;
@@ -191,18 +193,19 @@ impl Aif {
         &self,
         context: &Context,
         reference: &StageRef,
-        replies: Vec<Example>,
+        replies: &[&Sampled],
         measures: &mut Measures,
     ) -> Result<()> {
         measures.note(format!(
             "kl and reference_perplexity: over the {} replies that are finished and not empty",
             replies.len()
         ));
-        if replies.is_empty() {
+        let models = [&self.model, reference];
+        let how = (self.max_length, self.sampling.bf16);
+        let moved = moved(context, models, replies, how, measures)?;
+        if moved.is_empty() {
             return Ok(());
         }
-        let models = [&self.model, reference];
-        let moved = moved(context, models, replies, self.max_length, measures)?;
         let kl = moved.iter().map(Moved::log_ratio).sum::<f64>() / moved.len() as f64;
         let logp: f64 = moved.iter().map(|it| it.reference).sum();
         let tokens: usize = moved.iter().map(|it| it.tokens).sum();

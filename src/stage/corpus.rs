@@ -59,19 +59,6 @@ impl Split {
         keys.one_of(key, default, &all.map(|split| (split.name(), split)))
     }
 
-    /// The stream of a seed's draws for this split: a number of its own, whatever the order above.
-    pub fn stream(self) -> u64 {
-        match self {
-            Split::Pretrain => 0,
-            Split::Train => 1,
-            Split::Valid => 2,
-            Split::Test => 3,
-            Split::TestTasks => 4,
-            Split::Feedback => 5,
-            Split::Prompts => 6,
-        }
-    }
-
     /// The file's stem.
     pub fn name(self) -> &'static str {
         match self {

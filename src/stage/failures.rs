@@ -1,10 +1,12 @@
 //! `failures`: what a model does wrong on feedback prompts, as pairs: the reference reply is chosen, the model's
 //! own failing reply rejected.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::data::{Completion, Example, Prompt, Role};
+use crate::data::{Example, Prompt, Role, Tokenizer};
 use crate::stage::corpus::Split;
+use crate::stage::drawn;
+use crate::stage::folder::model_dir;
 use crate::stage::judged::prompts;
 use crate::stage::judging::Judging;
 use crate::stage::keys::{Keys, StageRef};
@@ -18,7 +20,8 @@ pub const KIND: Kind = Kind {
     name: "failures",
     about: "pairs of a reference reply and a failing reply of the model itself",
     produces: Produces::Pairs,
-    version: 1,
+    // 2: the failing replies are their tokens.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -64,10 +67,10 @@ impl Stage for Failures {
         let data = context.input(&self.data);
         let wanted = match self.examples {
             0 => 0,
-            examples => self.skip + examples,
+            examples => self.skip.saturating_add(examples),
         };
         let mut examples = prompts(data, self.split, wanted)?;
-        anyhow::ensure!(
+        ensure!(
             self.skip < examples.len(),
             "{}: skip is {}, but there are {} prompts",
             context.label,
@@ -75,6 +78,10 @@ impl Stage for Failures {
             examples.len()
         );
         examples.drain(..self.skip);
+        let mut measures = Measures::default();
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.model)))?;
+        let known = (examples, &*context.label);
+        let examples = drawn::all_readable(data, &tokenizer, known, &mut measures)?;
         let asked: Vec<Example> = examples
             .iter()
             .flat_map(|example| std::iter::repeat_n(example, self.samples).cloned())
@@ -82,16 +89,18 @@ impl Stage for Failures {
         let requests: Vec<(u64, Prompt)> = (0..)
             .zip(asked.iter().map(|example| example.prompt.clone()))
             .collect();
-        let sampled = self.sampling.run(context, &self.model, &requests)?;
+        let model = (&self.model, &[][..]);
+        let sampled = self
+            .sampling
+            .run(context, model, &requests, &mut measures)?;
         let mut replied: Vec<Replied> = asked
             .iter()
             .zip(&sampled)
             .map(|(example, sampled)| {
                 let reference = &example.completions[0].text;
-                Replied::new(&example.prompt, reference, &sampled.text)
+                Replied::new(&example.prompt, reference, sampled)
             })
             .collect();
-        let mut measures = Measures::default();
         self.judging
             .judge(context, data, &asked, &mut replied, &mut measures)?;
 
@@ -102,13 +111,17 @@ impl Stage for Failures {
                 continue;
             }
             failing += 1;
-            let rejected = Completion::new(sampled.text, Role::Rejected);
+            let rejected = sampled.completion(Role::Rejected);
+            let text = rejected.text.trim();
             let before = pairs.iter().rev().take_while(|it| it.id == example.id);
-            if rejected.text.trim().is_empty() {
+            if text.is_empty() {
                 empty += 1;
-            } else if rejected.text.trim() == example.completions[0].text.trim() {
+            } else if text == example.completions[0].text.trim() {
                 same += 1;
-            } else if before.into_iter().any(|it| it.completions[1] == rejected) {
+            } else if before
+                .into_iter()
+                .any(|it| it.completions[1].text.trim() == text)
+            {
                 again += 1;
             } else {
                 unfinished += usize::from(!sampled.finished);
@@ -118,6 +131,13 @@ impl Stage for Failures {
                 pairs.push(example);
             }
         }
+        ensure!(
+            !pairs.is_empty(),
+            "{}: no pair is left: {failing} of {} replies fail, of which {empty} are empty and {same} like the \
+             reference; raise examples, samples or temperature",
+            context.label,
+            replied.len()
+        );
         measures.note(format!(
             "{} replies to {} prompts, {failing} failing: {} pairs ({empty} empty replies, {again} repeated ones \
              and {same} like the reference dropped, {unfinished} kept that max_new_tokens ended)",
@@ -130,6 +150,7 @@ impl Stage for Failures {
         numbers.insert("failing".into(), failing as f64);
         numbers.insert("pairs".into(), pairs.len() as f64);
         write_examples(&context.dir, Split::Train, pairs.into_iter().map(Ok))?;
+        drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
         measures.write(&context.dir)
     }

@@ -2,8 +2,7 @@
 
 use crate::ops::TrainBackend;
 use anyhow::{Result, bail};
-use burn::tensor::DType;
-use burn::tensor::backend::{Backend, DTypeUsage};
+use burn::tensor::backend::Backend;
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
@@ -12,13 +11,16 @@ use crate::model::decoder::{Compute, Precision};
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
-use crate::stage::folder;
+use crate::stage::drawn;
+use crate::stage::folder::{self, SavedAs};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
 use crate::stage::memory;
+use crate::stage::precision::Bf16;
 use crate::stage::rows::RowsSettings;
 use crate::stage::scored;
+use crate::store::{BadInput, say};
 use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
@@ -29,7 +31,8 @@ pub struct Fit {
     pub model: StageRef,
     pub settings: TrainSettings,
     pub max_length: usize,
-    bf16: Option<bool>,
+    pub bf16: Bf16,
+    dtype: SavedAs,
     gradient_checkpointing: bool,
 }
 
@@ -71,6 +74,12 @@ pub fn read_save_steps(keys: &mut Keys<'_>, default: usize) -> usize {
         .usize("save_steps", default, 0..)
 }
 
+/// Reads whether blocks are computed again in backward.
+pub fn read_checkpointing(keys: &mut Keys<'_>) -> bool {
+    keys.doc("keep each block's input alone for backward and compute the block again")
+        .bool("gradient_checkpointing", false)
+}
+
 impl Fit {
     /// Reads the common keys.
     pub fn read(keys: &mut Keys<'_>, defaults: &Defaults) -> Self {
@@ -94,29 +103,21 @@ impl Fit {
                 keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
             },
             max_length: keys.usize("max_length", 1024, 2..),
-            bf16: keys
-                .doc("compute in bf16 with f32 weights and moments; where left out, on cuda only")
-                .optional_bool("bf16"),
-            gradient_checkpointing: keys
-                .doc("keep each block's input alone for backward and compute the block again")
-                .bool("gradient_checkpointing", false),
+            bf16: Bf16::read(keys),
+            dtype: SavedAs::read(keys),
+            gradient_checkpointing: read_checkpointing(keys),
         }
     }
 
     /// Whether the model is computed in bf16 on the backend of that name.
     pub fn bf16(&self, backend: &str) -> bool {
-        self.bf16.unwrap_or(backend::prefers_bf16(backend))
+        self.bf16.planned(backend) == Precision::Bf16
     }
 
     /// How the model is to be computed.
     pub fn planned(&self, context: &Context) -> Compute {
-        let bf16 = self.bf16(&context.backend);
         Compute {
-            precision: if bf16 {
-                Precision::Bf16
-            } else {
-                Precision::F32
-            },
+            precision: self.bf16.planned(&context.backend),
             recompute: self.gradient_checkpointing,
         }
     }
@@ -127,17 +128,10 @@ impl Fit {
     ///
     /// bf16 asked for where the backend has none.
     pub fn compute<B: Backend>(&self, context: &Context, device: &B::Device) -> Result<Compute> {
-        let compute = self.planned(context);
-        let usage = B::dtype_usage(device, DType::BF16);
-        if compute.precision == Precision::Bf16 && !usage.contains(DTypeUsage::Arithmetic) {
-            bail!(
-                "{}: bf16 = true, but the {} backend cannot compute in bf16; set bf16=false with \
-                 --set to compute in f32, or use --backend cuda",
-                context.label,
-                context.backend
-            );
-        }
-        Ok(compute)
+        Ok(Compute {
+            precision: self.bf16.on::<B>(context, device)?,
+            recompute: self.gradient_checkpointing,
+        })
     }
 
     /// A split of `data`, tokenised; nothing where it has no such split or the split is empty. Rows say
@@ -159,10 +153,28 @@ impl Fit {
             group: drawn.0.unwrap_or(group),
             shuffle: drawn.1.unwrap_or(shuffle),
         };
-        let examples = take.of_all(split.examples(data)?);
         let what = format!("{} ({})", context.label, split.name());
+        let examples = (split.examples(data)?, &*what);
+        let examples = take.of_all(drawn::readable(data, tokenizer, examples, measures)?);
         let set = corpus::dataset(examples, tokenizer, encoding, &what, &context.dir, measures)?;
         Ok((!set.examples.is_empty()).then_some(set))
+    }
+
+    /// Says that the last weights are kept where the best cannot be told: their metric needs a validation split.
+    fn settle_best(&self, context: &Context, validated: bool, measures: &mut Measures) {
+        let metric = match self.settings.keep {
+            Keep::LowestLoss => "loss",
+            Keep::HighestAccuracy => "accuracy",
+            Keep::Last | Keep::LowestTrainLoss => return,
+        };
+        if !validated {
+            let note = format!(
+                "metric_for_best_model = {metric:?} needs a validation split, and the data have none, or an empty one: \
+                 the last weights are kept"
+            );
+            say(&format!("{}: {note}", context.label));
+            measures.note(note);
+        }
     }
 
     /// Trains the input model, with a new scoring head if one is given, unless it has been already, and
@@ -176,6 +188,11 @@ impl Fit {
         sets: (Dataset, Option<Dataset>),
         mut measures: Measures,
     ) -> Result<()> {
+        if sets.0.units.is_empty() {
+            let label = &context.label;
+            return Err(BadInput(format!("{label}: its data have nothing to train on")).into());
+        }
+        self.settle_best(context, sets.1.is_some(), &mut measures);
         let work = Train {
             fit: self,
             context,
@@ -217,7 +234,11 @@ impl Work for Train<'_> {
         let longest = valid.as_ref().map_or(0, |valid| valid.examples.longest());
         // What a scoring head reads ends before the token that is scored in name only.
         let in_name = usize::from(self.head.is_some());
-        let longest = train.examples.longest().max(longest) - in_name;
+        let longest = train
+            .examples
+            .longest()
+            .max(longest)
+            .saturating_sub(in_name);
         if longest > model.config.max_positions {
             bail!(
                 "{}: an example has {longest} tokens, but the model reads at most {}; lower \
@@ -281,7 +302,7 @@ impl Work for Train<'_> {
             &model.config,
             |name| weights::read(&model, name),
             self.tokenizer,
-            Some(&like),
+            Some((&like, self.fit.dtype)),
             &card,
         )
     }

@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use burn::tensor::backend::Backend;
 
 use crate::data::Tokenizer;
-use crate::model::hf::{self, DEFAULT_SHARD_LIMIT, Precision};
+use crate::model::hf::{self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, config_json};
 use crate::model::weights;
 use crate::model::{Decoder, DecoderConfig};
-use crate::stage::keys::StageRef;
+use crate::stage::generation;
+use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
-use crate::store::{OrBadInput, hash_file, write_atomic};
+use crate::store::{BadInput, OrBadInput, hash_file, write_atomic};
 
 const TEMPLATE: &str = "chat_template.jinja";
 
@@ -36,8 +37,60 @@ pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<
 /// Opens a model folder, whatever its head.
 pub fn open_any<B: Backend>(dir: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
     let (config, checkpoint) = hf::open(dir).or_bad_input()?;
+    let tokenizer = Tokenizer::open(dir).or_bad_input()?;
+    fits(dir, &config, &tokenizer)?;
     let model = weights::load(&config, device, |slot| checkpoint.read(slot)).or_bad_input()?;
-    Ok((model, Tokenizer::open(dir).or_bad_input()?))
+    Ok((model, tokenizer))
+}
+
+/// Refuses a tokenizer that gives ids which the model has no row for.
+pub fn fits(dir: &Path, config: &DecoderConfig, tokenizer: &Tokenizer) -> Result<()> {
+    const LISTED: usize = 5;
+    let (rows, ids) = (config.vocab_size, tokenizer.vocab_size());
+    if ids <= rows {
+        return Ok(());
+    }
+    let beyond = tokenizer.beyond(rows);
+    let named = beyond.iter().take(LISTED).map(|(id, name)| match name {
+        Some(name) => format!("{name:?} is {id}"),
+        None => format!("its post_processor adds {id}"),
+    });
+    let mut named: Vec<String> = named.collect();
+    if beyond.len() > LISTED {
+        named.push(format!("and {} more", beyond.len() - LISTED));
+    }
+    bail!(BadInput(format!(
+        "{}: the tokenizer gives ids up to {} ({}), but the model has rows for {rows} (vocab_size of config.json), \
+         ids 0 to {}. Remove such tokens from the tokenizer's files; or give the model rows for them, in Python: \
+         model.resize_token_embeddings({ids}); model.save_pretrained(DIR)",
+        dir.display(),
+        ids - 1,
+        named.join(", "),
+        rows - 1
+    )))
+}
+
+/// The key `dtype`: in what type a stage saves the weights of its model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SavedAs(Option<Precision>);
+
+impl SavedAs {
+    /// Reads the key.
+    pub fn read(keys: &mut Keys<'_>) -> Self {
+        Self(
+            keys.doc("type of the saved weights; auto: the one that the model it starts from is stored in")
+                .one_of(
+                    "dtype",
+                    "auto",
+                    &[
+                        ("auto", None),
+                        ("float32", Some(Precision::F32)),
+                        ("bfloat16", Some(Precision::Bf16)),
+                        ("float16", Some(Precision::F16)),
+                    ],
+                ),
+        )
+    }
 }
 
 /// Refuses a reference whose log-probs would be of other tokens than the model's.
@@ -56,20 +109,21 @@ pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef)
     Ok(())
 }
 
-/// Writes weights with the tokenizer and chat template of the folder `like`. `values` is asked for
-/// one parameter at a time, by name.
+/// Writes weights with the tokenizer of the folder `like`, its chat template, its `generation_config.json` and the
+/// type of its weights, unless told another. The special tokens of the configurations are then those that the
+/// tokenizer names ([`generation::align`]). `values` is asked for one parameter at a time, by name.
 pub fn write(
     artifact: &Path,
     config: &DecoderConfig,
     mut values: impl FnMut(&str) -> Option<Vec<f32>>,
     tokenizer: &Tokenizer,
-    like: Option<&Path>,
+    like: Option<(&Path, SavedAs)>,
     card: &str,
 ) -> Result<()> {
     let dir = model_dir(artifact);
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     tokenizer.save(&dir)?;
-    match like.map(|like| like.join(TEMPLATE)) {
+    match like.map(|(like, _)| like.join(TEMPLATE)) {
         Some(template) if template.exists() => {
             fs::copy(&template, dir.join(TEMPLATE))
                 .with_context(|| format!("cannot copy {}", template.display()))?;
@@ -81,7 +135,20 @@ pub fn write(
         )?,
     }
     write_atomic(&dir.join("README.md"), card.as_bytes())?;
-    hf::save(&dir, config, Precision::F32, DEFAULT_SHARD_LIMIT, |slot| {
+    let mut config = config.clone();
+    let (precision, generation) = match like {
+        None => (Precision::F32, config_json::generation_json(&config)),
+        Some((like, SavedAs(told))) => {
+            let precision = match told {
+                Some(told) => told,
+                None => Checkpoint::open(like)?.precision(),
+            };
+            (precision, generation::align(&mut config, like, tokenizer)?)
+        }
+    };
+    let tensor = |slot: &hf::Slot| {
         values(&slot.name).with_context(|| format!("no weights for {}", slot.name))
-    })
+    };
+    let limit = DEFAULT_SHARD_LIMIT;
+    hf::save_like(&dir, &config, precision, limit, &generation, tensor)
 }

@@ -12,6 +12,7 @@ use crate::ops::TrainBackend;
 use crate::stage::agreement::{self, Cluster};
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
+use crate::stage::precision::Bf16;
 use crate::stage::reward_model::class_of;
 use crate::stage::scored;
 use crate::stage::scorer::Scorer;
@@ -21,6 +22,7 @@ use crate::store::Progress;
 struct Scores<'a> {
     context: &'a Context,
     model: &'a Path,
+    bf16: Bf16,
     examples: &'a [Example],
     measures: &'a mut Measures,
 }
@@ -30,7 +32,8 @@ impl Work for Scores<'_> {
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let context = self.context;
-        let scorer = Scorer::<B::InnerBackend>::open(self.model, device)?;
+        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
+        let scorer = Scorer::<B::InnerBackend>::open(self.model, device)?.frozen(precision);
         let what = format!("{} (test)", context.label);
         let progress = Progress::new(&what, self.examples.len());
         let scores = scorer.scores(self.examples, &what, self.measures, |done| {
@@ -45,13 +48,14 @@ impl Work for Scores<'_> {
 
 fn scores(
     context: &Context,
-    model: &Path,
+    (model, bf16): (&Path, Bf16),
     examples: &[Example],
     measures: &mut Measures,
 ) -> Result<(Vec<String>, Vec<Vec<f64>>)> {
     let work = Scores {
         context,
         model,
+        bf16,
         examples,
         measures,
     };
@@ -61,13 +65,13 @@ fn scores(
 /// Predicted against given ratings, and against the truth where it is known.
 pub fn ratings(
     context: &Context,
-    model: &Path,
+    (model, bf16): (&Path, Bf16),
     rows: &[Rated],
     cluster: Cluster,
     measures: &mut Measures,
 ) -> Result<()> {
     let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
-    let (labels, scores) = scores(context, model, &examples, measures)?;
+    let (labels, scores) = scores(context, (model, bf16), &examples, measures)?;
     for (place, label) in labels.iter().enumerate() {
         // In a world there is a truth behind the ratings, which no rater's error keeps a model from.
         let truths = rows.iter().zip(&scores).filter_map(|(row, scores)| {
@@ -87,7 +91,7 @@ pub fn ratings(
 /// How often, and by how much, the chosen one of two scores higher.
 pub fn pairs(
     context: &Context,
-    model: &Path,
+    (model, bf16): (&Path, Bf16),
     examples: &[Example],
     measures: &mut Measures,
 ) -> Result<()> {
@@ -95,7 +99,7 @@ pub fn pairs(
         measures.note("no pairs held out for testing");
         return Ok(());
     }
-    let (_, scores) = scores(context, model, examples, measures)?;
+    let (_, scores) = scores(context, (model, bf16), examples, measures)?;
     let apart: Vec<f64> = scores
         .chunks(2)
         .map(|pair| pair[0][0] - pair[1][0])
@@ -112,7 +116,7 @@ pub fn pairs(
 /// How often the likeliest class is the right one: over all, and of each class.
 pub fn classes(
     context: &Context,
-    model: &Path,
+    (model, bf16): (&Path, Bf16),
     examples: &[Example],
     measures: &mut Measures,
 ) -> Result<()> {
@@ -120,7 +124,7 @@ pub fn classes(
         measures.note("no examples held out for testing");
         return Ok(());
     }
-    let (labels, scores) = scores(context, model, examples, measures)?;
+    let (labels, scores) = scores(context, (model, bf16), examples, measures)?;
     let (mut right, mut of_class) = (Vec::new(), BTreeMap::<&str, (f64, f64)>::new());
     let mut predicted: BTreeMap<&str, f64> = BTreeMap::new();
     for (example, scores) in examples.iter().zip(&scores) {

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::{Completion, Example, Prompt, Role};
+use crate::data::{Example, Prompt};
 use crate::stage::corpus::Split;
 use crate::stage::folder::same_tokenizer;
 use crate::stage::judging::Judging;
@@ -17,13 +17,14 @@ use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::moved::{Moved, moved};
 use crate::stage::replied::{Replied, measure_text};
-use crate::stage::sampling::SamplingSettings;
+use crate::stage::sampling::{Sampled, SamplingSettings};
 
 pub const KIND: Kind = Kind {
     name: "judge",
     about: "sampled replies, judged for adherence, naturalness and hallucination",
     produces: Produces::Measure,
-    version: 1,
+    // 2: kl is of the tokens that were drawn, after the prompt as it was read.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -51,7 +52,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .doc("prompts replied to, the same for every model and seed; 0: all")
             .usize("examples", 400, 0..),
         max_length: keys
-            .doc("tokens of prompt and reply where the reference scores them")
+            .doc("most tokens that a reply and its prompt have where kl counts them")
             .usize("max_length", 1024, 2..),
         sampling: SamplingSettings::read(keys),
         judging: Judging::read(keys),
@@ -95,8 +96,10 @@ impl Stage for Judged {
         let asked: Vec<(u64, Prompt)> = (0..)
             .zip(examples.iter().map(|example| example.prompt.clone()))
             .collect();
-        let sampled = self.sampling.run(context, &self.model, &asked)?;
         let mut measures = Measures::default();
+        let others: Vec<&StageRef> = self.reference.iter().collect();
+        let models = (&self.model, &others[..]);
+        let sampled = self.sampling.run(context, models, &asked, &mut measures)?;
         measures.mean(
             "finished",
             sampled
@@ -109,28 +112,25 @@ impl Stage for Judged {
             .zip(&sampled)
             .map(|(example, sampled)| {
                 let reference = &example.completions[0].text;
-                Replied::new(&example.prompt, reference, &sampled.text)
+                Replied::new(&example.prompt, reference, sampled)
             })
             .collect();
         self.judging
             .judge(context, data, &examples, &mut replied, &mut measures)?;
         measure_text(&replied, &mut measures);
         if let Some(reference) = &self.reference {
-            let finished = examples.into_iter().zip(sampled);
-            let finished = finished.filter(|(_, reply)| reply.finished && !reply.text.is_empty());
-            let replies = finished.map(|(example, reply)| Example {
-                completions: vec![Completion::new(reply.text, Role::Reply)],
-                ..example
-            });
-            let replies: Vec<Example> = replies.collect();
+            let finished = sampled.iter();
+            let finished = finished.filter(|reply| reply.finished && !reply.text.is_empty());
+            let replies: Vec<&Sampled> = finished.collect();
             let (count, asked) = (replies.len(), replied.len());
             measures.note(format!(
                 "kl: over the {count} of {asked} replies that are finished and not empty"
             ));
-            if count > 0 {
-                let models = [&self.model, reference];
-                let moved = moved(context, models, replies, self.max_length, &mut measures)?;
-                let mean = moved.iter().map(Moved::log_ratio).sum::<f64>() / count as f64;
+            let models = [&self.model, reference];
+            let how = (self.max_length, self.sampling.bf16);
+            let moved = moved(context, models, &replies, how, &mut measures)?;
+            if !moved.is_empty() {
+                let mean = moved.iter().map(Moved::log_ratio).sum::<f64>() / moved.len() as f64;
                 measures.numbers.insert("kl".into(), mean);
             }
         }

@@ -9,9 +9,6 @@ use crate::model::forest::Forest;
 /// Bytes of a process that has read a tokenizer and not yet a model; measured.
 const PROCESS: f64 = 60e6;
 
-/// The vocabulary's weights are kept a chunk at a time; see `ops::Ops::token_logps`.
-const LOGITS_CHUNK: usize = 1 << 23;
-
 /// Estimated bytes at the peak of a training step.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
@@ -22,9 +19,14 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// For a step whose largest micro-batch is `forest`.
-    /// `widened` says that bf16 values are kept in f32 too, for kernels that read nothing else.
-    pub fn new(config: &DecoderConfig, forest: &Forest, compute: Compute, widened: bool) -> Self {
+    /// For a step whose largest micro-batch is `forest`, on a backend that computes `chunk` logits at a time.
+    /// `widened` says that it keeps bf16 values in f32 too, for kernels that read nothing else.
+    pub fn new(
+        config: &DecoderConfig,
+        forest: &Forest,
+        compute: Compute,
+        (widened, chunk): (bool, usize),
+    ) -> Self {
         let low = compute.precision == Precision::Bf16;
         let parameters = config.parameters() as f64;
         // Under bf16 a step holds a copy of the weights in two bytes.
@@ -51,7 +53,7 @@ impl Estimate {
             block * before_last
         };
         let last = tokens * attention + scored * (feed_forward + 4.0 * (2.0 * hidden + attended));
-        let logits = (forest.scored.len() * config.vocab_size).min(LOGITS_CHUNK) as f64;
+        let logits = (forest.scored.len() * config.vocab_size).min(chunk) as f64;
         Self {
             state,
             activations: blocks + last + 4.0 * logits,

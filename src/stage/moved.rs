@@ -4,16 +4,16 @@ use anyhow::Result;
 use burn::module::AutodiffModule;
 
 use crate::backend::{self, Work};
-use crate::data::Example;
-use crate::model::Decoder;
+use crate::model::forest::Branch;
 use crate::objective::Objective;
 use crate::ops::TrainBackend;
-use crate::stage::corpus::{self, Encoding, Group};
 use crate::stage::folder;
 use crate::stage::keys::StageRef;
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
-use crate::train::branch_logps;
+use crate::stage::precision::Bf16;
+use crate::stage::sampling::Sampled;
+use crate::train::{Dataset, ExamplesWriter, Units, branch_logps};
 
 /// One reply's log-probability, EOS included.
 pub struct Moved {
@@ -31,70 +31,82 @@ impl Moved {
     }
 }
 
-/// Scores finished replies under a policy and its reference, `models`, one each example.
+/// Scores replies under a policy and its reference, `models`: the very tokens that were drawn, after the prompt that
+/// they were drawn after. Those of more than `max_length` tokens with their prompt are left out and counted.
 ///
 /// # Errors
-/// A model or a reply that cannot be read.
+/// A model that cannot be read, and a stop that was asked for.
 pub fn moved(
     context: &Context,
     models: [&StageRef; 2],
-    replies: Vec<Example>,
-    max_length: usize,
+    replies: &[&Sampled],
+    (max_length, bf16): (usize, Bf16),
     measures: &mut Measures,
 ) -> Result<Vec<Moved>> {
-    let work = Both {
-        context,
-        models,
-        replies,
-        max_length,
-        measures,
+    let fits = |reply: &&&Sampled| reply.prompt.len() + reply.tokens.len() <= max_length;
+    let mut writer = ExamplesWriter::memory();
+    let mut count = 0;
+    for reply in replies.iter().filter(fits) {
+        let tokens = [&reply.prompt[..], &reply.tokens].concat();
+        writer.push([Branch {
+            tokens: &tokens,
+            scored_from: reply.prompt.len(),
+        }])?;
+        count += 1;
+    }
+    if count < replies.len() {
+        measures.note(format!(
+            "{} replies of more than max_length ({max_length}) tokens with their prompt are left out of kl",
+            replies.len() - count
+        ));
+    }
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let set = Dataset {
+        examples: writer.finish()?,
+        units: Units::Single(count),
+        shuffle: false,
     };
-    backend::dispatch(&context.backend, work)?
+    let score = |model| {
+        let work = Score {
+            context,
+            model,
+            set: &set,
+            bf16,
+        };
+        backend::dispatch(&context.backend, work)?
+    };
+    let [policy, reference] = models.map(score);
+    let both = policy?.into_iter().zip(reference?).enumerate();
+    Ok(both
+        .map(|(example, (policy, reference))| Moved {
+            policy: f64::from(policy[0]),
+            reference: f64::from(reference[0]),
+            tokens: set.examples.branches(example).map(|it| it.scored()).sum(),
+        })
+        .collect())
 }
 
-struct Both<'a> {
+/// Log-probs of a set's completions under one model.
+struct Score<'a> {
     context: &'a Context,
-    models: [&'a StageRef; 2],
-    replies: Vec<Example>,
-    max_length: usize,
-    measures: &'a mut Measures,
+    model: &'a StageRef,
+    set: &'a Dataset,
+    bf16: Bf16,
 }
 
-impl Work for Both<'_> {
-    type Output = Result<Vec<Moved>>;
+impl Work for Score<'_> {
+    type Output = Result<Vec<Vec<f32>>>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let context = self.context;
-        let [policy, reference] = self.models.map(|model| context.input(model));
-        let (policy, tokenizer) = folder::open::<B>(policy, device)?;
-        let encoding = Encoding {
-            max_length: self.max_length,
-            group: Group::None,
-            shuffle: false,
-        };
-        let set = corpus::dataset(
-            self.replies.into_iter().map(Ok),
-            &tokenizer,
-            encoding,
-            &context.label,
-            &context.dir,
-            self.measures,
-        )?;
-        let score = |model: &Decoder<B>| -> Result<Vec<Vec<f32>>> {
-            let progress = |_| !context.stop.requested();
-            let logps = branch_logps(&model.valid(), &set, &Objective::Sft, 32, progress);
-            context.stop.check()?;
-            Ok(logps.unwrap_or_default())
-        };
-        let policy = score(&policy)?;
-        let reference = score(&folder::open::<B>(reference, device)?.0)?;
-        let both = policy.iter().zip(&reference).enumerate();
-        Ok(both
-            .map(|(example, (policy, reference))| Moved {
-                policy: f64::from(policy[0]),
-                reference: f64::from(reference[0]),
-                tokens: set.examples.branches(example).map(|it| it.scored()).sum(),
-            })
-            .collect())
+        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
+        let (model, _) = folder::open::<B>(context.input(self.model), device)?;
+        let model = model.valid().frozen(precision);
+        let going = |_| !context.stop.requested();
+        let logps = branch_logps(&model, self.set, &Objective::Sft, 32, going);
+        context.stop.check()?;
+        Ok(logps.unwrap_or_default())
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::nli::{NliLabel, NliPair, nli};
@@ -18,13 +18,15 @@ use crate::stage::measures::Measures;
 use crate::stage::persona_world::WORLD_FILE;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
 use crate::stage::scored::premise;
+use crate::stage::streams;
 use crate::world::persona::oracle::{Relation, judge_reply};
 
 pub const KIND: Kind = Kind {
     name: "nli",
     about: "sentences of personas and replies: entailment, neutral or contradiction",
     produces: Produces::Classes,
-    version: 1,
+    // 2: random streams are named by their split.
+    version: 2,
     uses_backend: false,
     read,
 };
@@ -82,8 +84,7 @@ impl Stage for Nli {
         let mut measures = Measures::default();
         let mut elsewhere = HashSet::new();
         for (at, split) in SPLITS.into_iter().enumerate() {
-            let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
-            rng.set_stream(split.stream());
+            let mut rng = streams::seeded(context.seed, split.name());
             let Some(mut pairs) = self.pairs(context, at, &mut rng)? else {
                 continue;
             };

@@ -27,15 +27,30 @@ impl Oracle {
     /// Where there is none, or the artifact cannot be read.
     pub fn of(artifact: &Path) -> Result<Self> {
         let manifest = Manifest::read(artifact)?;
-        match manifest.kind.as_str() {
-            "guardrail-world" => Ok(Self::GuardrailWorld),
-            "star" => Ok(Self::Star),
-            "impression-world" => Ok(Self::ImpressionWorld),
-            "persona-world" => Ok(Self::PersonaWorld),
-            other => bail!(
-                "{}, of kind {other}, has no oracle; judge with an endpoint (judge = \"endpoint\")",
-                manifest.name
-            ),
+        Self::of_kind(&manifest.kind).with_context(|| {
+            format!(
+                "{}, of kind {}, has no oracle; judge with an endpoint (judge = \"endpoint\")",
+                manifest.name, manifest.kind
+            )
+        })
+    }
+
+    /// The oracle of an artifact's examples, where there is one.
+    ///
+    /// # Errors
+    /// When the artifact cannot be read.
+    pub fn known(artifact: &Path) -> Result<Option<Self>> {
+        Ok(Self::of_kind(&Manifest::read(artifact)?.kind))
+    }
+
+    /// The oracle of what stages of that kind make.
+    fn of_kind(kind: &str) -> Option<Self> {
+        match kind {
+            "guardrail-world" => Some(Self::GuardrailWorld),
+            "star" => Some(Self::Star),
+            "impression-world" => Some(Self::ImpressionWorld),
+            "persona-world" => Some(Self::PersonaWorld),
+            _ => None,
         }
     }
 
@@ -190,4 +205,31 @@ pub fn total(scores: &Scores, weighed: &[(String, f64)]) -> Result<f64> {
 
 fn impressions(meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> Result<Scores> {
     Ok(impression::judge_reply(meta, prompt, reply)?.by_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_without_an_oracle_are_not_data_that_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Oracle::known(dir.path()).is_err(), "there is no manifest");
+        let write = |kind: &str| {
+            let text = format!(
+                r#"{{"kind": "{kind}", "name": "d", "hash": "{}", "inputs": {{}}, "settings": {{}}, "backend": "",
+                    "seconds": 0.0, "created": 0}}"#,
+                crate::store::hash_bytes(b"d")
+            );
+            std::fs::write(dir.path().join("artifact.json"), text).unwrap();
+        };
+        write("preferences");
+        assert_eq!(Oracle::known(dir.path()).unwrap(), None);
+        assert!(Oracle::of(dir.path()).is_err());
+        write("persona-world");
+        let known = Oracle::known(dir.path()).unwrap();
+        assert_eq!(known, Some(Oracle::PersonaWorld));
+        std::fs::write(dir.path().join("artifact.json"), "{").unwrap();
+        assert!(Oracle::known(dir.path()).is_err(), "a damaged manifest");
+    }
 }

@@ -1,24 +1,28 @@
 //! `pairs`: pseudo-preferences. The reference reply is chosen; a reply that the model itself gives to
 //! the same history, under a persona taken from another dialogue, is rejected.
 
-use anyhow::Result;
-use rand::{Rng, SeedableRng, seq::SliceRandom};
+use anyhow::{Result, ensure};
+use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::template::dialogue_examples;
-use crate::data::{Completion, Dialogue, Example, Prompt, Role};
+use crate::data::{Dialogue, Example, Prompt, Role, Tokenizer};
 use crate::stage::corpus::Split;
+use crate::stage::drawn;
+use crate::stage::folder::model_dir;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
 use crate::stage::sampling::SamplingSettings;
+use crate::stage::streams;
 
 pub const KIND: Kind = Kind {
     name: "pairs",
     about: "pairs of a reference reply and a reply sampled under another persona",
     produces: Produces::Pairs,
-    version: 2,
+    // 3: the sampled replies are their tokens; random streams are named by their split.
+    version: 3,
     uses_backend: true,
     read,
 };
@@ -74,6 +78,8 @@ impl Stage for Pairs {
                 write_examples(&context.dir, split, pairs.into_iter().map(Ok))?;
             }
         }
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.model)))?;
+        drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
         measures.write(&context.dir)
     }
@@ -88,8 +94,7 @@ impl Pairs {
         measures: &mut Measures,
     ) -> Result<Vec<Example>> {
         let dialogues = split.dialogues(context.input(&self.data))?;
-        let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
-        rng.set_stream(split.stream());
+        let mut rng = streams::seeded(context.seed, split.name());
         let mut chosen = histories(&dialogues);
         if limit > 0 && limit < chosen.len() {
             chosen.shuffle(&mut rng);
@@ -97,20 +102,23 @@ impl Pairs {
             // Back in the dialogues' order, so that those of one dialogue stay together.
             chosen.sort_by_key(|(dialogue, example)| (*dialogue, example.prompt.text().len()));
         }
-        let prompts: Vec<(u64, Prompt)> = chosen
-            .iter()
-            .enumerate()
-            .map(|(stream, (dialogue, example))| {
+        // Those of each split are drawn from streams of their own.
+        let first = streams::stream(&format!("{} replies", split.name()));
+        let prompts: Vec<(u64, Prompt)> = (0..)
+            .zip(&chosen)
+            .map(|(place, (dialogue, example))| {
                 let prompt = if self.shuffled {
                     let persona = other_persona(&dialogues, *dialogue, &mut rng);
                     example.prompt.with_persona(persona)
                 } else {
                     example.prompt.clone()
                 };
-                (stream as u64, prompt)
+                (first.wrapping_add(place), prompt)
             })
             .collect();
-        let replies = self.sampling.run(context, &self.model, &prompts)?;
+        let replies = self
+            .sampling
+            .run(context, (&self.model, &[]), &prompts, measures)?;
         let (mut identical, mut empty, mut unfinished) = (0, 0, 0);
         let mut pairs = Vec::with_capacity(chosen.len());
         for ((_, mut example), reply) in chosen.into_iter().zip(replies) {
@@ -122,13 +130,19 @@ impl Pairs {
             } else {
                 unfinished += usize::from(!reply.finished);
                 example.completions[0].role = Role::Chosen;
-                example
-                    .completions
-                    .push(Completion::new(reply.text, Role::Rejected));
+                example.completions.push(reply.completion(Role::Rejected));
                 pairs.push(example);
             }
         }
         let name = split.name();
+        ensure!(
+            !pairs.is_empty(),
+            "{}: {name}: no pair is left of {} replies: {empty} are empty and {identical} like the reference; raise \
+             temperature, or train @{} further",
+            context.label,
+            prompts.len(),
+            self.model.name
+        );
         measures.note(format!(
             "{name}: {} pairs; {identical} identical and {empty} empty replies dropped, {unfinished} \
              kept that max_new_tokens ended",

@@ -7,10 +7,12 @@ use burn::module::AutodiffModule;
 use crate::eval::ranking::perplexity;
 use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
+use crate::stage::drawn;
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
+use crate::stage::precision::Bf16;
 use crate::train::evaluate;
 
 pub const KIND: Kind = Kind {
@@ -27,6 +29,7 @@ struct Perplexity {
     data: StageRef,
     split: Split,
     max_length: usize,
+    bf16: Bf16,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -35,14 +38,18 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "test"),
         max_length: keys.usize("max_length", 1024, 2..),
+        bf16: Bf16::read(keys),
     })
 }
 
 impl Measure for Perplexity {
     fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
         let (model, tokenizer) = folder::open::<B>(context.input(&self.model), device)?;
-        let examples = Take::Good.of_all(self.split.examples(context.input(&self.data))?);
+        let data = context.input(&self.data);
         let mut measures = Measures::default();
+        let examples = (self.split.examples(data)?, &*context.label);
+        let examples = drawn::readable(data, &tokenizer, examples, &mut measures)?;
+        let examples = Take::Good.of_all(examples);
         let set = corpus::dataset(
             examples,
             &tokenizer,
@@ -59,8 +66,9 @@ impl Measure for Perplexity {
             .flat_map(|example| set.examples.branches(example))
             .map(|branch| branch.scored())
             .sum();
+        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
         let found = evaluate(
-            &model.valid(),
+            &model.valid().frozen(precision),
             &set,
             &Objective::Sft,
             8,

@@ -6,20 +6,23 @@ use anyhow::{Result, ensure};
 use burn::module::AutodiffModule;
 
 use crate::backend::{self, Work};
-use crate::data::encode::encode_prompt;
 use crate::data::{Example, Tokenizer};
 use crate::generate::Sampling;
-use crate::model::hf::config_json;
+use crate::model::decoder::Compute;
+use crate::model::hf;
 use crate::model::{Decoder, DecoderConfig, weights};
 use crate::ops::{Ops, TrainBackend};
 use crate::stage::corpus::{self, Split};
-use crate::stage::folder::{self, model_dir, same_tokenizer};
+use crate::stage::fit::read_checkpointing;
+use crate::stage::folder::{self, SavedAs, model_dir, same_tokenizer};
+use crate::stage::generation;
 use crate::stage::judged::prompts;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::stage::precision::Bf16;
 use crate::stage::rewarding::Rewarding;
-use crate::stage::sampling::prompt_room;
+use crate::stage::sampling::PromptKept;
 use crate::stage::{memory, ppo_keys};
 use crate::store::read_metrics;
 use crate::train::checkpoint;
@@ -29,7 +32,8 @@ pub const KIND: Kind = Kind {
     name: "ppo",
     about: "reinforcement learning from a reward model: PPO, RLOO or GRPO",
     produces: Produces::Model,
-    version: 1,
+    // 2: a reward model reads a reply as it follows its prompt.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -43,6 +47,10 @@ struct Reinforce {
     examples: usize,
     rewarding: Rewarding,
     settings: PpoSettings,
+    dtype: SavedAs,
+    kept: PromptKept,
+    bf16: Bf16,
+    gradient_checkpointing: bool,
     /// Whether the value head has a trunk of its own, and of whose weights.
     trunk: Option<Option<StageRef>>,
 }
@@ -73,6 +81,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .usize("examples", 0, 0..),
         rewarding,
         settings,
+        dtype: SavedAs::read(keys),
+        kept: PromptKept::read(keys),
+        bf16: Bf16::read(keys),
+        gradient_checkpointing: read_checkpointing(keys),
         trunk,
     })
 }
@@ -102,9 +114,9 @@ impl Stage for Reinforce {
         }
         self.rewarding.guard(context)?;
         let mut measures = Measures::default();
-        let (tokenizer, config) = self.source(context)?;
+        let (tokenizer, _) = self.source(context)?;
         let examples = self.examples(context)?;
-        let prompts = self.encoded(context, &tokenizer, &config, &examples, &mut measures)?;
+        let prompts = self.encoded(context, &tokenizer, &examples, &mut measures)?;
         let work = Train {
             stage: self,
             context,
@@ -122,7 +134,7 @@ impl Stage for Reinforce {
         let (tokenizer, config) = self.source(context)?;
         let examples = self.examples(context)?;
         let mut measures = Measures::default();
-        let prompts = self.encoded(context, &tokenizer, &config, &examples, &mut measures)?;
+        let prompts = self.encoded(context, &tokenizer, &examples, &mut measures)?;
         let settings = &self.settings;
         let tokens: usize = prompts.iter().map(Vec::len).sum();
         let mut text = format!(
@@ -149,14 +161,14 @@ impl Reinforce {
     /// The tokenizer and shape of the model that is trained.
     fn source(&self, context: &Context) -> Result<(Tokenizer, DecoderConfig)> {
         let dir = model_dir(context.input(&self.model));
-        Ok((Tokenizer::open(&dir)?, config_json::read(&dir)?))
+        Ok((Tokenizer::open(&dir)?, hf::open(&dir)?.0))
     }
 
     /// The examples whose prompts are replied to.
     fn examples(&self, context: &Context) -> Result<Vec<Example>> {
         let wanted = match self.examples {
             0 => 0,
-            examples => self.skip + examples,
+            examples => self.skip.saturating_add(examples),
         };
         let mut all = prompts(context.input(&self.data), self.split, wanted)?;
         ensure!(
@@ -175,35 +187,18 @@ impl Reinforce {
         &self,
         context: &Context,
         tokenizer: &Tokenizer,
-        config: &DecoderConfig,
         examples: &[Example],
         measures: &mut Measures,
     ) -> Result<Vec<Vec<u32>>> {
-        let room = self.settings.sampling.max_new_tokens;
-        ensure!(
-            room < config.max_positions,
-            "{}: max_new_tokens is {room}, but the model reads at most {} tokens; lower it",
-            context.label,
-            config.max_positions
-        );
-        let most = prompt_room(config, room);
-        let mut cut = 0;
-        let mut encoded = Vec::with_capacity(examples.len());
-        for example in examples {
-            let mut tokens = encode_prompt(tokenizer, &example.prompt, usize::MAX)?;
-            if tokens.len() > most {
-                cut += 1;
-                tokens = encode_prompt(tokenizer, &example.prompt, most)?;
-            }
-            encoded.push(tokens);
-        }
-        if cut > 0 {
-            measures.note(format!(
-                "{cut} of {} prompts were cut to {most} tokens, oldest first, to leave room for max_new_tokens ({room})",
-                encoded.len()
-            ));
-        }
-        Ok(encoded)
+        let own = self.trunk.as_ref().and_then(Option::as_ref);
+        let others: Vec<&StageRef> = self.reference.iter().chain(own).collect();
+        self.kept.encode(
+            context,
+            (&self.model, &others),
+            (tokenizer, self.settings.sampling.max_new_tokens),
+            examples.iter().map(|example| &example.prompt),
+            measures,
+        )
     }
 }
 
@@ -222,34 +217,45 @@ impl Work for Train<'_> {
     fn run<B: TrainBackend>(self, device: &B::Device) -> Result<()> {
         let Self { stage, context, .. } = self;
         let source = context.input(&stage.model);
-        let (policy, _) = folder::open::<B>(source, device)?;
+        let precision = stage.bf16.on::<B::InnerBackend>(context, device)?;
+        let compute = Compute {
+            precision,
+            recompute: stage.gradient_checkpointing,
+        };
+        let (mut policy, _) = folder::open::<B>(source, device)?;
+        policy.compute = compute;
         let reference = match &stage.reference {
             Some(reference) => folder::open::<B::InnerBackend>(context.input(reference), device)?.0,
             None => policy.valid(),
         };
+        let reference = reference.frozen(precision);
         let value = match (&stage.trunk, stage.settings.algorithm.has_values()) {
             (_, false) => None,
             (None, true) => Some(ValueHead::zeros(None, policy.config.hidden_size, device)),
             (Some(start), true) => {
                 let start = start.as_ref().map_or(source, |start| context.input(start));
                 // Read anew even where it starts as the policy: its parameters are others.
-                let (trunk, _): (Decoder<B>, _) = folder::open_any(&model_dir(start), device)?;
+                let (mut trunk, _): (Decoder<B>, _) = folder::open_any(&model_dir(start), device)?;
+                trunk.compute = compute;
                 let hidden = trunk.config.hidden_size;
                 Some(ValueHead::zeros(Some(trunk), hidden, device))
             }
         };
         let settings = PpoSettings {
             sampling: Sampling {
-                stop: vec![self.tokenizer.eos()],
+                stop: generation::stops(&model_dir(source), (self.tokenizer, &policy.config))?,
                 ..stage.settings.sampling.clone()
             },
             ..stage.settings.clone()
         };
-        let scored = (self.examples, self.tokenizer);
-        let mut reward =
-            stage
-                .rewarding
-                .open::<B::InnerBackend>(context, &stage.data, scored, device)?;
+        let scored = (self.examples, self.prompts, self.tokenizer);
+        let mut reward = stage.rewarding.open::<B::InnerBackend>(
+            context,
+            &stage.data,
+            scored,
+            stage.bf16,
+            device,
+        )?;
         let job = PpoJob {
             label: &context.label,
             settings: &settings,
@@ -278,7 +284,7 @@ impl Work for Train<'_> {
             &policy.config,
             |name| weights::read(&policy, name),
             self.tokenizer,
-            Some(&model_dir(source)),
+            Some((&model_dir(source), stage.dtype)),
             &card,
         )
     }

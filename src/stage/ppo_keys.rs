@@ -8,6 +8,9 @@ use crate::train::ppo::kl::{AdaptiveKl, KlEstimator};
 use crate::train::ppo::settings::{Average, Grpo, Ppo, Rloo};
 use crate::train::ppo::{Algorithm, PpoSettings};
 
+/// Replies that one step may have.
+const MOST_REPLIES: usize = 1 << 20;
+
 /// What only one algorithm, or two of them, read.
 const OWN: [(&str, &[&str]); 3] = [
     (
@@ -137,6 +140,16 @@ pub fn read(keys: &mut Keys<'_>) -> PpoSettings {
             format!(
                 "expected a multiple of num_generations ({generations}), since a prompt's replies are computed \
                  together, found {micro}"
+            ),
+        );
+    }
+    if settings.batch_size() > MOST_REPLIES {
+        keys.problem(
+            "num_mini_batches",
+            format!(
+                "expected at most {MOST_REPLIES} replies a step, which are held at once; per_device_train_batch_size * \
+                 gradient_accumulation_steps * num_mini_batches is {}",
+                settings.batch_size()
             ),
         );
     }
@@ -348,6 +361,10 @@ mod tests {
                 "num_generations",
             ),
             ("top_p = 0.9", "top_p"),
+            (
+                "gradient_accumulation_steps = 4000000000\nnum_mini_batches = 4000000000",
+                "num_mini_batches",
+            ),
         ] {
             let (_, problems) = with(text);
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");

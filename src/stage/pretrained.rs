@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::data::Tokenizer;
 use crate::model::hf;
-use crate::stage::folder::model_dir;
+use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
@@ -16,7 +16,8 @@ pub const MODEL: Kind = Kind {
     name: "pretrained",
     about: "a Hugging Face model folder, checked and linked",
     produces: Produces::Model,
-    version: 1,
+    // 2: heads that are stored apart, added tokens and value heads are read as transformers does.
+    version: 2,
     uses_backend: false,
     read: |keys| read(keys, false),
 };
@@ -25,7 +26,8 @@ pub const REWARD_MODEL: Kind = Kind {
     name: "pretrained-reward-model",
     about: "a Hugging Face folder of a model with a scoring head, checked and linked",
     produces: Produces::RewardModel,
-    version: 1,
+    // 2: heads that are stored apart, added tokens and value heads are read as transformers does.
+    version: 2,
     uses_backend: false,
     read: |keys| read(keys, true),
 };
@@ -51,7 +53,7 @@ impl Stage for Pretrained {
             .path
             .canonicalize()
             .with_context(|| format!("cannot resolve {}", self.path.display()))?;
-        let (config, _) = hf::open(&path)?;
+        let (config, checkpoint) = hf::open(&path)?;
         ensure!(
             config.score.is_some() == self.scores,
             "{}: {}",
@@ -66,13 +68,7 @@ impl Stage for Pretrained {
             }
         );
         let tokenizer = Tokenizer::open(&path)?;
-        ensure!(
-            tokenizer.vocab_size() <= config.vocab_size,
-            "{}: the tokenizer has {} tokens, but the model only {}; the folder mixes two models",
-            path.display(),
-            tokenizer.vocab_size(),
-            config.vocab_size
-        );
+        folder::fits(&path, &config, &tokenizer)?;
         // The weights are not copied: a folder can hold many gigabytes, and its content is part of
         // this stage's identity.
         let link = model_dir(&context.dir);
@@ -82,6 +78,9 @@ impl Stage for Pretrained {
         symlink(&path, &link)
             .with_context(|| format!("cannot link {} to {}", link.display(), path.display()))?;
         let mut measures = Measures::default();
+        for note in checkpoint.notes.iter().chain(tokenizer.notes()) {
+            measures.note(format!("{}: {note}", path.display()));
+        }
         measures
             .numbers
             .insert("parameters".into(), config.parameters() as f64);

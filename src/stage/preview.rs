@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::backend;
 use crate::data::Tokenizer;
-use crate::model::hf::config_json;
+use crate::model::forest::Branch;
+use crate::model::hf;
 use crate::objective::Objective;
 use crate::stage::fit::Fit;
 use crate::stage::folder::model_dir;
@@ -23,7 +24,7 @@ pub fn training(
     objective: &Objective,
     train: &Dataset,
 ) -> Result<String> {
-    let config = config_json::read(&model_dir(context.input(&fit.model)))?;
+    let (config, _) = hf::open(&model_dir(context.input(&fit.model)))?;
     let micro = fit.settings.per_device_train_batch_size;
     let micro_batches = train.micro_batches(0, context.seed, micro);
     let compute = fit.planned(context);
@@ -32,9 +33,10 @@ pub fn training(
     let batches: Vec<Batch> = looked_at
         .map(|units| train.batch(units, objective))
         .collect();
+    let chunk = backend::logits_chunk(&context.backend);
     let estimates = batches
         .iter()
-        .map(|batch| Estimate::new(&config, &batch.forest, compute, widened));
+        .map(|batch| Estimate::new(&config, &batch.forest, compute, (widened, chunk)));
     let largest = estimates.max_by(|a, b| a.total().total_cmp(&b.total()));
     let mut text = format!(
         "  {} parameters ({}), {} examples in {} units\n  first micro-batch: {}\n",
@@ -55,18 +57,19 @@ pub fn training(
     if !train.examples.is_empty() {
         text.push_str("  first example, scored tokens in brackets:\n");
         for branch in train.examples.branches(0) {
-            let (prompt, scored) = branch.tokens.split_at(branch.scored_from);
-            text.push_str(&format!("    {:?}", tokenizer.decode(prompt)?));
-            for &token in scored {
-                let piece = if token == tokenizer.eos() {
-                    tokenizer.eos_text().to_owned()
-                } else {
-                    tokenizer.decode(&[token])?
-                };
-                text.push_str(&format!(" [{piece}]"));
-            }
-            text.push('\n');
+            text.push_str(&format!("    {}\n", spelled(tokenizer, &branch)?));
         }
+    }
+    Ok(text)
+}
+
+/// A sequence as the model reads it, special tokens spelled out: its prompt, and each scored token in brackets.
+fn spelled(tokenizer: &Tokenizer, branch: &Branch<'_>) -> Result<String> {
+    let prompt = &branch.tokens[..branch.scored_from];
+    let mut text = format!("{:?}", tokenizer.decode_after(&[], prompt)?);
+    for at in branch.scored_from..branch.tokens.len() {
+        let (before, token) = branch.tokens[at - 1..=at].split_at(1);
+        text.push_str(&format!(" [{}]", tokenizer.decode_after(before, token)?));
     }
     Ok(text)
 }
@@ -81,4 +84,24 @@ fn describe(batch: &Batch) -> String {
         forest.padded,
         forest.scored.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_tokens_of_the_prompt_are_shown_too() {
+        let tokenizer = Tokenizer::train_bpe(vec!["hi there".into()], 300).unwrap();
+        let text = |text: &str| tokenizer.encode(text).unwrap().ids;
+        let prompt = text("<|pad|>hi");
+        let tokens = [&prompt[..], &text(" there"), &[tokenizer.eos()]].concat();
+        let branch = Branch {
+            tokens: &tokens,
+            scored_from: prompt.len(),
+        };
+        let shown = spelled(&tokenizer, &branch).unwrap();
+        assert!(shown.starts_with("\"<|pad|>hi\" ["), "{shown}");
+        assert!(shown.ends_with(" [<|endoftext|>]"), "{shown}");
+    }
 }

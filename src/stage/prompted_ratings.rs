@@ -24,6 +24,7 @@ use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
+use crate::stage::precision::Bf16;
 use crate::stage::rated_set::RatedSet;
 use crate::store::Progress;
 use crate::train::branch_logps;
@@ -50,6 +51,7 @@ struct PromptedRatings {
     examples: usize,
     max_length: usize,
     batch_size: usize,
+    bf16: Bf16,
     cluster: Cluster,
 }
 
@@ -73,6 +75,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         batch_size: keys
             .doc("dialogues scored at once; does not change the result")
             .usize("per_device_eval_batch_size", 4, 1..),
+        bf16: Bf16::read(keys),
         cluster: Cluster::read(keys),
     };
     if stage.shots > 0 && stage.split == Split::Train {
@@ -139,8 +142,9 @@ impl Measure for PromptedRatings {
             context.label
         );
         let progress = Progress::new(&context.label, rows.len());
+        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
         let logps = branch_logps(
-            &model.valid(),
+            &model.valid().frozen(precision),
             &set,
             &Objective::Sft,
             self.batch_size,

@@ -13,6 +13,7 @@ use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
+use crate::stage::precision::Bf16;
 use crate::store::{Progress, read_jsonl, write_jsonl};
 use crate::train::branch_logps;
 
@@ -30,6 +31,7 @@ struct Rank {
     data: StageRef,
     max_length: usize,
     batch_size: usize,
+    bf16: Bf16,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -40,6 +42,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         batch_size: keys
             .doc("items scored at once; does not change the result")
             .usize("per_device_eval_batch_size", 4, 1..),
+        bf16: Bf16::read(keys),
     })
 }
 
@@ -50,6 +53,7 @@ impl Measure for Rank {
             data,
             max_length,
             batch_size,
+            bf16,
         } = self;
         let (model, tokenizer) = folder::open::<B>(context.input(model), device)?;
         let path = context.input(data).join("ranking.jsonl");
@@ -69,7 +73,10 @@ impl Measure for Rank {
             &mut measures,
         )?;
         let progress = Progress::new(&context.label, items.len());
-        let logps = branch_logps(&model.valid(), &set, &Objective::Sft, *batch_size, |done| {
+        let model = model
+            .valid()
+            .frozen(bf16.on::<B::InnerBackend>(context, device)?);
+        let logps = branch_logps(&model, &set, &Objective::Sft, *batch_size, |done| {
             progress.at(done.min(items.len()));
             !context.stop.requested()
         });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Prompt;
 use crate::eval::text::TextMeasures;
 use crate::stage::measures::Measures;
+use crate::stage::sampling::Sampled;
 use crate::store::{read_jsonl, write_jsonl};
 
 /// A reply of a model, in its place.
@@ -20,6 +21,9 @@ pub struct Replied {
     /// What the data replies here.
     pub reference: String,
     pub reply: String,
+    /// The ids that the reply was drawn as, with the EOS where one was.
+    #[serde(default)]
+    pub tokens: Vec<u32>,
     /// What the judge says of it, in words; nothing where nobody judged.
     pub verdict: Option<String>,
     /// The reply is of the kind that training is to do away with.
@@ -30,7 +34,7 @@ const FILE: &str = "replies.jsonl";
 
 impl Replied {
     /// A reply to `prompt` that has not been judged.
-    pub fn new(prompt: &Prompt, reference: &str, reply: &str) -> Self {
+    pub fn new(prompt: &Prompt, reference: &str, sampled: &Sampled) -> Self {
         let lines = |text: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             lines.map(str::to_owned).collect()
@@ -51,7 +55,8 @@ impl Replied {
             head,
             history,
             reference: reference.trim().to_owned(),
-            reply: reply.trim().to_owned(),
+            reply: sampled.text.trim().to_owned(),
+            tokens: sampled.tokens.clone(),
             verdict: None,
             failed: false,
         }
@@ -107,11 +112,18 @@ mod tests {
             vec!["User: hello.\n".into(), "Bot: hi.\n".into()],
             "User: help?\nBot:".into(),
         );
-        let replied = Replied::new(&prompt, " sure.", " no. ");
+        let sampled = |text: &str| Sampled {
+            text: text.into(),
+            prompt: vec![1],
+            tokens: vec![2, 0],
+            finished: true,
+        };
+        let replied = Replied::new(&prompt, " sure.", &sampled(" no. "));
+        assert_eq!(replied.tokens, [2, 0]);
         assert_eq!(replied.head, ["Rules:", "- be kind."]);
         assert_eq!(replied.history, ["User: hello.", "Bot: hi.", "User: help?"]);
         assert_eq!((&*replied.reference, &*replied.reply), ("sure.", "no."));
-        let replied = Replied::new(&Prompt::Text("say it:".into()), "a", "b");
+        let replied = Replied::new(&Prompt::Text("say it:".into()), "a", &sampled("b"));
         assert_eq!(replied.history, ["say it:"]);
     }
 }

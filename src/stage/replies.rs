@@ -19,8 +19,8 @@ pub const KIND: Kind = Kind {
     name: "replies",
     about: "sampled replies: text measures, and the oracle's verdicts in a world",
     produces: Produces::Measure,
-    // 2: replies are kept as they are shown.
-    version: 2,
+    // 2: replies are kept as they are shown. 3: and as their tokens.
+    version: 3,
     uses_backend: true,
     read,
 };
@@ -58,14 +58,15 @@ impl Stage for Replies {
         let prompts: Vec<(u64, Prompt)> = (0..)
             .zip(rows.iter().map(|row| row.example.prompt.clone()))
             .collect();
-        let sampled = self.sampling.run(context, &self.model, &prompts)?;
-        let known_world = data.join(WORLD_FILE).exists();
         let mut measures = Measures::default();
+        let model = (&self.model, &[][..]);
+        let sampled = self.sampling.run(context, model, &prompts, &mut measures)?;
+        let known_world = data.join(WORLD_FILE).try_exists()?;
         let mut finished = Vec::with_capacity(rows.len());
         let mut verdicts = Vec::new();
         let replied: Vec<Replied> = rows
             .iter()
-            .zip(sampled)
+            .zip(&sampled)
             .map(|(row, sampled)| {
                 finished.push(f64::from(u8::from(sampled.finished)));
                 let Example {
@@ -73,7 +74,7 @@ impl Stage for Replies {
                     completions,
                     ..
                 } = &row.example;
-                let mut replied = Replied::new(prompt, &completions[0].text, &sampled.text);
+                let mut replied = Replied::new(prompt, &completions[0].text, sampled);
                 if known_world {
                     let verdict = judge_reply(row.persona, &row.history, &replied.reply);
                     replied.verdict = Some(in_words(&verdict));

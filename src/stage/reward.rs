@@ -10,6 +10,7 @@ use crate::stage::dullness::Dullness;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
+use crate::stage::precision::Bf16;
 use crate::stage::scorer::Scorer;
 use crate::stage::worth::{Form, Reward, Term, Worth};
 use crate::store::Progress;
@@ -144,12 +145,14 @@ impl RewardSettings {
     pub fn worth_of(
         &self,
         context: &Context,
+        bf16: Bf16,
         asked: &[(Prompt, Vec<String>)],
         measures: &mut Measures,
     ) -> Result<(Vec<String>, Vec<Vec<Worth>>)> {
         let work = Scoring {
             settings: self,
             context,
+            bf16,
             asked,
             measures,
         };
@@ -160,8 +163,14 @@ impl RewardSettings {
     ///
     /// # Errors
     /// A folder that cannot be read, or outputs that it lacks.
-    pub fn open<B: Ops>(&self, context: &Context, device: &B::Device) -> Result<Reward<B>> {
-        let scorer = Scorer::open(context.input(&self.model), device)?;
+    pub fn open<B: Ops>(
+        &self,
+        context: &Context,
+        bf16: Bf16,
+        device: &B::Device,
+    ) -> Result<Reward<B>> {
+        let precision = bf16.on::<B>(context, device)?;
+        let scorer = Scorer::open(context.input(&self.model), device)?.frozen(precision);
         let place = |name: &str| {
             let labels = scorer.labels();
             labels.iter().position(|it| it == name).with_context(|| {
@@ -219,6 +228,7 @@ impl RewardSettings {
 struct Scoring<'a> {
     settings: &'a RewardSettings,
     context: &'a Context,
+    bf16: Bf16,
     asked: &'a [(Prompt, Vec<String>)],
     measures: &'a mut Measures,
 }
@@ -228,7 +238,9 @@ impl Work for Scoring<'_> {
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
         let context = self.context;
-        let reward = self.settings.open::<B::InnerBackend>(context, device)?;
+        let reward = self
+            .settings
+            .open::<B::InnerBackend>(context, self.bf16, device)?;
         let what = format!("{} scoring", context.label);
         let progress = Progress::new(&what, self.asked.len());
         let worth = reward.worth(self.asked, &what, self.measures, |done| {

@@ -21,7 +21,7 @@ use crate::stage::rated_set::RatedSet;
 use crate::stage::reward::weighed;
 use crate::stage::rows::RowsSettings;
 use crate::stage::scorer::one_of;
-use crate::stage::{held_out, preview, scored};
+use crate::stage::{drawn, held_out, preview, scored};
 use crate::store::{read_sealed_dir, seal_dir, write_sealed};
 use crate::train::{Dataset, Keep};
 
@@ -179,18 +179,19 @@ impl Stage for RewardModel {
             self.train(context, self.sets(context)?)?;
             measures = Measures::read(&context.dir)?;
         }
+        let trained = (&*context.dir, self.fit.bf16);
         match &self.from {
             From::Ratings { cluster, .. } => {
                 let rows = self.rated(data, Split::Test)?;
-                held_out::ratings(context, &context.dir, &rows, *cluster, &mut measures)?;
+                held_out::ratings(context, trained, &rows, *cluster, &mut measures)?;
             }
             From::Pairs { .. } => {
                 let examples = self.examples_of(data, Split::Test)?;
-                held_out::pairs(context, &context.dir, &examples, &mut measures)?;
+                held_out::pairs(context, trained, &examples, &mut measures)?;
             }
             From::Classes => {
                 let examples = self.examples_of(data, Split::Test)?;
-                held_out::classes(context, &context.dir, &examples, &mut measures)?;
+                held_out::classes(context, trained, &examples, &mut measures)?;
             }
         }
         measures.write(&context.dir)
@@ -409,12 +410,15 @@ impl RewardModel {
         target: impl Fn(&Example) -> Result<f32>,
     ) -> Result<Sets> {
         let data = context.input(&self.data);
+        let tokenizer = self.tokenizer(context)?;
         let mut measures = Measures::default();
         let mut set = |split: Split| -> Result<Option<Dataset>> {
             let examples = self.examples_of(data, split)?;
             if examples.is_empty() {
                 return Ok(None);
             }
+            let what = format!("{} ({})", context.label, split.name());
+            let examples = drawn::all_readable(data, &tokenizer, (examples, &what), &mut measures)?;
             let mut set = self.tokenised(context, &examples, split, &mut measures)?;
             let targets = examples.iter().map(&target).collect::<Result<_>>()?;
             set.examples.set_targets(targets);

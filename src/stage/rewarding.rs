@@ -10,6 +10,7 @@ use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
 use crate::stage::oracle::Oracle;
 use crate::stage::ppo_keys::refuse;
+use crate::stage::precision::Bf16;
 use crate::stage::reward::{RewardSettings, weighed};
 use crate::stage::worth::{Reward, scorable};
 use crate::train::ppo::{Asked, RewardFunction};
@@ -58,7 +59,8 @@ impl Rewarding {
         }
     }
 
-    /// Gets ready to score replies to `examples`, which come from the artifact of `data`.
+    /// Gets ready to score replies to examples, given with the tokens of their prompts, which come from the artifact
+    /// of `data`.
     ///
     /// # Errors
     /// Data without an oracle, or a reward model that cannot be read.
@@ -66,16 +68,19 @@ impl Rewarding {
         &'a self,
         context: &'a Context,
         data: &StageRef,
-        (examples, tokenizer): (&'a [Example], &'a Tokenizer),
+        texts: (&'a [Example], &'a [Vec<u32>], &'a Tokenizer),
+        bf16: Bf16,
         device: &B::Device,
     ) -> Result<Rewarded<'a, B>> {
+        let (examples, prompts, tokenizer) = texts;
         let source = match self {
-            Self::Model(settings) => Source::Model(Box::new(settings.open(context, device)?)),
+            Self::Model(settings) => Source::Model(Box::new(settings.open(context, bf16, device)?)),
             Self::Oracle(weights) => Source::Oracle(Oracle::of(context.input(data))?, weights),
         };
         Ok(Rewarded {
             source,
             examples,
+            prompts,
             tokenizer,
             label: &context.label,
             notes: Vec::new(),
@@ -92,6 +97,8 @@ enum Source<'a, B: Ops> {
 pub struct Rewarded<'a, B: Ops> {
     source: Source<'a, B>,
     examples: &'a [Example],
+    /// The tokens of their prompts.
+    prompts: &'a [Vec<u32>],
     tokenizer: &'a Tokenizer,
     label: &'a str,
     /// What the reward model had to say of its first step's texts, and of how many steps' it had any.
@@ -114,7 +121,10 @@ impl<B: Ops> RewardFunction for Rewarded<'_, B> {
     fn rewards(&mut self, asked: &[Asked<'_>]) -> Result<Vec<f64>> {
         let texts = asked
             .iter()
-            .map(|asked| self.tokenizer.decode(asked.reply))
+            .map(|asked| {
+                let prompt = &self.prompts[asked.prompt];
+                self.tokenizer.decode_after(prompt, asked.reply)
+            })
             .collect::<Result<Vec<String>>>()?;
         match &self.source {
             Source::Oracle(oracle, weights) => {

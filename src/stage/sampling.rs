@@ -1,133 +1,262 @@
-//! Settings of sampling, by transformers' names, and the run from examples to replies.
+//! Settings of sampling, by transformers' names, and the run from prompts to replies.
 
-use crate::ops::TrainBackend;
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use burn::module::AutodiffModule;
 
 use crate::backend::{self, Work};
-use crate::data::{Prompt, encode::encode_prompt};
-use crate::generate::{self, Reply, Request, Sampling};
-use crate::model::DecoderConfig;
-
-use crate::stage::folder;
+use crate::data::{Completion, Prompt, Role, Tokenizer, encode::encode_prompt};
+use crate::generate::{self, Request, Sampling};
+use crate::model::hf::config_json;
+use crate::ops::TrainBackend;
+use crate::stage::folder::{self, model_dir};
+use crate::stage::generation::Asked;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
-use crate::store::Progress;
+use crate::stage::measures::Measures;
+use crate::stage::precision::Bf16;
+use crate::store::{OrBadInput, Progress};
 
 /// How a stage samples.
 pub struct SamplingSettings {
-    sampling: Sampling,
+    asked: Asked,
     batch_size: usize,
+    kept: PromptKept,
+    /// In what the models of the stage are computed.
+    pub bf16: Bf16,
 }
 
-/// A sampled reply as text.
+/// A sampled reply.
+#[derive(Clone, Debug)]
 pub struct Sampled {
+    /// What it reads after its prompt, without what ended it.
     pub text: String,
+    /// The tokens of the prompt that it was drawn after, as far as the model read it.
+    pub prompt: Vec<u32>,
+    /// The tokens that were drawn, with the EOS where one was.
+    pub tokens: Vec<u32>,
     /// False if `max_new_tokens` ended it.
     pub finished: bool,
+}
+
+impl Sampled {
+    /// A completion that is its tokens.
+    pub fn completion(&self, role: Role) -> Completion {
+        Completion {
+            tokens: Some(self.tokens.clone()),
+            ..Completion::new(self.text.clone(), role)
+        }
+    }
+}
+
+/// How much of a prompt must be left where it is cut so that a reply fits behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptKept(f64);
+
+impl PromptKept {
+    /// Reads the key.
+    pub fn read(keys: &mut Keys<'_>) -> Self {
+        Self(
+            keys.doc(
+                "share of a prompt's tokens that must be left where its oldest are cut so that max_new_tokens fit; a \
+                 prompt that would lose more is an error",
+            )
+            .float("min_prompt_kept", 0.5, 0.0..=1.0),
+        )
+    }
+
+    /// As [`encoded`](Self::encoded); what is wrong is what the user gave.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode<'a>(
+        self,
+        context: &Context,
+        models: (&StageRef, &[&StageRef]),
+        tokenizer: (&Tokenizer, usize),
+        prompts: impl IntoIterator<Item = &'a Prompt>,
+        measures: &mut Measures,
+    ) -> Result<Vec<Vec<u32>>> {
+        self.encoded(context, models, tokenizer, prompts, measures)
+            .or_bad_input()
+    }
+
+    /// Tokens of each prompt, the oldest cut where `max_new_tokens` would not fit behind them in the positions of
+    /// `model`, and counted in `measures`. `others` read prompt and reply too, with the same tokenizer.
+    ///
+    /// # Errors
+    /// A limit that leaves no prompt, or too little of one; a text of more tokens than one of `others` reads.
+    fn encoded<'a>(
+        self,
+        context: &Context,
+        (model, others): (&StageRef, &[&StageRef]),
+        (tokenizer, max_new_tokens): (&Tokenizer, usize),
+        prompts: impl IntoIterator<Item = &'a Prompt>,
+        measures: &mut Measures,
+    ) -> Result<Vec<Vec<u32>>> {
+        let label = &context.label;
+        let positions = |stage: &StageRef| -> Result<usize> {
+            Ok(config_json::read(&model_dir(context.input(stage)))?.max_positions)
+        };
+        let most = positions(model)?;
+        ensure!(
+            max_new_tokens < most,
+            "{label}: max_new_tokens is {max_new_tokens}, but @{} reads at most {most} tokens, prompt and reply \
+             together; lower max_new_tokens",
+            model.name
+        );
+        let room = most - max_new_tokens;
+        let (mut cut, mut refused, mut worst) = (0, 0, 0);
+        let mut encoded: Vec<Vec<u32>> = Vec::new();
+        let mut last: Option<&Prompt> = None;
+        let mut count = 0;
+        for prompt in prompts {
+            if let (true, Some(before)) = (last == Some(prompt), encoded.last()) {
+                encoded.push(before.clone());
+                continue;
+            }
+            (last, count) = (Some(prompt), count + 1);
+            let mut tokens =
+                encode_prompt(tokenizer, prompt, usize::MAX).with_context(|| label.clone())?;
+            if tokens.len() > room {
+                let whole = tokens.len();
+                tokens = encode_prompt(tokenizer, prompt, room)?;
+                cut += 1;
+                refused += usize::from((tokens.len() as f64) < self.0 * whole as f64);
+                worst = worst.max(whole);
+            }
+            encoded.push(tokens);
+        }
+        ensure!(
+            refused == 0,
+            "{label}: max_new_tokens ({max_new_tokens}) leaves {room} of the {most} tokens that @{} reads to a prompt, \
+             and {refused} of {count} prompts would lose more than min_prompt_kept ({}) allows: the longest has \
+             {worst}; lower max_new_tokens, or set min_prompt_kept lower to cut them nevertheless",
+            model.name,
+            self.0
+        );
+        if cut > 0 {
+            measures.note(format!(
+                "{cut} of {count} prompts were cut to {room} tokens, oldest first, to leave room for max_new_tokens \
+                 ({max_new_tokens}); the longest had {worst}"
+            ));
+        }
+        let longest = encoded.iter().map(Vec::len).max().unwrap_or(0) + max_new_tokens;
+        for other in others {
+            let most = positions(other)?;
+            ensure!(
+                longest <= most,
+                "{label}: a prompt and its reply come to up to {longest} tokens, but @{} reads at most {most}; lower \
+                 max_new_tokens ({max_new_tokens}), or leave out longer prompts",
+                other.name
+            );
+        }
+        Ok(encoded)
+    }
 }
 
 impl SamplingSettings {
     /// Reads the keys.
     pub fn read(keys: &mut Keys<'_>) -> Self {
-        let sampling = Sampling {
-            temperature: keys.doc("0 takes the likeliest token").float(
-                "temperature",
-                1.0,
-                0.0..=10.0,
-            ),
-            top_k: keys.doc("0 keeps all tokens").usize("top_k", 0, 0..),
-            top_p: keys.float("top_p", 1.0, f64::MIN_POSITIVE..=1.0),
-            repetition_penalty: keys.float("repetition_penalty", 1.0, f64::MIN_POSITIVE..=10.0),
-            min_new_tokens: keys.usize("min_new_tokens", 0, 0..),
-            max_new_tokens: keys.usize("max_new_tokens", 64, 1..),
-            stop: Vec::new(),
-        };
-        if sampling.min_new_tokens > sampling.max_new_tokens {
-            keys.problem("min_new_tokens", "expected at most max_new_tokens");
-        }
         Self {
-            sampling,
+            asked: Asked::read(keys),
             batch_size: keys
                 .doc("prompts sampled at once; does not change the samples")
                 .usize("generation_batch_size", 64, 1..),
+            kept: PromptKept::read(keys),
+            bf16: Bf16::read(keys),
         }
     }
 
-    /// Samples one reply to each prompt from the model of `model`. A reply ends at the
-    /// model's EOS.
+    /// Samples one reply to each prompt, each of a stream of the seed, from the model of `model`. A reply ends at the
+    /// model's EOS. The models of `others` are to read prompt and reply afterwards.
+    ///
+    /// # Errors
+    /// As [`PromptKept::encode`], before anything is computed; a model that cannot be read, and a stop that was asked
+    /// for.
     pub fn run(
         &self,
         context: &Context,
-        model: &StageRef,
+        (model, others): (&StageRef, &[&StageRef]),
         prompts: &[(u64, Prompt)],
+        measures: &mut Measures,
     ) -> Result<Vec<Sampled>> {
+        let dir = model_dir(context.input(model));
+        let tokenizer = Tokenizer::open(&dir)?;
+        let config = config_json::read(&dir)?;
+        let (sampling, note) = self.asked.of(&dir, (&tokenizer, &config))?;
+        if let Some(note) = note {
+            measures.note(note);
+        }
+        let encoded = self.kept.encode(
+            context,
+            (model, others),
+            (&tokenizer, sampling.max_new_tokens),
+            prompts.iter().map(|(_, prompt)| prompt),
+            measures,
+        )?;
+        let streams = prompts.iter().map(|(stream, _)| *stream);
+        let requests: Vec<Request> = encoded
+            .into_iter()
+            .zip(streams)
+            .map(|(prompt, stream)| Request { prompt, stream })
+            .collect();
         let work = Sample {
             settings: self,
             context,
             model,
-            prompts,
+            sampling: &sampling,
+            requests: &requests,
         };
-        backend::dispatch(&context.backend, work)?
+        let replies = backend::dispatch(&context.backend, work)??;
+        let sampled = |(request, reply): (Request, generate::Reply)| {
+            Ok(Sampled {
+                text: tokenizer.decode_after(&request.prompt, &reply.tokens)?,
+                prompt: request.prompt,
+                finished: reply.finished(),
+                tokens: reply.into_drawn(),
+            })
+        };
+        requests.into_iter().zip(replies).map(sampled).collect()
     }
-}
-
-/// Tokens that a prompt may have, so that a reply to it fits too.
-pub fn prompt_room(config: &DecoderConfig, max_new_tokens: usize) -> usize {
-    config.max_positions.saturating_sub(max_new_tokens).max(1)
 }
 
 struct Sample<'a> {
     settings: &'a SamplingSettings,
     context: &'a Context,
     model: &'a StageRef,
-    /// Stream of the seed, and prompt.
-    prompts: &'a [(u64, Prompt)],
+    sampling: &'a Sampling,
+    requests: &'a [Request],
 }
 
 impl Work for Sample<'_> {
-    type Output = Result<Vec<Sampled>>;
+    type Output = Result<Vec<generate::Reply>>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let (model, tokenizer) = folder::open::<B>(self.context.input(self.model), device)?;
-        let model = model.valid();
-        let sampling = Sampling {
-            stop: vec![tokenizer.eos()],
-            ..self.settings.sampling.clone()
-        };
-        let prompt_room = prompt_room(&model.config, sampling.max_new_tokens);
-        let requests = self
-            .prompts
-            .iter()
-            .map(|(stream, prompt)| {
-                Ok(Request {
-                    prompt: encode_prompt(&tokenizer, prompt, prompt_room)?,
-                    stream: *stream,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let progress = Progress::new(&self.context.label, requests.len());
+        let Self {
+            settings,
+            context,
+            sampling,
+            requests,
+            ..
+        } = self;
+        let precision = settings.bf16.on::<B::InnerBackend>(context, device)?;
+        let (model, _) = folder::open::<B>(context.input(self.model), device)?;
+        let model = model.valid().frozen(precision);
+        let progress = Progress::new(&context.label, requests.len());
         let replies = generate::generate(
             &model,
-            &requests,
-            &sampling,
-            self.context.seed,
-            self.settings.batch_size,
+            requests,
+            sampling,
+            context.seed,
+            settings.batch_size,
             device,
             |done| {
                 progress.at(done);
-                !self.context.stop.requested()
+                !context.stop.requested()
             },
         );
         progress.finish();
-        self.context.stop.check()?;
-        let replies = replies.unwrap_or_default();
-        let text = |reply: Reply| {
-            Ok(Sampled {
-                text: tokenizer.decode(&reply.tokens)?,
-                finished: reply.finished,
-            })
-        };
-        replies.into_iter().map(text).collect()
+        context.stop.check()?;
+        Ok(replies.unwrap_or_default())
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use crate::data::{Example, Tokenizer};
 use crate::model::Decoder;
 use crate::model::config::{Problem, ScoreHead};
+use crate::model::decoder::Precision;
 use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
 use crate::ops::Ops;
@@ -104,6 +105,14 @@ impl<B: Ops> Scorer<B> {
             units,
             problem,
         })
+    }
+
+    /// The same scorer, computed in `precision`.
+    pub fn frozen(mut self, precision: Precision) -> Self {
+        let models = self.models.into_iter();
+        let models = models.map(|(model, tokenizer)| (model.frozen(precision), tokenizer));
+        self.models = models.collect();
+        self
     }
 
     /// The name of each score.

@@ -1,6 +1,6 @@
 //! `scratch`: a decoder of given shape with seeded random weights.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::data::Tokenizer;
 use crate::model::config::Family;
@@ -8,6 +8,7 @@ use crate::model::{DecoderConfig, weights};
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::store::BadInput;
 
 pub const KIND: Kind = Kind {
     name: "scratch",
@@ -17,6 +18,14 @@ pub const KIND: Kind = Kind {
     uses_backend: false,
     read,
 };
+
+/// Far above what is trained from scratch, and low enough that no product of two overflows.
+const WIDEST: usize = 1 << 16;
+const MOST_LAYERS: usize = 1 << 10;
+const LONGEST: usize = 1 << 20;
+
+/// Weights that are drawn on the host, in f32, with their copy on the device: 8 GB.
+const MOST_PARAMETERS: usize = 1 << 30;
 
 struct Scratch {
     tokenizer: StageRef,
@@ -32,9 +41,9 @@ struct Scratch {
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
-    let hidden_size = keys.usize("hidden_size", 128, 2..);
-    let heads = keys.usize("num_attention_heads", 4, 1..);
-    let kv_heads = keys.usize("num_key_value_heads", heads, 1..);
+    let hidden_size = keys.usize("hidden_size", 128, 2..=WIDEST);
+    let heads = keys.usize("num_attention_heads", 4, 1..=WIDEST);
+    let kv_heads = keys.usize("num_key_value_heads", heads, 1..=WIDEST);
     let family = keys.one_of(
         "model_type",
         "llama",
@@ -69,11 +78,11 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         tokenizer: keys.stage("tokenizer", &[Produces::Tokenizer]),
         family,
         hidden_size,
-        layers: keys.usize("num_hidden_layers", 2, 1..),
+        layers: keys.usize("num_hidden_layers", 2, 1..=MOST_LAYERS),
         heads,
         kv_heads,
-        intermediate_size: keys.usize("intermediate_size", 4 * hidden_size, 1..),
-        max_positions: keys.usize("max_position_embeddings", 1024, 2..),
+        intermediate_size: keys.usize("intermediate_size", 4 * hidden_size, 1..=4 * WIDEST),
+        max_positions: keys.usize("max_position_embeddings", 1024, 2..=LONGEST),
         tied: keys.bool("tie_word_embeddings", true),
         initializer_range: keys.float("initializer_range", 0.02, 1e-6..=1.0),
     })
@@ -98,6 +107,26 @@ impl Stage for Scratch {
                 self.heads,
             )
         };
+        let problems = config.validate();
+        if !problems.is_empty() {
+            bail!(BadInput(format!(
+                "{}: {}",
+                context.label,
+                problems.join("; ")
+            )));
+        }
+        if config.parameters() > MOST_PARAMETERS {
+            bail!(BadInput(format!(
+                "{}: {} parameters, where {MOST_PARAMETERS} are the most that a model from scratch may have; lower \
+                 hidden_size ({}), intermediate_size ({}), num_hidden_layers ({}), or the tokenizer's vocab_size ({})",
+                context.label,
+                config.parameters(),
+                config.hidden_size,
+                config.intermediate_size,
+                config.layers,
+                config.vocab_size
+            )));
+        }
         let mut arrays = weights::random(&config, self.initializer_range, context.seed);
         let card = format!(
             "# An untrained {} of {} parameters\n\nRandom weights (seed {}), written by Rapport as the \

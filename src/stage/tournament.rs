@@ -25,7 +25,8 @@ pub const KIND: Kind = Kind {
     name: "tournament",
     about: "models against one another, reply by reply: win rates and Bradley-Terry strengths",
     produces: Produces::Measure,
-    version: 1,
+    // 2: a reply's text is what it reads after its prompt.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -100,7 +101,8 @@ impl Stage for Tournament {
     fn run(&self, context: &Context) -> Result<()> {
         let examples = prompts(context.input(&self.data), self.split, self.examples)?;
         let meetings = self.draw(examples.len());
-        let replies = self.replies(context, &examples, &meetings)?;
+        let mut measures = Measures::default();
+        let replies = self.replies(context, &examples, &meetings, &mut measures)?;
         let reply = |model: usize, prompt: usize| replies[model][&prompt].as_str();
         let texts: Vec<String> = examples.iter().map(|it| it.prompt.text()).collect();
         // Who says the same has tied.
@@ -168,7 +170,6 @@ impl Stage for Tournament {
         );
         let standings = standings(self.models.len(), &rounds, RESAMPLES, 0)?;
         write_jsonl(&context.dir.join("games.jsonl"), lines)?;
-        let mut measures = Measures::default();
         self.measure(&rounds, &standings, judged == meetings.len(), &mut measures);
         measures.note(format!(
             "{} games on {} prompts, {} of them tied by equal replies; {}",
@@ -226,6 +227,7 @@ impl Tournament {
         context: &Context,
         examples: &[Example],
         meetings: &[Meeting],
+        measures: &mut Measures,
     ) -> Result<Vec<BTreeMap<usize, String>>> {
         let mut replies = Vec::new();
         for (player, model) in self.models.iter().enumerate() {
@@ -236,7 +238,9 @@ impl Tournament {
                 .iter()
                 .map(|&prompt| (prompt as u64, examples[prompt].prompt.clone()))
                 .collect();
-            let sampled = self.sampling.run(context, model, &requests)?;
+            let sampled = self
+                .sampling
+                .run(context, (model, &[]), &requests, measures)?;
             let texts = sampled.into_iter().map(|it| it.text.trim().to_owned());
             replies.push(at.into_iter().zip(texts).collect());
         }

@@ -34,12 +34,17 @@ impl<T, E: Into<Error>> OrBadInput<T> for Result<T, E> {
 }
 
 fn is_full(error: &Error) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let mut kinds = error.chain().filter_map(|cause| {
         let cause = cause.downcast_ref::<io::Error>();
         cause.map(io::Error::kind)
     });
-    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem))
+    kinds.any(|kind| {
+        matches!(
+            kind,
+            StorageFull | QuotaExceeded | FileTooLarge | ReadOnlyFilesystem
+        )
+    })
 }
 
 #[cfg(test)]

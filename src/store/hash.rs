@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::BadInput;
+use super::regular;
 
 /// How deep folders may nest: deeper, a link most likely leads back to a folder above.
 pub(super) const DEEPEST: usize = 32;
@@ -55,44 +55,6 @@ pub fn hash_file(path: &Path) -> Result<Hash> {
     regular(path)?;
     let what = || format!("cannot read {}", path.display());
     hash_reader(File::open(path).with_context(what)?).with_context(what)
-}
-
-/// That what is at `path` is a regular file or a link to one: a pipe, a device or a socket has no end, and opening
-/// it may wait for ever. What is not there is left to whoever opens it.
-///
-/// # Errors
-/// [`BadInput`] by name.
-pub fn regular(path: &Path) -> Result<()> {
-    let Ok(metadata) = fs::metadata(path) else {
-        return Ok(());
-    };
-    if metadata.is_file() {
-        return Ok(());
-    }
-    let what = match metadata.is_dir() {
-        true => "a folder",
-        false => "a pipe, a device or a socket",
-    };
-    let path = path.display();
-    Err(BadInput(format!("{path} is {what}, not a regular file; name a file")).into())
-}
-
-/// That everything under the folder at `path` that is no folder is a [`regular`] file; hidden entries are passed
-/// over. What is itself a file is checked as one.
-///
-/// # Errors
-/// As [`regular`], and for folders that nest too deep.
-pub fn all_regular(path: &Path) -> Result<()> {
-    fn check(path: &Path, depth: usize) -> Result<()> {
-        if !path.is_dir() {
-            return regular(path);
-        }
-        for (name, _) in listed(path, depth)? {
-            check(&path.join(name), depth + 1)?;
-        }
-        Ok(())
-    }
-    check(path, 0)
 }
 
 /// Hashes all that a reader gives.
@@ -141,7 +103,7 @@ fn update_dir(hasher: &mut blake3::Hasher, path: &Path, depth: usize) -> Result<
 }
 
 /// The entries of a folder that are not hidden, by name, and whether each is a folder or a link to one.
-fn listed(path: &Path, depth: usize) -> Result<Vec<(OsString, bool)>> {
+pub(super) fn listed(path: &Path, depth: usize) -> Result<Vec<(OsString, bool)>> {
     if depth > DEEPEST {
         bail!(
             "{}: folders nest too deep; does a link lead back to a folder above?",
@@ -270,28 +232,5 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("up")).unwrap();
         assert!(hash_dir(root.path()).is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_pipe_or_a_device_is_refused_by_name_and_not_read_for_ever() {
-        let root = tempfile::tempdir().unwrap();
-        let pipe = root.path().join("data.jsonl");
-        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(status.unwrap().success());
-        for path in [pipe.as_path(), Path::new("/dev/zero"), root.path()] {
-            let errors = [
-                hash_path(path),
-                super::super::read_text(&pipe).map(|_| unreachable!()),
-            ];
-            for error in errors.map(Result::unwrap_err) {
-                assert!(error.is::<BadInput>(), "{error:#}");
-                assert!(
-                    error.to_string().contains("not a regular file"),
-                    "{error:#}"
-                );
-            }
-        }
-        assert!(all_regular(root.path()).unwrap_err().is::<BadInput>());
     }
 }

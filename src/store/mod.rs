@@ -9,6 +9,7 @@ mod metrics;
 pub mod numbers;
 mod owned;
 mod progress;
+mod regular;
 mod seal;
 mod stop;
 mod terminal;
@@ -20,12 +21,12 @@ pub use atomic::{
     write_with,
 };
 pub use bad_input::{BadInput, OrBadInput};
-pub use hash::{Hash, all_regular, hash_bytes, hash_dir, hash_file, hash_json, hash_path, regular};
+pub use hash::{Hash, hash_bytes, hash_dir, hash_file, hash_json, hash_path};
 pub use metrics::{Metrics, read_metrics};
 pub use owned::{Foreign, Owned};
 pub use progress::Progress;
+pub use regular::{all_regular, read_regular, regular};
 pub use seal::{Seal, Seals, read_sealed, read_sealed_dir, seal_dir, write_sealed};
-
 pub use stop::{STOPPED, Stop, Stopped};
 pub use terminal::{Log, Unread, clean, print, print_json, print_json_lines, say};
 pub use verify::{Checked, Condition, FOLDER, check_artifact};

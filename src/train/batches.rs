@@ -68,14 +68,14 @@ impl Dataset {
         let units = self.units.len();
         let (per_epoch, total) = (settings.steps_per_epoch(units), settings.steps(units));
         let micro = settings.per_device_train_batch_size;
-        let size = micro * settings.gradient_accumulation_steps;
+        let size = micro.saturating_mul(settings.gradient_accumulation_steps);
         let mut order = (usize::MAX, Vec::new());
         (first..total).map(move |step| {
             let (epoch, start) = (step / per_epoch, step % per_epoch * size);
             if order.0 != epoch {
                 order = (epoch, self.order(epoch, seed));
             }
-            let drawn = &order.1[start..units.min(start + size)];
+            let drawn = &order.1[start..units.min(start.saturating_add(size))];
             drawn.chunks(micro).map(indices).collect()
         })
     }
@@ -289,6 +289,27 @@ mod tests {
             let steps: Vec<_> = set.steps(&settings, 9, first).collect();
             assert_eq!(steps, expected[first..]);
         }
+    }
+
+    #[test]
+    fn an_epoch_is_counted_in_micro_batches_as_transformers_does() {
+        // Five micro-batches, two a step: the third step of an epoch has one.
+        let settings = settings(0);
+        let epochs: Vec<f64> = (1..=6).map(|step| settings.epoch(step, 14)).collect();
+        assert_eq!(epochs, [0.4, 0.8, 1.0, 1.4, 1.8, 2.0]);
+    }
+
+    #[test]
+    fn steps_larger_than_a_number_can_say_hold_all_there_is() {
+        let mut settings = settings(0);
+        settings.gradient_accumulation_steps = usize::MAX;
+        let steps: Vec<_> = set().steps(&settings, 9, 0).collect();
+        assert_eq!(steps.len(), 2);
+        assert_eq!(steps[0].concat().len(), 14);
+        assert_eq!(settings.epoch(1, 14), 1.0);
+        settings.num_train_epochs = usize::MAX;
+        settings.gradient_accumulation_steps = 1;
+        assert_eq!(settings.steps(14), usize::MAX);
     }
 
     #[test]

@@ -67,11 +67,20 @@ impl TrainSettings {
             .div_ceil(self.gradient_accumulation_steps)
     }
 
+    /// Epochs gone through after `step` optimizer steps, by micro-batches as transformers counts them: the last step of
+    /// an epoch can have fewer.
+    pub fn epoch(&self, step: usize, units: usize) -> f64 {
+        let micro_batches = units.div_ceil(self.per_device_train_batch_size);
+        let per_epoch = self.steps_per_epoch(units).max(1);
+        let within = (step % per_epoch).saturating_mul(self.gradient_accumulation_steps);
+        (step / per_epoch) as f64 + within as f64 / micro_batches.max(1) as f64
+    }
+
     /// Optimizer steps of the whole run; none where there is nothing to draw.
     pub fn steps(&self, units: usize) -> usize {
         match (self.steps_per_epoch(units), self.max_steps) {
             (0, _) => 0,
-            (per_epoch, 0) => per_epoch * self.num_train_epochs,
+            (per_epoch, 0) => per_epoch.saturating_mul(self.num_train_epochs),
             (_, steps) => steps,
         }
     }
@@ -167,13 +176,15 @@ pub fn train<B: TrainBackend>(
             let learning_rate = settings.learning_rate * factor;
             let (gradients, mut line) =
                 gradients(&model, job.objective, &batches, &mut state.running);
+            // JSON has no number for one that is not finite.
             let loss = line.get("loss").and_then(Value::as_f64);
+            let loss = loss.unwrap_or(f64::NAN);
             let norm;
             (model, norm) = adamw.step(model, gradients, learning_rate);
             state.step += 1;
-            if loss.is_none() || !norm.is_finite() {
+            if !loss.is_finite() || !norm.is_finite() {
                 bail!(
-                    "{}: step {}: the loss or its gradient is not a finite number (loss {loss:?}, \
+                    "{}: step {}: the loss or its gradient is not a finite number (loss {loss}, \
                      gradient norm {norm}); lower learning_rate, or look for a broken example",
                     job.label,
                     state.step
@@ -186,7 +197,8 @@ pub fn train<B: TrainBackend>(
             job.stop.step_took(started.elapsed());
             let seconds = started.elapsed().as_secs_f64();
             line.insert("step".into(), json!(state.step));
-            line.insert("epoch".into(), json!(state.step as f64 / per_epoch as f64));
+            let epoch = settings.epoch(state.step, job.train.units.len());
+            line.insert("epoch".into(), json!(epoch));
             line.insert("grad_norm".into(), json!(norm));
             line.insert("learning_rate".into(), json!(learning_rate));
             line.insert("seconds".into(), json!(seconds));
@@ -196,14 +208,14 @@ pub fn train<B: TrainBackend>(
                 line.insert("pairs_per_s".into(), json!(pairs as f64 / seconds));
             }
             progress.at(state.step);
-            progress.message(format!("loss {:.4}", loss.unwrap_or(f64::NAN)));
+            progress.message(format!("loss {loss:.4}"));
 
             let due = match settings.eval_steps {
                 0 => state.step.is_multiple_of(per_epoch),
                 steps => state.step.is_multiple_of(steps),
             };
             let due = due || state.step == total;
-            state.train.add(loss.unwrap_or(f64::NAN));
+            state.train.add(loss);
             if due && state.train.lowest() && settings.keep == Keep::LowestTrainLoss {
                 state.best = Some(state.step);
                 checkpoints.keep(state.step, &model)?;

@@ -1,4 +1,4 @@
-//! Backward through a decoder, whole or block by block.
+//! Backward through decoders, whole or block by block.
 
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -15,54 +15,76 @@ pub fn backward<B: TrainBackend>(
     forest: &Forest,
     loss: impl FnOnce(Tensor<B, 1>) -> Loss<B>,
 ) -> (Loss<B>, GradientsParams) {
-    if model.compute.recompute {
-        return by_blocks(model, forest, loss);
-    }
-    let loss = loss(model.branch_values(forest));
-    let gradients = loss.value.clone().backward();
-    (loss, GradientsParams::from_grads(gradients, model))
+    let mut found = None;
+    let gradients = through(model, &[model], forest, |hidden| {
+        let hidden = hidden.into_iter().next().expect("one decoder was read");
+        let loss = loss(model.values(hidden, forest));
+        found.insert(loss).value.clone()
+    });
+    (found.expect("the loss was asked for"), gradients)
 }
 
-/// As [`backward`], but only each block's input outlives forward. The arithmetic is the same, so
-/// are the gradients.
-fn by_blocks<B: TrainBackend>(
-    model: &Decoder<B>,
+/// The gradients of a module's parameters from a loss of the final hidden states of some decoders in it, each
+/// `[scored, hidden]`, in their order. Where a decoder is to be recomputed, only each block's input outlives forward;
+/// the arithmetic is the same, so are the gradients.
+pub fn through<B: TrainBackend, M: AutodiffModule<B>>(
+    module: &M,
+    decoders: &[&Decoder<B>],
     forest: &Forest,
-    loss: impl FnOnce(Tensor<B, 1>) -> Loss<B>,
-) -> (Loss<B>, GradientsParams) {
-    let view = model.view(forest);
-    let untracked = model.valid();
-    let last = model.blocks.len() - 1;
-    let mut inputs = vec![untracked.enter(forest)];
-    for block in 0..last {
-        let x = inputs[block].clone();
-        inputs.push(untracked.block(block, x, &view));
+    loss: impl FnOnce(Vec<Tensor<B, 2>>) -> Tensor<B, 1>,
+) -> GradientsParams {
+    if decoders.iter().any(|decoder| decoder.compute.recompute) {
+        return by_blocks(module, decoders, forest, loss);
     }
-    let tracked = |inputs: &mut Vec<Tensor<B::InnerBackend, 3>>| {
-        let x = inputs.pop().expect("one input a block");
-        Tensor::<B, 3>::from_inner(x).require_grad()
-    };
+    let read = |decoder: &&Decoder<B>| decoder.scored_hidden(forest);
+    let gradients = loss(decoders.iter().map(read).collect()).backward();
+    GradientsParams::from_grads(gradients, module)
+}
 
-    let top = tracked(&mut inputs);
-    let hidden = model.read(top.clone(), forest, &view);
-    let loss = loss(model.values(hidden, forest));
-    let mut gradients = loss.value.clone().backward();
-    let mut slope = top.grad_remove(&mut gradients);
-    let mut accumulator = GradientsAccumulator::new();
-    accumulator.accumulate(model, GradientsParams::from_grads(gradients, model));
+fn by_blocks<B: TrainBackend, M: AutodiffModule<B>>(
+    module: &M,
+    decoders: &[&Decoder<B>],
+    forest: &Forest,
+    loss: impl FnOnce(Vec<Tensor<B, 2>>) -> Tensor<B, 1>,
+) -> GradientsParams {
+    let tracked = |x: Tensor<B::InnerBackend, 3>| Tensor::<B, 3>::from_inner(x).require_grad();
+    let (mut below, mut tops, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+    for decoder in decoders {
+        let view = decoder.view(forest);
+        let untracked = decoder.valid();
+        let mut inputs = Vec::new();
+        let mut x = untracked.enter(forest);
+        for block in 0..decoder.blocks.len() - 1 {
+            inputs.push(x.clone());
+            x = untracked.block(block, x, &view);
+        }
+        let top = tracked(x);
+        hidden.push(decoder.read(top.clone(), forest, &view));
+        below.push((view, inputs));
+        tops.push(top);
+    }
+    let mut gradients = loss(hidden).backward();
+    let slopes: Vec<_> = tops
+        .iter()
+        .map(|top| top.grad_remove(&mut gradients))
+        .collect();
+    let mut accumulator = GradientsAccumulator::<M>::new();
+    accumulator.accumulate(module, GradientsParams::from_grads(gradients, module));
 
     // The gradient of a sum of products with the slope is the slope itself.
     let follow = |y: Tensor<B, 3>, slope: Option<Tensor<B::InnerBackend, 3>>| {
         let slope = slope.expect("the loss depends on every block");
         y.mul(Tensor::from_inner(slope)).sum().backward()
     };
-    for block in (0..last).rev() {
-        let x = tracked(&mut inputs);
-        let mut gradients = follow(model.block(block, x.clone(), &view), slope);
-        slope = x.grad_remove(&mut gradients);
-        accumulator.accumulate(model, GradientsParams::from_grads(gradients, model));
+    for ((decoder, (view, mut inputs)), mut slope) in decoders.iter().zip(below).zip(slopes) {
+        while let Some(x) = inputs.pop() {
+            let x = tracked(x);
+            let mut gradients = follow(decoder.block(inputs.len(), x.clone(), &view), slope);
+            slope = x.grad_remove(&mut gradients);
+            accumulator.accumulate(module, GradientsParams::from_grads(gradients, module));
+        }
+        let gradients = follow(decoder.enter(forest), slope);
+        accumulator.accumulate(module, GradientsParams::from_grads(gradients, module));
     }
-    let gradients = follow(model.enter(forest), slope);
-    accumulator.accumulate(model, GradientsParams::from_grads(gradients, model));
-    (loss, accumulator.grads())
+    accumulator.grads()
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::module::AutodiffModule;
 use rapport::model::config::Family;
+use rapport::model::decoder::Compute;
 use rapport::model::{Decoder, weights};
 use rapport::store::{Stop, read_metrics};
 use rapport::train::ppo::kl::AdaptiveKl;
@@ -36,11 +37,25 @@ fn run(
     separate: bool,
     stop: bool,
 ) -> anyhow::Result<PpoOutcome<Inner>> {
+    run_as(Compute::default(), dir, settings, (separate, stop))
+}
+
+fn run_as(
+    compute: Compute,
+    dir: &Path,
+    settings: &PpoSettings,
+    (separate, stop): (bool, bool),
+) -> anyhow::Result<PpoOutcome<Inner>> {
     let device = Default::default();
-    let policy: Decoder<Ad> = model(&config(Family::Qwen2), 3, &device);
-    let reference = policy.valid();
+    let computed = |seed| {
+        let mut model: Decoder<Ad> = model(&config(Family::Qwen2), seed, &device);
+        model.compute = compute;
+        model
+    };
+    let policy = computed(3);
+    let reference = policy.valid().frozen(compute.precision);
     let value = settings.algorithm.has_values().then(|| {
-        let trunk = separate.then(|| model(&config(Family::Qwen2), 4, &device));
+        let trunk = separate.then(|| computed(4));
         ValueHead::zeros(trunk, policy.config.hidden_size, &device)
     });
     let asked = Stop::new();
@@ -107,6 +122,51 @@ fn the_first_minibatch_has_ratios_of_exactly_one() {
         );
         assert!(value(&lines[2], "objective/kl") != 0.0);
     }
+}
+
+#[test]
+fn recomputed_blocks_train_the_same_policy() {
+    for (algorithm, separate) in algorithms().into_iter().zip([true, false, false]) {
+        let settings = super::settings(algorithm);
+        let policy = |recompute: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let compute = Compute {
+                recompute,
+                ..Compute::default()
+            };
+            let outcome = run_as(compute, folder.path(), &settings, (separate, false)).unwrap();
+            weights::export(&outcome.policy)
+        };
+        let (kept, again) = (policy(false), policy(true));
+        for (name, (_, kept)) in &kept {
+            for (a, b) in again[name].1.iter().zip(kept) {
+                assert!((a - b).abs() < 1e-5, "{name}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// Flex and CUDA compute in bf16; the others refuse.
+#[cfg(any(feature = "flex", feature = "cuda"))]
+#[test]
+fn in_bf16_the_first_ratios_are_one_too() {
+    use rapport::model::decoder::Precision;
+
+    let mut settings = super::settings(Algorithm::Ppo(super::ppo()));
+    settings.num_ppo_epochs = 1;
+    settings.num_mini_batches = 1;
+    let compute = Compute {
+        precision: Precision::Bf16,
+        recompute: true,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    run_as(compute, folder.path(), &settings, (true, false)).unwrap();
+    let lines = lines(folder.path());
+    for line in &lines {
+        assert_eq!(value(line, "val/ratio"), 1.0);
+        assert!(value(line, "grad_norm") > 0.0);
+    }
+    assert_eq!(value(&lines[0], "objective/kl"), 0.0);
 }
 
 #[test]

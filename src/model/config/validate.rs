@@ -5,6 +5,9 @@ use super::{Activation, DecoderConfig, Family, Norm, Positions, RotaryScaling};
 /// Far above any published model, and low enough that counting parameters cannot overflow.
 const LARGEST: usize = 1 << 24;
 
+/// Each block has a dozen tensors that are looked for by name.
+const MOST_LAYERS: usize = 1 << 14;
+
 impl DecoderConfig {
     /// Everything that is wrong with this description, one sentence each; empty when a model can be
     /// built from it and saved in its family's form.
@@ -32,6 +35,10 @@ impl DecoderConfig {
                 format!("{name} must be at most {LARGEST}, not {value}"),
             );
         }
+        check(
+            self.layers <= MOST_LAYERS,
+            format!("layers must be at most {MOST_LAYERS}, not {}", self.layers),
+        );
         let queries = self.heads.saturating_mul(self.head_dim);
         check(
             queries <= LARGEST,

@@ -1,8 +1,10 @@
 //! A folder's weights: `model.safetensors`, or shards named by `model.safetensors.index.json`.
 
+mod beside;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    fs::File,
     path::{Component, Path, PathBuf},
 };
 
@@ -14,13 +16,22 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use super::{
-    layout::{Part, Slot, slots},
-    tensors::f32_values,
+    layout::{self, Part, Slot, slots},
+    tensors::{Precision, f32_values},
 };
-use crate::model::config::DecoderConfig;
+use crate::{model::config::DecoderConfig, store::read_regular};
 
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// The language model's head, as every family stores it.
+const HEAD: &str = "lm_head.weight";
+
+/// Tensors of one sort that a message lists.
+const LISTED: usize = 20;
+
+/// Bytes of an index; of a model with a million tensors it has fewer.
+const INDEX_LIMIT: u64 = 1 << 28;
 
 /// The weights of an opened folder. Nothing is read until a tensor is asked for.
 #[derive(Debug)]
@@ -29,6 +40,8 @@ pub struct Checkpoint {
     shards: Vec<Mmap>,
     /// By name without the base model's prefix.
     tensors: BTreeMap<String, Stored>,
+    /// What was read otherwise than a file says, or left unread, for people.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -52,6 +65,7 @@ impl Checkpoint {
             dir: dir.to_path_buf(),
             shards: Vec::new(),
             tensors: BTreeMap::new(),
+            notes: Vec::new(),
         };
         if dir.join(SINGLE).is_file() {
             checkpoint.map(SINGLE)?;
@@ -73,7 +87,7 @@ impl Checkpoint {
                 lost.is_empty(),
                 "{}: the shards do not hold {}",
                 dir.join(INDEX).display(),
-                lost.join(", ")
+                listed(&lost, ", ")
             );
         } else {
             bail!("{}: {}", dir.display(), without_safetensors(dir));
@@ -84,6 +98,11 @@ impl Checkpoint {
     fn map(&mut self, file: &str) -> Result<()> {
         let path = self.dir.join(file);
         let context = || format!("{}: cannot be read", path.display());
+        ensure!(
+            !path.exists() || path.is_file(),
+            "{}: not a regular file",
+            path.display()
+        );
         let handle = File::open(&path).with_context(context)?;
         // SAFETY: the map is read only; a file cut short by another process while it is mapped would
         // end this one, as it would any reader that maps its weights. Our own writers never change a
@@ -117,12 +136,70 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Settles whether the head is the embedding, as transformers does: a head that is stored beside an
+    /// embedding of other values is a head of its own, and one that is stored in its place is both.
+    pub fn untie(&mut self, config: &mut DecoderConfig) {
+        let embedding = base_name(layout::embedding(config.family));
+        if !config.tied || !self.tensors.contains_key(HEAD) {
+            return;
+        }
+        let table = self.tensors.get(embedding);
+        match table.map(|table| self.equal(table, &self.tensors[HEAD])) {
+            Some(true) => {}
+            Some(false) => {
+                config.tied = false;
+                self.notes.push(format!(
+                    "config.json says that the head is the embedding (tie_word_embeddings), but another \
+                     {HEAD} is stored: that one is used and saved, and the saved config.json says so"
+                ));
+            }
+            None => {
+                if let Some(head) = self.tensors.remove(HEAD) {
+                    self.tensors.insert(embedding.to_owned(), head);
+                }
+            }
+        }
+    }
+
+    /// Whether two tensors hold the same values.
+    fn equal(&self, one: &Stored, other: &Stored) -> bool {
+        let [a, b] = [one, other].map(|it| &self.shards[it.shard][it.start..it.end]);
+        if one.shape != other.shape || (one.dtype == other.dtype && a == b) {
+            return one.shape == other.shape;
+        }
+        let [Some(wide), Some(other_wide)] = [one, other].map(|it| width(it.dtype)) else {
+            return false;
+        };
+        // As numbers: two types may hold the same ones, and zero has two signs.
+        let pieces = a.chunks(wide << 16).zip(b.chunks(other_wide << 16));
+        pieces
+            .map(|(a, b)| (to_f32(a, one.dtype), to_f32(b, other.dtype)))
+            .all(|(a, b)| a == b)
+    }
+
+    /// The type that most of the weights are stored in.
+    pub fn precision(&self) -> Precision {
+        let bytes = |dtype| {
+            let of = self.tensors.values().filter(|it| it.dtype == dtype);
+            of.map(|it| it.end - it.start).sum::<usize>()
+        };
+        [
+            (Dtype::F16, Precision::F16),
+            (Dtype::BF16, Precision::Bf16),
+            (Dtype::F32, Precision::F32),
+        ]
+        .into_iter()
+        .max_by_key(|(dtype, _)| bytes(*dtype))
+        .map_or(Precision::F32, |(_, precision)| precision)
+    }
+
     /// Whether the stored tensors are exactly those of `config`, in shape and type.
     ///
     /// # Errors
-    /// All missing, unexpected, mis-shaped and unreadable tensors, one a line. Buffers that carry no
-    /// trained value (masks, rotary frequencies, the copy of a tied head) may be there or not.
-    pub fn check(&self, config: &DecoderConfig) -> Result<()> {
+    /// Missing, unexpected, mis-shaped and unreadable tensors, one a line. Buffers that carry no
+    /// trained value (masks, rotary frequencies, the copy of a tied head) may be there or not, and so may
+    /// heads that no language model reads, which are noted.
+    pub fn check(&mut self, config: &DecoderConfig) -> Result<()> {
         let slots = slots(config);
         let mut problems = Vec::new();
         let mut expected = BTreeSet::new();
@@ -132,15 +209,26 @@ impl Checkpoint {
                 problems.extend(self.stored(slot, part).err().map(|error| error.to_string()));
             }
         }
+        let mut left_out = Vec::new();
         for (name, stored) in &self.tensors {
-            if !expected.contains(name.as_str()) && !ignorable(name, config.tied) {
+            if expected.contains(name.as_str()) || beside::without_value(name, config.tied) {
+            } else if beside::another_head(name, config) {
+                left_out.push(stored.name.clone());
+            } else {
                 problems.push(format!(
                     "{}: unexpected, shape {:?}",
                     stored.name, stored.shape
                 ));
             }
         }
-        ensure!(problems.is_empty(), "{}", problems.join("\n"));
+        ensure!(problems.is_empty(), "{}", listed(&problems, "\n"));
+        if !left_out.is_empty() {
+            self.notes.push(format!(
+                "the weights hold {}, of a head that this model does not have (a value head of PPO, or a scoring \
+                 head): neither computed nor saved",
+                listed(&left_out, ", ")
+            ));
+        }
         Ok(())
     }
 
@@ -149,9 +237,7 @@ impl Checkpoint {
         let expected = slot.stored_shape(part);
         let Some(stored) = self.tensors.get(base_name(name)) else {
             let hint = match name.as_str() {
-                "lm_head.weight" => {
-                    "; if the head is the embedding, set tie_word_embeddings to true"
-                }
+                HEAD => "; if the head is the embedding, set tie_word_embeddings to true",
                 _ => "",
             };
             bail!("{name}: missing, expected shape {expected:?}{hint}");
@@ -174,7 +260,7 @@ impl Checkpoint {
     /// The values of one of our tensors, in our layout (row-major), converted to f32.
     ///
     /// # Errors
-    /// A part of it is missing, or has another shape or an unreadable type.
+    /// A part of it is missing, or has another shape, an unreadable type or a value that is not finite.
     pub fn read(&self, slot: &Slot) -> Result<Vec<f32>> {
         let width = slot.shape.last().copied().unwrap_or(1);
         let rows = slot.len() / width.max(1);
@@ -185,6 +271,16 @@ impl Checkpoint {
                 .with_context(|| format!("{}: cannot load {}", self.dir.display(), slot.name))?;
             let bytes = &self.shards[stored.shard][stored.start..stored.end];
             let values = to_f32(bytes, stored.dtype);
+            if let Some(at) = values.par_iter().position_any(|value| !value.is_finite()) {
+                bail!(
+                    "{}: {}: not a finite number ({} at value {at} of {}); a training that diverged or a damaged \
+                     file leaves such weights, so take an earlier or another copy of the model",
+                    self.dir.display(),
+                    stored.name,
+                    values[at],
+                    values.len()
+                );
+            }
             let columns = part.columns.len();
             let values = if part.transpose {
                 transpose(&values, columns, rows)
@@ -218,18 +314,19 @@ fn base_name(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Tensors without a trained value of their own, which older versions of transformers stored.
-fn ignorable(name: &str, tied: bool) -> bool {
-    let mask = name.starts_with("h.")
-        && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"));
-    mask || name.ends_with("rotary_emb.inv_freq") || (tied && name == "lm_head.weight")
+/// The first of a list, and how many more there are.
+fn listed(all: &[String], between: &str) -> String {
+    let mut text = all[..all.len().min(LISTED)].join(between);
+    if all.len() > LISTED {
+        text.push_str(&format!("{between}and {} more", all.len() - LISTED));
+    }
+    text
 }
 
 /// The weight map of an index: tensor name to file name within the folder.
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
-    let context = || format!("{}: cannot be read", path.display());
-    let text = fs::read_to_string(path).with_context(context)?;
-    let value: Value = serde_json::from_str(&text)
+    let text = read_regular(path, INDEX_LIMIT)?;
+    let value: Value = serde_json::from_slice(&text)
         .with_context(|| format!("{}: not valid JSON", path.display()))?;
     let Some(map) = value.get("weight_map").and_then(Value::as_object) else {
         bail!(
@@ -264,6 +361,15 @@ fn without_safetensors(dir: &Path) -> String {
             .into()
     } else {
         format!("holds neither {SINGLE} nor {INDEX}")
+    }
+}
+
+/// Bytes of one value of a type that is read.
+fn width(dtype: Dtype) -> Option<usize> {
+    match dtype {
+        Dtype::F32 => Some(4),
+        Dtype::BF16 | Dtype::F16 => Some(2),
+        _ => None,
     }
 }
 

@@ -7,13 +7,19 @@
 mod keys;
 mod write;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use self::keys::Keys;
-use crate::model::config::{Activation, DecoderConfig, Family};
+use crate::{
+    model::config::{Activation, DecoderConfig, Family},
+    store::read_regular,
+};
+
+/// Bytes of a `config.json`; real ones have a few thousand.
+const LIMIT: u64 = 1 << 24;
 
 pub use self::write::{generation_json, to_json};
 
@@ -23,20 +29,35 @@ pub use self::write::{generation_json, to_json};
 /// The file is missing or no JSON object, or some keys are wrong or ask for something unsupported; all
 /// such keys are listed.
 pub fn read(dir: &Path) -> Result<DecoderConfig> {
+    read_noted(dir).map(|(config, _)| config)
+}
+
+/// As [`read`], with remarks on keys that say one thing and do, in transformers too, another.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_noted(dir: &Path) -> Result<(DecoderConfig, Vec<String>)> {
     let path = dir.join("config.json");
-    let text = fs::read_to_string(&path).with_context(|| {
+    let text = read_regular(&path, LIMIT).with_context(|| {
         format!(
             "{}: cannot be read; a model folder holds a config.json",
             path.display()
         )
     })?;
-    let value: Value = serde_json::from_str(&text)
+    let value: Value = serde_json::from_slice(&text)
         .with_context(|| format!("{}: not valid JSON", path.display()))?;
-    parse(&value).with_context(|| path.display().to_string())
+    parse_noted(&value).with_context(|| path.display().to_string())
 }
 
 /// The decoder that a parsed `config.json` describes.
+///
+/// # Errors
+/// Those of [`read`].
 pub fn parse(value: &Value) -> Result<DecoderConfig> {
+    parse_noted(value).map(|(config, _)| config)
+}
+
+fn parse_noted(value: &Value) -> Result<(DecoderConfig, Vec<String>)> {
     let Some(map) = value.as_object() else {
         bail!("expected a JSON object with a model_type");
     };
@@ -49,6 +70,7 @@ pub fn parse(value: &Value) -> Result<DecoderConfig> {
     let mut keys = Keys {
         map,
         problems: Vec::new(),
+        notes: Vec::new(),
     };
     let mut config = match family {
         Family::Gpt2 => gpt2(&mut keys),
@@ -59,6 +81,7 @@ pub fn parse(value: &Value) -> Result<DecoderConfig> {
         // transformers' classes with such a head have none to tie.
         config.tied = false;
     }
+    keys.only_bool("is_causal", true);
     keys.refuse(
         "quantization_config",
         "quantised weights; save the model in f32, bf16 or f16",
@@ -69,7 +92,7 @@ pub fn parse(value: &Value) -> Result<DecoderConfig> {
     if !keys.problems.is_empty() {
         bail!("{}", keys.problems.join("\n"));
     }
-    Ok(config)
+    Ok((config, keys.notes))
 }
 
 fn gpt2(keys: &mut Keys) -> DecoderConfig {

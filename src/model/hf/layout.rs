@@ -77,6 +77,11 @@ pub fn slots(config: &DecoderConfig) -> Vec<Slot> {
     slots
 }
 
+/// The name of the embedding in a folder of this family.
+pub fn embedding(family: Family) -> &'static str {
+    Names::of(family).embed
+}
+
 struct Names {
     embed: &'static str,
     block: &'static str,

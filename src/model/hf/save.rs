@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     checkpoint::{INDEX, SINGLE, transpose},
@@ -16,7 +16,22 @@ use crate::{model::config::DecoderConfig, store};
 /// Bytes of one shard that [`save`] is usually given: transformers' own habit.
 pub const DEFAULT_SHARD_LIMIT: usize = 5_000_000_000;
 
-/// Writes a model folder: weights, `config.json` and `generation_config.json`.
+/// As [`save_like`], with no `generation_config.json` to go on from.
+///
+/// # Errors
+/// Those of [`save_like`].
+pub fn save(
+    dir: &Path,
+    config: &DecoderConfig,
+    precision: Precision,
+    shard_limit: usize,
+    tensor: impl FnMut(&Slot) -> Result<Vec<f32>>,
+) -> Result<()> {
+    let generation = config_json::generation_json(config);
+    save_like(dir, config, precision, shard_limit, &generation, tensor)
+}
+
+/// Writes a model folder: weights, `config.json` and, as it is given, `generation_config.json`.
 ///
 /// `tensor` gives the values of each slot in our layout when it is its turn; one at a time is held.
 /// Weights over `shard_limit` bytes are split between slots into shards with an index. Every file is
@@ -25,11 +40,12 @@ pub const DEFAULT_SHARD_LIMIT: usize = 5_000_000_000;
 ///
 /// # Errors
 /// The configuration is invalid, `tensor` fails or gives another number of values, or the disk refuses.
-pub fn save(
+pub fn save_like(
     dir: &Path,
     config: &DecoderConfig,
     precision: Precision,
     shard_limit: usize,
+    generation: &Value,
     mut tensor: impl FnMut(&Slot) -> Result<Vec<f32>>,
 ) -> Result<()> {
     let problems = config.validate();
@@ -86,10 +102,7 @@ pub fn save(
         written.insert(INDEX.to_string());
     }
     remove_stale(dir, &written)?;
-    store::write_json(
-        &dir.join("generation_config.json"),
-        &config_json::generation_json(config),
-    )?;
+    store::write_json(&dir.join("generation_config.json"), generation)?;
     store::write_json(
         &dir.join("config.json"),
         &config_json::to_json(config, precision.name()),

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use half::{bf16, slice::HalfFloatSliceExt};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, json};
 
@@ -17,6 +17,7 @@ use crate::store;
 pub enum Precision {
     F32,
     Bf16,
+    F16,
 }
 
 impl Precision {
@@ -24,7 +25,7 @@ impl Precision {
     pub fn bytes(self) -> usize {
         match self {
             Precision::F32 => 4,
-            Precision::Bf16 => 2,
+            Precision::Bf16 | Precision::F16 => 2,
         }
     }
 
@@ -33,6 +34,7 @@ impl Precision {
         match self {
             Precision::F32 => "float32",
             Precision::Bf16 => "bfloat16",
+            Precision::F16 => "float16",
         }
     }
 
@@ -40,6 +42,7 @@ impl Precision {
         match self {
             Precision::F32 => "F32",
             Precision::Bf16 => "BF16",
+            Precision::F16 => "F16",
         }
     }
 }
@@ -137,6 +140,19 @@ impl Sink<'_> {
                 Precision::Bf16 => {
                     let mut short = vec![bf16::ZERO; chunk.len()];
                     short.convert_from_f32_slice(chunk);
+                    short.iter().flat_map(|value| value.to_le_bytes()).collect()
+                }
+                Precision::F16 => {
+                    let mut short = vec![f16::ZERO; chunk.len()];
+                    short.convert_from_f32_slice(chunk);
+                    // Its range ends at 65504; the other two types' does not.
+                    let lost = chunk
+                        .iter()
+                        .zip(&short)
+                        .find(|(value, short)| value.is_finite() && !short.is_finite());
+                    if let Some((value, _)) = lost {
+                        bail!("{value} is too large for float16; save with dtype = \"float32\"");
+                    }
                     short.iter().flat_map(|value| value.to_le_bytes()).collect()
                 }
             };

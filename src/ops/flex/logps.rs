@@ -9,7 +9,7 @@ use crate::ops::flex::product::{Matrix, add_product, product};
 use crate::ops::flex::{tensor, values};
 
 /// Weights of the vocabulary held at a time: 32 MiB.
-const CHUNK: usize = 1 << 23;
+pub(super) const CHUNK: usize = 1 << 23;
 
 /// A chunk's `exp(logit - largest)`, and one over each row's sum.
 #[derive(Debug)]
@@ -53,14 +53,13 @@ pub(super) fn all_logits(hidden: &FlexTensor, head: &FlexTensor, into: &mut Vec<
     product(into, hidden, head.transposed());
 }
 
-/// Gradients of `hidden` and `head`.
+/// Gradients of `hidden` and `head`, of those that need one, from that of each target's log-prob.
 pub(super) fn backward(
-    hidden: &FlexTensor,
-    head: &FlexTensor,
-    targets: &[u32],
+    [hidden, head]: [&FlexTensor; 2],
+    (targets, grad): (&[u32], &[f32]),
     kept: Option<&Weights>,
-    grad: &[f32],
-) -> [FlexTensor; 2] {
+    [of_hidden, of_head]: [bool; 2],
+) -> [Option<FlexTensor>; 2] {
     let [vocabulary, size] = [head.layout().shape()[0], head.layout().shape()[1]];
     let rows = rows_at_once(head);
     let (states, table) = (values(hidden), values(head));
@@ -81,7 +80,9 @@ pub(super) fn backward(
         // A logit's gradient is grad * (is target - weight * scale). The first term touches one row
         // of the table; the scale goes to the small side of each product.
         let weighed = Matrix::rows(&weights.values, vocabulary);
-        product(on_hidden, weighed, Matrix::rows(table, size));
+        if of_hidden {
+            product(on_hidden, weighed, Matrix::rows(table, size));
+        }
         let mut scaled = vec![0.0; states.len()];
         let factors = grad.iter().zip(&weights.scale).map(|(g, s)| -g * s);
         for (((at, factor), &target), &grad) in
@@ -93,12 +94,19 @@ pub(super) fn backward(
                 scaled[at + i] = states[at + i] * factor;
             }
         }
+        if !of_head {
+            continue;
+        }
         let scaled = Matrix::rows(&scaled, size);
         if on_head.is_empty() {
             on_head = weighed.transposed().times(scaled);
         } else {
             add_product(&mut on_head, weighed.transposed(), scaled);
         }
+    }
+    let on_hidden = of_hidden.then(|| tensor(on_hidden, [targets.len(), size]));
+    if !of_head {
+        return [on_hidden, None];
     }
     if on_head.is_empty() {
         on_head = vec![0.0; table.len()];
@@ -109,10 +117,7 @@ pub(super) fn backward(
             *total += grad * state;
         }
     }
-    [
-        tensor(on_hidden, [targets.len(), size]),
-        tensor(on_head, [vocabulary, size]),
-    ]
+    [on_hidden, Some(tensor(on_head, [vocabulary, size]))]
 }
 
 /// Rows whose weights fit a chunk.

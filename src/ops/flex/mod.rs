@@ -28,6 +28,8 @@ use crate::ops::record::{raw, record, wrap};
 use crate::ops::{Activation, AdamWStep, CacheView, LayerCache, Moved, Ops, Tracked, TreeView};
 
 impl Ops for Flex {
+    const LOGITS_CHUNK: usize = logps::CHUNK;
+
     fn tree_attention(qkv: Tensor<Self, 3>, view: &Arc<TreeView>) -> Tensor<Self, 3> {
         let Some([qkv]) = plain([raw(qkv.clone())]) else {
             let dtype = FloatDType::from(qkv.dtype());
@@ -52,7 +54,7 @@ impl Ops for Flex {
         let (out, lse) = attention::forward(values(&qkv), view);
         let out = tensor(out, [view.rows, view.width, view.heads * view.head_dim]);
         let state = (qkv, out.clone(), Arc::new(lse), view.clone());
-        record(inputs, state, out, |(qkv, out, lse, view), grad| {
+        record(inputs, state, out, |(qkv, out, lse, view), grad, _| {
             let result = attention::backward(
                 values(&qkv),
                 values(&out),
@@ -60,15 +62,16 @@ impl Ops for Flex {
                 values(&grad.to_contiguous()),
                 &view,
             );
-            [like(&qkv, result)]
+            [Some(like(&qkv, result))]
         })
     }
 
     fn cache_zeros(shape: [usize; 3], dtype: DType, device: &Self::Device) -> Tensor<Self, 3> {
         // Pages that the system clears when they are first written to, so that room that is never
-        // used costs nothing; Flex's own zeros are copied once more.
+        // used costs nothing; Flex's own zeros are copied once more. bf16 is kept in f32, which the
+        // kernels read.
         match dtype {
-            DType::F32 => wrap(tensor(vec![0.0; shape.iter().product()], shape)),
+            DType::F32 | DType::BF16 => wrap(tensor(vec![0.0; shape.iter().product()], shape)),
             _ => Tensor::zeros(shape, (device, dtype)),
         }
     }
@@ -78,6 +81,7 @@ impl Ops for Flex {
         qkv: Tensor<Self, 3>,
         view: &CacheView<'_>,
     ) -> LayerCache<Self> {
+        let qkv = widened(qkv);
         let inputs = [
             raw(layer.key.clone()),
             raw(layer.value.clone()),
@@ -105,6 +109,7 @@ impl Ops for Flex {
         qkv: Tensor<Self, 3>,
         view: &CacheView<'_>,
     ) -> Tensor<Self, 3> {
+        let qkv = widened(qkv);
         let inputs = [
             raw(layer.key.clone()),
             raw(layer.value.clone()),
@@ -155,15 +160,11 @@ impl Ops for Flex {
         let (logps, kept) = logps::forward(&hidden, &head, targets);
         let out = tensor(logps, [targets.len()]);
         let state = (hidden, head, Arc::new((targets.to_vec(), kept)));
-        record(inputs, state, out, |(hidden, head, kept), grad| {
+        record(inputs, state, out, |(hidden, head, kept), grad, needed| {
             let (targets, weights) = &*kept;
-            logps::backward(
-                &hidden,
-                &head,
-                targets,
-                weights.as_ref(),
-                values(&grad.to_contiguous()),
-            )
+            let grad = grad.to_contiguous();
+            let scored = (&**targets, values(&grad));
+            logps::backward([&hidden, &head], scored, weights.as_ref(), needed)
         })
     }
 
@@ -203,7 +204,8 @@ impl Ops for Flex {
         let out = like(&x, norm::forward(values(&x), values(&weight), used, eps));
         let state = (x, weight, bias.is_some(), eps);
         let gradients = |(x, weight, centred, eps): (FlexTensor, FlexTensor, bool, f32),
-                         grad: FlexTensor| {
+                         grad: FlexTensor,
+                         _: [bool; 3]| {
             let [on_x, on_weight, on_bias] = norm::backward(
                 values(&x),
                 values(&weight),
@@ -212,15 +214,15 @@ impl Ops for Flex {
                 eps,
             );
             [
-                like(&x, on_x),
-                like(&weight, on_weight),
-                like(&weight, on_bias),
+                Some(like(&x, on_x)),
+                Some(like(&weight, on_weight)),
+                Some(like(&weight, on_bias)),
             ]
         };
         let [first, second] = shared;
         match bias {
             Some(_) => record([first, second, biases], state, out, gradients),
-            None => record([first, second], state, out, |state, grad| {
+            None => record([first, second], state, out, |state, grad, _| {
                 let (x, weight, centred, eps) = state;
                 let [on_x, on_weight, _] = norm::backward(
                     values(&x),
@@ -229,7 +231,7 @@ impl Ops for Flex {
                     centred,
                     eps,
                 );
-                [like(&x, on_x), like(&weight, on_weight)]
+                [Some(like(&x, on_x)), Some(like(&weight, on_weight))]
             }),
         }
     }
@@ -253,14 +255,17 @@ impl Ops for Flex {
             return x.matmul(weight);
         };
         let out = Self::project(wrap(plain[0].clone()), wrap(plain[1].clone()));
-        record(inputs, plain, raw(out), |[x, weight], grad| {
+        record(inputs, plain, raw(out), |[x, weight], grad, needed| {
             let grad = grad.to_contiguous();
             let out = weight.layout().shape()[1];
             let size = weight.layout().shape()[0];
             let slope = Matrix::rows(values(&grad), out);
-            let on_x = slope.times(Matrix::rows(values(&weight), out).transposed());
-            let on_weight = Matrix::rows(values(&x), size).transposed().times(slope);
-            [like(&x, on_x), like(&weight, on_weight)]
+            let on_x = || slope.times(Matrix::rows(values(&weight), out).transposed());
+            let on_weight = || Matrix::rows(values(&x), size).transposed().times(slope);
+            [
+                needed[0].then(|| like(&x, on_x())),
+                needed[1].then(|| like(&weight, on_weight())),
+            ]
         })
     }
 
@@ -286,10 +291,10 @@ impl Ops for Flex {
             inputs,
             (plain, inner, kind),
             out,
-            |(x, inner, kind), grad| {
+            |(x, inner, kind), grad, _| {
                 let result =
                     activation::backward(values(&x), values(&grad.to_contiguous()), inner, kind);
-                [like(&x, result)]
+                [Some(like(&x, result))]
             },
         )
     }
@@ -344,6 +349,14 @@ impl Ops for Flex {
             return input.square().sum();
         };
         wrap(tensor(vec![adamw::square_sum(values(&plain))], [1]))
+    }
+}
+
+/// What is bf16 as f32, which the cache is kept in.
+fn widened<const D: usize>(x: Tensor<Flex, D>) -> Tensor<Flex, D> {
+    match x.dtype() {
+        DType::BF16 => x.cast(FloatDType::F32),
+        _ => x,
     }
 }
 

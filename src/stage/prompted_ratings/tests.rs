@@ -176,6 +176,7 @@ impl Place {
             examples: 0,
             max_length: 2000,
             batch_size: 3,
+            bf16: Bf16::default(),
             cluster: Cluster::Dialogue,
         };
         change(&mut stage);

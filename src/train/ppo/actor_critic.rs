@@ -49,18 +49,36 @@ pub struct States<B: Backend> {
 }
 
 impl<B: Ops> ActorCritic<B> {
+    /// The decoders whose hidden states are read: the policy, then the value head's own, where it has one.
+    pub fn decoders(&self) -> Vec<&Decoder<B>> {
+        let trunk = self.value.as_ref().and_then(|head| head.trunk.as_ref());
+        std::iter::once(&self.policy).chain(trunk).collect()
+    }
+
     /// Reads a forest at a sampling temperature.
     pub fn read(&self, forest: &Forest, temperature: f64) -> States<B> {
-        let hidden = self.policy.scored_hidden(forest);
+        let decoders = self.decoders().into_iter();
+        let hidden = decoders.map(|decoder| decoder.scored_hidden(forest));
+        self.states(hidden.collect(), forest, temperature)
+    }
+
+    /// [`read`](Self::read) from the final hidden states of each of the [`decoders`](Self::decoders),
+    /// `[scored, hidden]`.
+    pub fn states(
+        &self,
+        hidden: Vec<Tensor<B, 2>>,
+        forest: &Forest,
+        temperature: f64,
+    ) -> States<B> {
+        let mut hidden = hidden.into_iter();
+        let policy = hidden.next().expect("the policy is read");
+        let own = hidden.next();
         let values = self.value.as_ref().map(|head| {
-            let states = match &head.trunk {
-                Some(trunk) => trunk.scored_hidden(forest),
-                None => hidden.clone(),
-            };
+            let states = own.unwrap_or_else(|| policy.clone());
             let values = states.matmul(head.weight.val().transpose());
             values.squeeze_dim::<1>(1) + head.bias.val()
         });
-        let tempered = at_temperature(hidden, temperature);
+        let tempered = at_temperature(policy, temperature);
         States {
             logps: self.policy.scored_logps(tempered.clone(), forest),
             tempered,

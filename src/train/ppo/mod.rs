@@ -127,7 +127,11 @@ pub fn train<B: TrainBackend>(
         let learning_rate = settings.learning_rate * factor;
         let untracked = model.valid();
         let drawn = (job.seed, step);
-        let episodes = sample(&untracked.policy, job.prompts, settings, drawn, device);
+        // Weights are brought into the precision of its products once, not at every token.
+        let precision = untracked.policy.compute.precision;
+        let sampler = untracked.policy.clone().frozen(precision);
+        let episodes = sample(&sampler, job.prompts, settings, drawn, device);
+        drop(sampler);
         let sampled = started.elapsed().as_secs_f64();
         let minibatches = |epoch| minibatches(settings, job.seed, step, epoch);
         let first = minibatches(0).concat();

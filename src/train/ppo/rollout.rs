@@ -81,15 +81,13 @@ pub fn sample<B: Ops>(
         .map(|((request, reply), prompt)| {
             let mut tokens = request.prompt;
             let scored_from = tokens.len();
-            tokens.extend(&reply.tokens);
-            if reply.finished {
-                tokens.extend(&settings.sampling.stop);
-            }
+            let finished = reply.finished();
+            tokens.extend(reply.into_drawn());
             Episode {
                 prompt,
                 tokens,
                 scored_from,
-                finished: reply.finished,
+                finished,
             }
         })
         .collect()

@@ -133,12 +133,13 @@ impl Algorithm {
 impl PpoSettings {
     /// Replies of one step.
     pub fn batch_size(&self) -> usize {
-        self.minibatch_size() * self.num_mini_batches
+        self.minibatch_size().saturating_mul(self.num_mini_batches)
     }
 
     /// Replies of one update.
     pub fn minibatch_size(&self) -> usize {
-        self.per_device_train_batch_size * self.gradient_accumulation_steps
+        self.per_device_train_batch_size
+            .saturating_mul(self.gradient_accumulation_steps)
     }
 
     /// Prompts of one step.
@@ -149,7 +150,10 @@ impl PpoSettings {
     /// Steps of the whole run over `prompts` prompts.
     pub fn steps(&self, prompts: usize) -> usize {
         let episodes = match self.total_episodes {
-            0 => (self.num_train_epochs * (prompts * self.num_generations) as f64).ceil() as usize,
+            0 => {
+                let each = prompts.saturating_mul(self.num_generations);
+                (self.num_train_epochs * each as f64).ceil() as usize
+            }
             episodes => episodes,
         };
         episodes.div_ceil(self.batch_size())

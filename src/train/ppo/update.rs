@@ -3,14 +3,16 @@
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, TensorData};
 
+use crate::model::forest::Forest;
 use crate::model::{score, weights};
 use crate::ops::{Ops, TrainBackend};
-use crate::train::ppo::actor_critic::ActorCritic;
+use crate::train::ppo::actor_critic::{ActorCritic, States};
 use crate::train::ppo::kl::k3;
 use crate::train::ppo::losses;
 use crate::train::ppo::rollout::{Episode, forest, replies};
 use crate::train::ppo::settings::{Algorithm, Average, PpoSettings};
 use crate::train::ppo::targets::{Known, Targets};
+use crate::train::recompute::through;
 
 /// A step's replies and what their updates aim at.
 pub struct Step<'a> {
@@ -64,18 +66,23 @@ impl Step<'_> {
         let mut accumulator = GradientsAccumulator::new();
         let mut update = Update::default();
         for groups in minibatch {
-            let loss = self.loss(model, groups, size, &mut update);
-            let gradients = GradientsParams::from_grads(loss.backward(), model);
+            let forest = forest(self.episodes, groups, generations);
+            let gradients = through(model, &model.decoders(), &forest, |hidden| {
+                let states = model.states(hidden, &forest, self.settings.sampling.temperature);
+                self.loss(model, groups, (&forest, states), size, &mut update)
+            });
             accumulator.accumulate(model, gradients);
         }
         (accumulator.grads(), update)
     }
 
-    /// The part of the loss that is some groups', `[1]`; adds to `update`.
+    /// The part of the loss that is some groups', `[1]`, given their forest and what the model says of it; adds to
+    /// `update`.
     fn loss<B: TrainBackend>(
         &self,
         model: &ActorCritic<B>,
         groups: &[usize],
+        (forest, states): (&Forest, States<B>),
         size: Size,
         update: &mut Update,
     ) -> Tensor<B, 1> {
@@ -90,14 +97,12 @@ impl Step<'_> {
             let values = members.iter().flat_map(|&reply| &values[reply]);
             vector(values.map(|&value| value as f32).collect())
         };
-        let forest = forest(self.episodes, groups, settings.num_generations);
-        let states = model.read(&forest, settings.sampling.temperature);
         let per_token = 1.0 / size.tokens as f64;
 
         let moved = states.logps.clone() - of(&self.known.logps);
         let by_reply = settings.algorithm.by_reply();
         let log_ratio = match by_reply {
-            true => score::branch_logps(moved.clone(), &forest),
+            true => score::branch_logps(moved.clone(), forest),
             false => moved.clone(),
         };
         let advantages = of(&self.targets.advantages);
@@ -129,9 +134,10 @@ impl Step<'_> {
             update.value_clipfrac += per_token * sum(clipped.clipped.inner());
             loss = loss + mean.mul_scalar(ppo.vf_coef);
         }
-        let head = model.policy.head();
+        let precision = model.policy.compute.precision;
+        let [tempered, head] = [states.tempered, model.policy.head()].map(|x| precision.lower(x));
         let entropy = if settings.entropy_coef > 0.0 {
-            let entropy = B::entropy(states.tempered, head);
+            let entropy = B::entropy(tempered, head);
             let bonus = entropy
                 .clone()
                 .sum()
@@ -139,7 +145,7 @@ impl Step<'_> {
             loss = loss - bonus;
             entropy.inner()
         } else {
-            B::InnerBackend::entropy(states.tempered.inner(), head.inner())
+            B::InnerBackend::entropy(tempered.inner(), head.inner())
         };
         update.entropy += per_token * sum(entropy);
         loss

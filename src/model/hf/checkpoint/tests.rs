@@ -1,3 +1,5 @@
+use std::fs;
+
 use serde_json::json;
 
 use super::*;
@@ -195,7 +197,7 @@ fn names_may_lack_the_prefix_and_old_buffers_are_passed_over() {
         tensors.extend(old.into_iter().map(|(name, tensor)| (bare(&name), tensor)));
         tensors.insert("h.0.attn.bias".into(), (vec![1, 1, 2, 2], vec![0.0; 4]));
         tensors.insert("h.0.attn.masked_bias".into(), (vec![], vec![0.0]));
-        tensors.insert("lm_head.weight".into(), (vec![1], vec![0.0]));
+        tensors.insert("lm_head.weight".into(), tensors["wte.weight"].clone());
     });
     let (config, checkpoint) = hf::open(dir.path()).unwrap();
     for slot in slots(&config) {
@@ -358,4 +360,194 @@ fn folders_of_the_peer_open_and_are_written_back_under_the_same_names() {
         seen += 1;
     }
     assert!(seen >= 4, "the models of scripts/make_references.py");
+}
+
+/// transformers 5.24 uses the stored head, with a warning.
+#[test]
+fn a_head_stored_beside_a_tied_embedding_is_a_head_of_its_own() {
+    for family in [Family::Gpt2, Family::Llama] {
+        let mut config = config(family);
+        config.tied = true;
+        let dir = tempfile::tempdir().unwrap();
+        save_example(dir.path(), &config);
+        let embedding = layout::embedding(family);
+        // The same values, be it with another sign of zero, are still one tensor.
+        edit(dir.path(), |tensors| {
+            let mut copy = tensors[embedding].clone();
+            for value in copy.1.iter_mut().filter(|value| **value == 0.0) {
+                *value = -0.0;
+            }
+            tensors.insert(HEAD.into(), copy);
+        });
+        let (read, checkpoint) = hf::open(dir.path()).unwrap();
+        assert!(read.tied && checkpoint.notes.is_empty());
+
+        edit(dir.path(), |tensors| {
+            tensors.get_mut(HEAD).unwrap().1[5] += 1.0;
+        });
+        let (read, checkpoint) = hf::open(dir.path()).unwrap();
+        assert!(!read.tied);
+        assert!(
+            checkpoint.notes[0].contains("tie_word_embeddings"),
+            "{:?}",
+            checkpoint.notes
+        );
+        let head = &slots(&read)[slots(&read).len() - 1];
+        let mut expected = values(&slots(&config)[0]);
+        expected[5] += 1.0;
+        assert_eq!(checkpoint.read(head).unwrap(), expected);
+
+        let copy = tempfile::tempdir().unwrap();
+        save(
+            copy.path(),
+            &read,
+            Precision::F32,
+            DEFAULT_SHARD_LIMIT,
+            |slot| checkpoint.read(slot),
+        )
+        .unwrap();
+        let (again, saved) = hf::open(copy.path()).unwrap();
+        assert_eq!(again, read);
+        assert_eq!(saved.read(head).unwrap(), expected);
+        assert!(saved.notes.is_empty(), "the saved config.json says so");
+
+        edit(dir.path(), |tensors| {
+            tensors.insert(HEAD.into(), (vec![1], vec![0.0]));
+        });
+        let text = message(hf::open(dir.path()));
+        assert!(
+            text.contains("lm_head.weight: shape [1], expected"),
+            "{text}"
+        );
+    }
+}
+
+/// transformers ties whichever of the two is stored.
+#[test]
+fn a_head_stored_in_place_of_a_tied_embedding_is_both() {
+    let mut config = config(Family::Qwen2);
+    config.tied = true;
+    let dir = tempfile::tempdir().unwrap();
+    save_example(dir.path(), &config);
+    edit(dir.path(), |tensors| {
+        let table = tensors.remove("model.embed_tokens.weight").unwrap();
+        tensors.insert(HEAD.into(), table);
+    });
+    let (read, checkpoint) = hf::open(dir.path()).unwrap();
+    assert!(read.tied);
+    let embedding = &slots(&read)[0];
+    assert_eq!(checkpoint.read(embedding).unwrap(), values(embedding));
+}
+
+#[test]
+fn a_head_that_the_model_does_not_have_is_left_out_and_named() {
+    let config = config(Family::Llama);
+    let dir = tempfile::tempdir().unwrap();
+    save_example(dir.path(), &config);
+    let more = |names: &[&str]| {
+        edit(dir.path(), |tensors| {
+            tensors.retain(|name, _| name.starts_with("model.") || name == HEAD);
+            for name in names {
+                tensors.insert((*name).into(), (vec![1, 12], vec![0.0; 12]));
+            }
+        });
+        hf::open(dir.path())
+    };
+    for names in [
+        &["v_head.summary.weight", "v_head.summary.bias"][..],
+        &["v_head.0.weight"],
+        &["value_head.weight"],
+        &["score.weight"],
+    ] {
+        let (read, checkpoint) = more(names).unwrap();
+        assert_eq!(read, config);
+        assert!(checkpoint.notes[0].contains(names[0]), "{names:?}");
+    }
+    // What would change the model is no head.
+    for name in [
+        "lm_head.bias",
+        "model.layers.0.self_attn.q_proj.bias",
+        "model.layers.0.self_attn.q_norm.weight",
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+    ] {
+        let text = message(more(&[name]));
+        assert!(text.contains(&format!("{name}: unexpected")), "{text}");
+    }
+}
+
+#[test]
+fn an_adapter_in_the_folder_is_refused_with_the_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("adapter_config.json"), "{}").unwrap();
+    let alone = message(hf::open(dir.path()));
+    save_example(dir.path(), &config(Family::Llama));
+    let beside = message(hf::open(dir.path()));
+    for text in [alone, beside] {
+        assert!(text.contains("merge_and_unload") && text.contains("adapter_config.json"));
+    }
+}
+
+#[test]
+fn a_weight_that_is_not_finite_is_named_where_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(Family::Gpt2);
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        save_example(dir.path(), &config);
+        edit(dir.path(), |tensors| {
+            tensors.get_mut("transformer.h.1.mlp.c_fc.bias").unwrap().1[3] = bad;
+        });
+        let (config, checkpoint) = hf::open(dir.path()).unwrap();
+        let read: Result<Vec<_>> = slots(&config)
+            .iter()
+            .map(|slot| checkpoint.read(slot))
+            .collect();
+        let text = message(read);
+        assert!(
+            text.contains(&format!(
+                "transformer.h.1.mlp.c_fc.bias: not a finite number ({bad} at value 3"
+            )),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_type_that_weights_are_stored_in_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+        let config = config(Family::Llama);
+        save(
+            dir.path(),
+            &config,
+            precision,
+            DEFAULT_SHARD_LIMIT,
+            |slot| Ok(values(slot)),
+        )
+        .unwrap();
+        let (_, checkpoint) = hf::open(dir.path()).unwrap();
+        assert_eq!(checkpoint.precision(), precision);
+        let embedding = &slots(&config)[0];
+        assert_eq!(checkpoint.read(embedding).unwrap(), values(embedding));
+        let said: Value = store::read_json(&dir.path().join("config.json")).unwrap();
+        assert_eq!(said["dtype"], precision.name());
+    }
+    let large = |slot: &Slot| Ok(vec![70000.0; slot.len()]);
+    let config = config(Family::Llama);
+    let text = message(save(dir.path(), &config, Precision::F16, usize::MAX, large));
+    assert!(text.contains("70000 is too large for float16"), "{text}");
+}
+
+#[test]
+fn a_long_list_of_misfits_is_cut() {
+    let mut long = config(Family::Llama);
+    long.layers = 500;
+    let dir = tempfile::tempdir().unwrap();
+    save_example(dir.path(), &config(Family::Llama));
+    store::write_json(
+        &dir.path().join("config.json"),
+        &hf::config_json::to_json(&long, "float32"),
+    )
+    .unwrap();
+    let text = message(hf::open(dir.path()));
+    assert!(text.lines().count() < 25 && text.contains("more"), "{text}");
 }

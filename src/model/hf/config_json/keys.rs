@@ -8,6 +8,8 @@ use crate::model::config::{DecoderConfig, Family, Positions, Problem, RotaryScal
 pub(super) struct Keys<'a> {
     pub(super) map: &'a Map<String, Value>,
     pub(super) problems: Vec<String>,
+    /// Remarks on keys that do not do what they say, in transformers either.
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a> Keys<'a> {
@@ -180,11 +182,11 @@ impl<'a> Keys<'a> {
 
     /// Rotary settings from `rope_parameters`, else `rope_scaling`, with `rope_theta` beside or inside.
     pub(super) fn rotary(&mut self, max_positions: usize) -> Positions {
-        let partial = self.number("partial_rotary_factor", 1.0);
         let outer_theta = self.number("rope_theta", 10_000.0);
+        let outer_original = self.optional_size("original_max_position_embeddings", None);
         let tables = ["rope_scaling", "rope_parameters"].map(|name| (name, self.table(name)));
         let ([(name, Some(table)), _] | [_, (name, Some(table))]) = tables else {
-            self.whole_head(partial);
+            self.whole_head(false);
             return Positions::Rotary {
                 theta: outer_theta,
                 scaling: None,
@@ -193,9 +195,8 @@ impl<'a> Keys<'a> {
         let mut inner = Keys {
             map: table,
             problems: Vec::new(),
+            notes: Vec::new(),
         };
-        let partial = inner.number("partial_rotary_factor", partial);
-        inner.whole_head(partial);
         let theta = inner.number("rope_theta", outer_theta);
         let legacy = inner.text("type", "default");
         let kind = inner.text("rope_type", &legacy);
@@ -208,8 +209,9 @@ impl<'a> Keys<'a> {
                 factor: inner.required("factor"),
                 low_freq_factor: inner.required("low_freq_factor"),
                 high_freq_factor: inner.required("high_freq_factor"),
-                original_max_position_embeddings: inner
-                    .size("original_max_position_embeddings", max_positions),
+                // Outside the table it goes before the one inside, in transformers too.
+                original_max_position_embeddings: outer_original
+                    .unwrap_or(inner.size("original_max_position_embeddings", max_positions)),
             }),
             other => {
                 inner.problem(
@@ -219,6 +221,10 @@ impl<'a> Keys<'a> {
                 None
             }
         };
+        match table.contains_key("partial_rotary_factor") {
+            true => inner.whole_head(scaling.is_some()),
+            false => self.whole_head(scaling.is_some()),
+        }
         if table.values().any(Value::is_object) {
             inner.problem(
                 "rope_type",
@@ -231,15 +237,27 @@ impl<'a> Keys<'a> {
                 .into_iter()
                 .map(|text| format!("{name}.{text}")),
         );
+        let notes = inner.notes.into_iter();
+        self.notes
+            .extend(notes.map(|text| format!("{name}.{text}")));
         Positions::Rotary { theta, scaling }
     }
 
-    fn whole_head(&mut self, partial: f64) {
-        if partial != 1.0 {
+    /// Reads the share of a head that is rotated. These families rotate heads whole: transformers does not
+    /// look at the key without a scaling, and fails on it with one.
+    fn whole_head(&mut self, scaled: bool) {
+        let key = "partial_rotary_factor";
+        let partial = self.number(key, 1.0);
+        if partial == 1.0 {
+        } else if scaled {
             self.problem(
-                "partial_rotary_factor",
+                key,
                 format!("{partial} is not supported; heads are rotated whole (1.0)"),
             );
+        } else {
+            self.notes.push(format!(
+                "{key}: {partial} does nothing in this family: heads are rotated whole, as in transformers"
+            ));
         }
     }
 

@@ -1,3 +1,5 @@
+use std::fs;
+
 use serde_json::json;
 
 use super::*;
@@ -81,6 +83,65 @@ fn rotary_settings_in_both_spellings() {
     assert_eq!(original_max_position_embeddings, 4096);
 }
 
+/// As transformers 5.24 computes these families: without a scaling it does not look at the key; with one, it
+/// rotates a part of the cosines' width and fails.
+#[test]
+fn a_partial_rotation_does_nothing_or_is_refused_where_it_stands() {
+    let top = json!({"model_type": "llama", "partial_rotary_factor": 0.5});
+    let inside = json!({"model_type": "qwen2", "rope_parameters": {"rope_type": "default",
+        "rope_theta": 1e4, "partial_rotary_factor": 0.5}});
+    let beside = json!({"model_type": "llama", "partial_rotary_factor": 0.5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}});
+    let whole = Positions::Rotary {
+        theta: 1e4,
+        scaling: None,
+    };
+    for (config, start) in [
+        (&top, "partial_rotary_factor: 0.5"),
+        (&beside, "partial_rotary_factor: 0.5"),
+        (&inside, "rope_parameters.partial_rotary_factor: 0.5"),
+    ] {
+        let (read, notes) = parse_noted(config).unwrap();
+        assert_eq!(read.positions, whole);
+        assert!(notes[0].starts_with(start), "{notes:?}");
+    }
+    let linear = json!({"type": "linear", "factor": 2.0});
+    let top = json!({"model_type": "llama", "partial_rotary_factor": 0.5, "rope_scaling": linear});
+    let text = errors(top);
+    assert!(
+        text.starts_with("partial_rotary_factor: 0.5 is not"),
+        "{text}"
+    );
+    let inside = json!({"model_type": "llama",
+        "rope_scaling": {"type": "linear", "factor": 2.0, "partial_rotary_factor": 0.5}});
+    let text = errors(inside);
+    assert!(
+        text.starts_with("rope_scaling.partial_rotary_factor: 0.5 is not"),
+        "{text}"
+    );
+}
+
+/// As transformers 5.24: `standardize_rope_params` puts the outer key over the inner one.
+#[test]
+fn the_length_trained_on_may_stand_outside_the_rotary_table() {
+    let scaling = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 512});
+    let config = json!({"model_type": "llama", "original_max_position_embeddings": 256,
+        "rope_scaling": scaling});
+    let Positions::Rotary {
+        scaling:
+            Some(RotaryScaling::Llama3 {
+                original_max_position_embeddings: original,
+                ..
+            }),
+        ..
+    } = parse(&config).unwrap().positions
+    else {
+        panic!()
+    };
+    assert_eq!(original, 256);
+}
+
 #[test]
 fn windows_of_all_layers_or_none() {
     let qwen = |more: Value| {
@@ -131,14 +192,14 @@ fn every_unsupported_key_is_named() {
     }
     let message = errors(json!({"model_type": "mistral", "attention_bias": true,
         "mlp_bias": true, "hidden_act": "gelu", "num_local_experts": 8, "n_heads": 3,
-        "partial_rotary_factor": 0.5, "rope_scaling": {"rope_type": "yarn", "factor": 4}}));
+        "is_causal": false, "rope_scaling": {"rope_type": "yarn", "factor": 4}}));
     for key in [
         "attention_bias: true",
         "mlp_bias: true",
         "hidden_act: \"gelu\"",
         "num_local_experts: mixtures",
         "rope_scaling.rope_type: \"yarn\"",
-        "rope_scaling.partial_rotary_factor: 0.5",
+        "is_causal: false",
     ] {
         assert!(message.contains(key), "{key:?} not in:\n{message}");
     }

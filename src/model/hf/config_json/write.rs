@@ -111,13 +111,7 @@ fn ends(config: &DecoderConfig) -> Value {
     if config.other_eos.is_empty() {
         return json!(config.eos);
     }
-    json!(
-        config
-            .eos
-            .iter()
-            .chain(&config.other_eos)
-            .collect::<Vec<_>>()
-    )
+    json!(config.ends())
 }
 
 fn rope_parameters(theta: f64, scaling: Option<RotaryScaling>) -> Value {
