@@ -3,7 +3,11 @@
 mod backends;
 mod cli;
 mod compute;
+#[cfg(target_os = "linux")]
+mod faults;
 mod generate;
+#[cfg(all(feature = "flex", target_os = "linux"))]
+mod gpu_check;
 mod guardrail;
 mod imports;
 mod judge;

@@ -70,7 +70,6 @@ class Case:
         self.folder.mkdir(parents=True)
         reader.build(self.folder)
         self.server = Answers() if reader.server else None
-        target = self.folder / reader.target
         if self.server:
             recipe = self.folder / "recipe.toml"
             recipe.write_text(recipe.read_text().replace(":1/v1", f":{self.server.server_address[1]}/v1"))
@@ -116,7 +115,7 @@ def draw_input(reader, seed, at):
     if at == 0:
         return reader.seeds[0]
     draw = random.Random(f"{seed}:{reader.name}:{at}")
-    if draw.random() < 0.02 and not reader.server:
+    if draw.random() < 0.01 and not reader.server:
         return draw.choice(SPECIAL)
     return mutate.mutate(draw.choice(reader.seeds), draw, reader.seeds, reader.words, reader.values)
 
