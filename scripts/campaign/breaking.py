@@ -23,6 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 120  # of one run, which takes a few
 # What the same computation says differently each time.
 VARYING = {"tokens_per_s", "pairs_per_s", "eps", "varying"}
+# Made on the way to what a stage leaves: not made again where that is there.
+SIDE_PRODUCTS = ("reference-logps-",)
 IDENTITY = ("kind", "hash", "inputs", "settings", "backend")
 
 
@@ -80,7 +82,7 @@ def content(folder):
     """Every file of every artifact, and what the summary says was measured."""
     root = folder / "runs/.artifacts"
     # Locks and caches begin with a dot; what is under way or was put aside has one.
-    finished = [path for path in sorted(root.iterdir()) if "." not in path.name]
+    finished = [path for path in sorted(root.iterdir()) if "." not in path.name and not path.name.startswith(SIDE_PRODUCTS)]
     found = {str(path.relative_to(root)): same(path) for folder in finished for path in sorted(folder.rglob("*")) if path.is_file()}
     summary = json.loads((folder / "runs/recipe/sandbox/summary.json").read_bytes())
     found["summary"] = [summary.get(key) for key in ("metrics", "claims", "tables")]
@@ -229,7 +231,9 @@ def damaged_store(bench, draw):
     path = draw.choice(sorted(it for artifact in artifacts for it in artifact.rglob("*") if it.is_file()))
     own = next(artifact for artifact in artifacts if artifact in path.parents)
     for artifact in artifacts:
-        if artifact != own and draw.random() < 0.4:
+        # What a side product is for is due again, or nobody reads it.
+        due = own.name.startswith(SIDE_PRODUCTS) and not artifact.name.startswith(SIDE_PRODUCTS)
+        if artifact != own and (due or draw.random() < 0.4):
             shutil.rmtree(artifact)
     way = damage(path, draw)
     told = f"{way} {path.relative_to(root)}"
