@@ -3,6 +3,7 @@
 What is right is always the same: after it, the same command ends with the bytes of an undisturbed run, or says why not.
 """
 import collections
+import concurrent.futures
 import hashlib
 import itertools
 import json
@@ -382,12 +383,10 @@ class Campaign:
         until = time.monotonic() + 60 * minutes
         with tempfile.TemporaryDirectory(prefix="rapport-break-", dir=base) as place:
             alone = 1 if self.at is not None else workers
-            threads = [threading.Thread(target=self.work, args=(worker, workers, until, pathlib.Path(place)))
-                       for worker in range(alone)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            with concurrent.futures.ThreadPoolExecutor(alone) as pool:
+                done = [pool.submit(self.work, worker, workers, until, pathlib.Path(place)) for worker in range(alone)]
+            for work in done:
+                work.result()
         print(f"\n{'way':24}{'tried':>8}{'found':>8}")
         for way in self.ways:
             print(f"{way:24}{self.counts[way, 'tried']:8}{self.counts[way, 'found']:8}")

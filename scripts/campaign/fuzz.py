@@ -1,5 +1,6 @@
 """Damaged input for every reader, and what the program makes of it: a message, or a finding."""
 import collections
+import concurrent.futures
 import os
 import pathlib
 import random
@@ -89,6 +90,7 @@ class Case:
             target.rmdir()
         else:
             target.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(data, Special):
             place_special(target, data)
             return
@@ -96,7 +98,7 @@ class Case:
 
     def run(self, data):
         self.inputs += 1
-        if self.inputs % KEPT == 0:
+        if self.inputs % KEPT == 0 and not self.reader.target.startswith("runs"):
             shutil.rmtree(self.folder / "runs", ignore_errors=True)
         self.put(data)
         seconds = ENDLESS if self.reader.endless else SECONDS
@@ -186,11 +188,10 @@ class Campaign:
 
     def run(self, minutes, workers):
         until = time.monotonic() + 60 * minutes
-        threads = [threading.Thread(target=self.work, args=(worker, workers, until)) for worker in range(workers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            done = [pool.submit(self.work, worker, workers, until) for worker in range(workers)]
+        for work in done:
+            work.result()
         return self.table()
 
     def table(self):

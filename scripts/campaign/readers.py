@@ -302,6 +302,11 @@ def recipe_readers():
     yield Reader("recipe-run", "recipe.toml", corpus("recipe/small.toml"), nothing, [*RUN, *profile, *places], [], endless=True)
 
 
+def report_readers():
+    yield Reader("report", "runs/recipe/sandbox/summary.json", corpus("store/summary.json"), lambda _: None, ["report", "recipe"],
+                 words=[b"null", b"NaN", b'"holds"', b'"ci95"', b"[]", b'"per_seed"', b'"unit"'])
+
+
 JUDGED = """\
 [stage.data]
 kind = "guardrail-world"
@@ -351,4 +356,4 @@ def judge_readers():
 
 
 def all_readers():
-    return [*recipe_readers(), *model_readers(), *score_readers(), *data_readers(), *judge_readers()]
+    return [*recipe_readers(), *model_readers(), *score_readers(), *data_readers(), *judge_readers(), *report_readers()]
