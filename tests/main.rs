@@ -1,6 +1,8 @@
 //! One binary for every integration test.
 
 mod backends;
+#[cfg(target_os = "linux")]
+mod campaign;
 mod cli;
 mod compute;
 mod damaged;
@@ -8,6 +10,8 @@ mod faults;
 mod generate;
 #[cfg(feature = "flex")]
 mod golden;
+#[cfg(all(feature = "flex", target_os = "linux"))]
+mod gpu_check;
 mod guardrail;
 mod imports;
 mod judge;

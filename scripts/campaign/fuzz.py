@@ -1,5 +1,6 @@
 """Damaged input for every reader, and what the program makes of it: a message, or a finding."""
 import collections
+import concurrent.futures
 import os
 import pathlib
 import random
@@ -70,7 +71,6 @@ class Case:
         self.folder.mkdir(parents=True)
         reader.build(self.folder)
         self.server = Answers() if reader.server else None
-        target = self.folder / reader.target
         if self.server:
             recipe = self.folder / "recipe.toml"
             recipe.write_text(recipe.read_text().replace(":1/v1", f":{self.server.server_address[1]}/v1"))
@@ -90,6 +90,7 @@ class Case:
             target.rmdir()
         else:
             target.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(data, Special):
             place_special(target, data)
             return
@@ -97,7 +98,7 @@ class Case:
 
     def run(self, data):
         self.inputs += 1
-        if self.inputs % KEPT == 0:
+        if self.inputs % KEPT == 0 and not self.reader.target.startswith("runs"):
             shutil.rmtree(self.folder / "runs", ignore_errors=True)
         self.put(data)
         seconds = ENDLESS if self.reader.endless else SECONDS
@@ -116,7 +117,7 @@ def draw_input(reader, seed, at):
     if at == 0:
         return reader.seeds[0]
     draw = random.Random(f"{seed}:{reader.name}:{at}")
-    if draw.random() < 0.02 and not reader.server:
+    if draw.random() < 0.01 and not reader.server:
         return draw.choice(SPECIAL)
     return mutate.mutate(draw.choice(reader.seeds), draw, reader.seeds, reader.words, reader.values)
 
@@ -187,11 +188,10 @@ class Campaign:
 
     def run(self, minutes, workers):
         until = time.monotonic() + 60 * minutes
-        threads = [threading.Thread(target=self.work, args=(worker, workers, until)) for worker in range(workers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            done = [pool.submit(self.work, worker, workers, until) for worker in range(workers)]
+        for work in done:
+            work.result()
         return self.table()
 
     def table(self):

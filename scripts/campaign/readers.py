@@ -13,6 +13,12 @@ RUN = ["run", "recipe.toml", "--runs", "runs"]
 TEMPLATE_WORDS = [b"{% for i in range(1000000000) %}{% endfor %}", b"{% endfor %}", b"{% if x %}", b"{% endif %}", b"{{ 'x' * 999999999 }}",
                   b"|length", b"|tojson", b"|indent(99999999)", b"messages", b"{% include 'x' %}", b"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
                   b"{% set x = 'a' * 1000000 %}", b"{{ x ~ x }}", b"raise_exception('no')", b"strftime_now('%Y')", b"[::1]", b"[::0]", b"namespace()",
+                  b"{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
+                  b"{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+                  b"{% for i in range(99999) %}{{ messages | tojson }}{% endfor %}", b"{{ 'a' | indent(999999999) }}", b"{{ ('x' * 9999999) * 999 }}",
+                  b"{{ messages * 9999999 }}", b"{% for i in range(9999) %}{{ ('x' * 99999)[::-1] }}{% endfor %}",
+                  b"{% macro f(x) %}{% for i in range(9) %}{{ f(x ~ x) }}{% endfor %}{% endmacro %}{{ f('ab') }}", b"{{ 9 ** 99999 }}", b"{{ 1 / 0 }}",
+                  b"{{ range(10 ** 18) | list }}", b"{{ '%0999999999d' % 1 }}", b"{{ messages | sort | unique | join('x' * 999999) }}",
                   b"{%- generation -%}", b"{% endgeneration %}", b" + 1", b"not ", b"**9999", b"% 0", b"// 0", b"\\n"]
 # Parts of a tokenizer.json, some of them no use.
 TOKENIZER_PARTS = [
@@ -296,6 +302,11 @@ def recipe_readers():
     yield Reader("recipe-run", "recipe.toml", corpus("recipe/small.toml"), nothing, [*RUN, *profile, *places], [], endless=True)
 
 
+def report_readers():
+    yield Reader("report", "runs/recipe/sandbox/summary.json", corpus("store/summary.json"), lambda _: None, ["report", "recipe"],
+                 words=[b"null", b"NaN", b'"holds"', b'"ci95"', b"[]", b'"per_seed"', b'"unit"'])
+
+
 JUDGED = """\
 [stage.data]
 kind = "guardrail-world"
@@ -345,4 +356,4 @@ def judge_readers():
 
 
 def all_readers():
-    return [*recipe_readers(), *model_readers(), *score_readers(), *data_readers(), *judge_readers()]
+    return [*recipe_readers(), *model_readers(), *score_readers(), *data_readers(), *judge_readers(), *report_readers()]

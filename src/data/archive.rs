@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use flate2::read::MultiGzDecoder;
 
-use crate::store::regular;
+use crate::store::{BadInput, OrBadInput, regular};
 
 /// A data set that is given as its archive or as the folder which that unpacks to.
 pub struct Form {
@@ -18,8 +18,8 @@ pub struct Form {
 
 /// Longest member that is read; those of dialogues are below 100 kB.
 const LONGEST: u64 = 16 << 20;
-/// All of an archive, unpacked; that of STAR has a tenth of it.
-const LARGEST: u64 = 2 << 30;
+/// Most that is unpacked of an archive; the data sets have some 100 MB. A few megabytes can pack any number of zeros.
+const WHOLE: u64 = 1 << 30;
 /// Members of an archive or a folder; STAR has seven thousand.
 const MOST: usize = 200_000;
 const REMEDY: &str = "the archive is damaged: fetch it again";
@@ -43,24 +43,28 @@ pub fn visit(
             return Ok(());
         };
         found += 1;
-        let bytes = content().with_context(|| format!("{}: {name}", path.display()))?;
+        let bytes = content()
+            .with_context(|| format!("{}: {name}", path.display()))
+            .or_bad_input()?;
         each(&name, &bytes).with_context(|| format!("{}: {name}", path.display()))
     };
     if path.is_dir() {
-        for file in files(path)? {
+        for file in files(path).or_bad_input()? {
             let name = file.strip_prefix(path).unwrap_or(&file);
             wanted(name, &mut || read(&mut File::open(&file)?))?;
         }
     } else {
         entries(path, form, &mut wanted)?;
     }
-    ensure!(
-        found > 0,
-        "{}: no member {folder}/**.json; expected {}'s archive, or the folder that holds its {}",
-        path.display(),
-        form.name,
-        form.folders.join(", ")
-    );
+    if found == 0 {
+        let message = format!(
+            "{}: no member {folder}/**.json; expected {}'s archive, or the folder that holds its {}",
+            path.display(),
+            form.name,
+            form.folders.join(", ")
+        );
+        return Err(BadInput(message).into());
+    }
     Ok(())
 }
 
@@ -70,33 +74,38 @@ type Wanted<'a> = &'a mut dyn FnMut(&Path, &mut dyn FnMut() -> Result<Vec<u8>>) 
 fn entries(path: &Path, form: &Form, wanted: Wanted<'_>) -> Result<()> {
     let name = || path.display();
     regular(path)?;
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", name()))?;
+    let unread = || format!("cannot read {}", name());
+    let mut file = File::open(path).with_context(unread).or_bad_input()?;
     let mut magic = [0; 2];
     let read_magic = file.read_exact(&mut magic);
     if read_magic.is_err() || magic != [0x1f, 0x8b] {
-        bail!(
+        let message = format!(
             "{}: not a gzipped tar archive; give {}'s archive (.tar.gz) or the folder it unpacks to",
             name(),
             form.name
         );
+        return Err(BadInput(message).into());
     }
-    let file = File::open(path).with_context(|| format!("cannot read {}", name()))?;
+    let file = File::open(path).with_context(unread).or_bad_input()?;
     let unpacked = Bounded {
-        from: MultiGzDecoder::new(io::BufReader::new(file)),
-        left: LARGEST,
+        inner: MultiGzDecoder::new(io::BufReader::new(file)),
+        left: WHOLE,
     };
     let mut archive = tar::Archive::new(unpacked);
     let mut last = "its beginning".to_owned();
     for (count, entry) in archive.entries()?.enumerate() {
         let damage = || format!("{}: after {last}: {REMEDY}", name());
-        let mut entry = entry.with_context(damage)?;
-        ensure!(
-            count < MOST,
-            "{}: more than {MOST} members, which no {} has",
-            name(),
-            form.name
-        );
-        let member = entry.path().with_context(damage)?.into_owned();
+        if count >= MOST {
+            let message = format!(
+                "{}: more than {MOST} members, which no {} has",
+                name(),
+                form.name
+            );
+            return Err(BadInput(message).into());
+        }
+        let mut entry = entry.with_context(damage).or_bad_input()?;
+        let member = entry.path().with_context(damage).or_bad_input()?;
+        let member = member.into_owned();
         if entry.header().entry_type().is_file() {
             wanted(&member, &mut || read(&mut entry).context(REMEDY))?;
         }
@@ -104,24 +113,26 @@ fn entries(path: &Path, form: &Form, wanted: Wanted<'_>) -> Result<()> {
     }
     // What follows the last member says whether the whole arrived.
     io::copy(&mut archive.into_inner(), &mut io::sink())
-        .with_context(|| format!("{}: after {last}: {REMEDY}", name()))?;
+        .with_context(|| format!("{}: after {last}: {REMEDY}", name()))
+        .or_bad_input()?;
     Ok(())
 }
 
-/// What a small archive may unpack to has an end.
+/// Fails where more comes than is left to read.
 struct Bounded<R> {
-    from: R,
+    inner: R,
     left: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {LARGEST} bytes")))?;
-        Ok(read)
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            io::Error::other(format!(
+                "unpacks to more than {WHOLE} bytes, which no such data set does"
+            ))
+        })?;
+        Ok(count)
     }
 }
 
@@ -168,4 +179,54 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: Form = Form {
+        name: "Tea",
+        folders: &["dialogues"],
+    };
+
+    #[test]
+    fn a_bomb_is_left_where_no_data_set_goes_on() {
+        let mut zeros = Bounded {
+            inner: io::repeat(0),
+            left: 1 << 20,
+        };
+        let error = io::copy(&mut zeros, &mut io::sink()).unwrap_err();
+        assert!(
+            error.to_string().contains("unpacks to more than"),
+            "{error}"
+        );
+        let mut whole = Bounded {
+            inner: io::repeat(0).take(1 << 20),
+            left: 1 << 20,
+        };
+        assert_eq!(io::copy(&mut whole, &mut io::sink()).unwrap(), 1 << 20);
+    }
+
+    #[test]
+    fn what_is_no_data_set_is_bad_input_and_what_its_reader_meets_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tea.tar.gz");
+        let bad = |each: fn(&str, &[u8]) -> Result<()>| {
+            let error = visit(&path, &FORM, "dialogues", each).unwrap_err();
+            error.is::<BadInput>()
+        };
+        assert!(bad(|_, _| Ok(())), "it is not there");
+        fs::write(&path, "text").unwrap();
+        assert!(bad(|_, _| Ok(())));
+        fs::write(&path, [0x1f, 0x8b, 8, 0]).unwrap();
+        assert!(bad(|_, _| Ok(())));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(bad(|_, _| Ok(())), "an empty folder");
+        fs::create_dir(path.join("dialogues")).unwrap();
+        fs::write(path.join("dialogues/1.json"), "{}").unwrap();
+        let full = |_: &str, _: &[u8]| Err(io::Error::other("no space left").into());
+        assert!(!bad(full));
+    }
 }

@@ -70,9 +70,10 @@ pub fn convai2(path: &Path) -> Result<Vec<Dialogue>> {
     bad.or(dialogues)
 }
 
-fn numbered_line(line: &str) -> Option<(usize, &str)> {
+/// A line's number, always with another one above it, and what follows.
+fn numbered_line(line: &str) -> Option<(u64, &str)> {
     let (number, rest) = line.split_once(' ')?;
-    Some((number.parse().ok()?, rest))
+    Some((number.parse::<u32>().ok()?.into(), rest))
 }
 
 fn add(dialogue: &mut Dialogue, rest: &str) -> Result<(), String> {
@@ -136,6 +137,20 @@ mod tests {
         assert_eq!(dialogues[1].id, "valid:4");
         let speakers: Vec<_> = dialogues[1].turns.iter().map(|t| t.speaker).collect();
         assert_eq!(speakers, [Speaker::Bot, Speaker::User, Speaker::Bot]);
+    }
+
+    #[test]
+    fn a_number_that_none_can_follow_is_no_number() {
+        let error = read("1 a\tb\n18446744073709551615 c\td\n3 e\tf\n").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("valid.txt:2: expected a number"), "{error}");
+        assert!(error.contains("valid.txt:3: expected number 2"), "{error}");
+        let error = read("1 a\tb\n4294967295 c\td\n3 e\tf\n").unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("valid.txt:3: expected number 4294967296"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::data::lines::{BadLines, numbered, read_utf8, stem};
 use crate::data::{RankingItem, Speaker, Turn};
+use crate::store::{BadInput, OrBadInput};
 
 #[derive(Deserialize)]
 struct Row {
@@ -37,14 +38,16 @@ pub fn dialogue_nli(path: &Path) -> Result<Vec<RankingItem>> {
         return read_file(path);
     }
     let mut files = Vec::new();
-    for entry in fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
-        let file = entry?.path();
+    let unread = || format!("cannot read {}", path.display());
+    for entry in fs::read_dir(path).with_context(unread).or_bad_input()? {
+        let file = entry.with_context(unread).or_bad_input()?.path();
         if file.extension().is_some_and(|ending| ending == "jsonl") {
             files.push(file);
         }
     }
     if files.is_empty() {
-        bail!("{}: no .jsonl file of ranking items", path.display());
+        let message = format!("{}: no .jsonl file of ranking items", path.display());
+        return Err(BadInput(message).into());
     }
     files.sort();
     let items: Result<Vec<_>> = files.iter().map(|file| read_file(file)).collect();

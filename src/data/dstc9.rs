@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::data::Scale;
 use crate::data::lines::stem;
 use crate::data::rated_table::{Columns, Found, ScoreColumns, Scores, TableForm, table};
+use crate::store::OrBadInput;
 
 /// The scale on which all scores are read.
 pub const SCALE: Scale = Scale {
@@ -66,7 +67,7 @@ pub fn dstc9(path: &Path) -> Result<Found> {
         sides: Default::default(),
     };
     let mut all = Found::default();
-    for file in files(path)? {
+    for file in files(path).or_bad_input()? {
         let mut found = table(&file, &form)?;
         for row in &mut found.rows {
             row.system = stem(&file);

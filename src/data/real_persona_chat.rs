@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::data::archive::{Form, visit};
 use crate::data::rated_table::Found;
 use crate::data::{Rated, Rating, Scale, Speaker, Turn, rated};
-use crate::store::hash_bytes;
+use crate::store::{BadInput, OrBadInput, hash_bytes};
 
 const FORM: Form = Form {
     name: "RealPersonaChat",
@@ -55,19 +55,19 @@ pub fn real_persona_chat(path: &Path) -> Result<Found> {
     let mut found = Found::default();
     let mut known = HashMap::new();
     visit(path, &FORM, "dialogues", |_, bytes| {
-        let record: Record = serde_json::from_slice(bytes).context(
-            "expected a dialogue_id, two interlocutors, utterances and evaluations; fetch the data again",
-        )?;
+        let record: Record = serde_json::from_slice(bytes)
+            .context(
+                "expected a dialogue_id, two interlocutors, utterances and evaluations; fetch the data again",
+            )
+            .or_bad_input()?;
         let hash = hash_bytes(bytes);
         match known.insert(record.dialogue_id, hash.clone()) {
-            None => found.rows.extend(record.views()?),
-            Some(before) => {
-                ensure!(
-                    before == hash,
-                    "dialogue_id: another dialogue has {} too",
-                    record.dialogue_id
-                );
-                found.repeated += 1;
+            None => found.rows.extend(record.views().or_bad_input()?),
+            Some(before) if before == hash => found.repeated += 1,
+            Some(_) => {
+                let id = record.dialogue_id;
+                let message = format!("dialogue_id: another dialogue has {id} too");
+                return Err(BadInput(message).into());
             }
         }
         Ok(())

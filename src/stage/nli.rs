@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +19,7 @@ use crate::stage::persona_world::WORLD_FILE;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
 use crate::stage::scored::premise;
 use crate::stage::streams;
+use crate::store::BadInput;
 use crate::world::persona::oracle::{Relation, judge_reply};
 
 pub const KIND: Kind = Kind {
@@ -105,12 +106,14 @@ impl Stage for Nli {
                 Source::Files(_) => {}
             }
             let name = split.name();
-            ensure!(
-                !pairs.is_empty(),
-                "{}: nothing is left for {name} of {drawn} pairs that are all of three classes, distinct, and in no \
-                 held-out split; give it more dialogues or pairs",
-                context.label
-            );
+            if pairs.is_empty() {
+                let message = format!(
+                    "{}: nothing is left for {name} of {drawn} pairs that are all of three classes, distinct, and in no \
+                     held-out split; give it more dialogues or pairs",
+                    context.label
+                );
+                return Err(BadInput(message).into());
+            }
             measures.note(format!(
                 "{name}: {} pairs; left out of {drawn}: {repeated} repeated, {held_out} that a held-out split has, {} by \
                  draw",
@@ -159,13 +162,14 @@ impl Nli {
             Source::World(None) => Ok(None),
             Source::World(Some(data)) => {
                 let world = context.input(data);
-                ensure!(
-                    world.join(WORLD_FILE).exists(),
-                    "{}: @{} is no persona world, so that nobody knows how its replies relate to a persona; give files \
-                     of pairs (train, valid, test)",
-                    context.label,
-                    data.name
-                );
+                if !world.join(WORLD_FILE).exists() {
+                    let message = format!(
+                        "{}: @{} is no persona world, so that nobody knows how its replies relate to a persona; give files \
+                         of pairs (train, valid, test)",
+                        context.label, data.name
+                    );
+                    return Err(BadInput(message).into());
+                }
                 Ok(Some(of_world(&SPLITS[at].dialogues(world)?, rng)))
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -15,7 +15,7 @@ use crate::stage::corpus::Split;
 use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
-use crate::store::write_jsonl;
+use crate::store::{BadInput, write_jsonl};
 
 pub const KIND: Kind = Kind {
     name: "persona-files",
@@ -89,13 +89,15 @@ impl Stage for Files {
              on them",
             leaked.len()
         ));
-        ensure!(
-            dialogues.len() > self.valid + self.test,
-            "{} dialogues are left, too few for {} of validation and {} of test",
-            dialogues.len(),
-            self.valid,
-            self.test
-        );
+        if dialogues.len() <= self.valid.saturating_add(self.test) {
+            let message = format!(
+                "{} dialogues are left, too few for {} of validation and {} of test; lower valid and test",
+                dialogues.len(),
+                self.valid,
+                self.test
+            );
+            return Err(BadInput(message).into());
+        }
         dialogues.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
         let test = dialogues.split_off(dialogues.len() - self.test);
         let valid = dialogues.split_off(dialogues.len() - self.valid);

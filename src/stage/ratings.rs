@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::data::rated_table::Found;
 use crate::data::star::pairs::uniform;
@@ -22,6 +22,7 @@ use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
+use crate::store::{BadInput, OrBadInput};
 use form::Form;
 use split::{Draw, Parts, Unit};
 
@@ -149,16 +150,18 @@ impl Stage for Ratings {
             let all: Vec<Rated> = parts.rows.iter().flatten().cloned().collect();
             bearing::measure(&all, "centred_", &mut measures);
         }
-        ensure!(
-            parts.rows[0].iter().any(|row| !row.ratings.is_empty()),
-            "{}: no ratings are left for training{}",
-            self.path.display(),
-            if self.centre {
-                "; centre needs raters with several dialogues: name their column, or set centre = \"none\""
-            } else {
-                ""
-            }
-        );
+        if parts.rows[0].iter().all(|row| row.ratings.is_empty()) {
+            let message = format!(
+                "{}: no ratings are left for training{}",
+                self.path.display(),
+                if self.centre {
+                    "; centre needs raters with several dialogues: name their column, or set centre = \"none\""
+                } else {
+                    ""
+                }
+            );
+            return Err(BadInput(message).into());
+        }
         counts(&parts, &mut measures);
         for (split, rows) in SPLITS.into_iter().zip(&parts.rows) {
             let examples = rows.iter().flat_map(|row| self.examples(row));
@@ -200,7 +203,7 @@ impl Ratings {
             By::Draw(draw) => {
                 let rows = self.open(&self.path, measures)?;
                 bearing::measure(&rows, "", measures);
-                draw.split(rows)
+                draw.split(rows).or_bad_input()
             }
             By::Files { valid, test } => {
                 let mut parts = Parts::default();
@@ -236,10 +239,11 @@ impl Ratings {
         if !self.impressions.is_empty() {
             let wanted: BTreeSet<&String> = self.impressions.iter().collect();
             if let Some(unknown) = wanted.iter().find(|name| !found.contains(**name)) {
-                anyhow::bail!(
+                let message = format!(
                     "impressions: {} has none named {unknown:?}, only {found:?}",
                     path.display()
                 );
+                return Err(BadInput(message).into());
             }
             for row in &mut rows {
                 for rating in &mut row.ratings {

@@ -18,7 +18,7 @@ use crate::stage::keys::{Keys, suggest};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_settings};
-use crate::store::write_with;
+use crate::store::{BadInput, OrBadInput, write_with};
 
 pub const KIND: Kind = Kind {
     name: "star",
@@ -113,14 +113,14 @@ struct Tally {
 
 impl Stage for Star {
     fn run(&self, context: &Context) -> Result<()> {
-        let mut tasks = tasks(&self.archive)?;
-        let held_out = self.held_out(&tasks)?;
+        let mut tasks = tasks(&self.archive).or_bad_input()?;
+        let held_out = self.held_out(&tasks).or_bad_input()?;
         let left_out = self.left_out(context, &held_out)?;
         let mut spoken = Spoken::default();
         let mut spoken_held_out = Spoken::default();
         visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
             context.stop.check()?;
-            let conversation = Conversation::parse(bytes)?;
+            let conversation = Conversation::parse(bytes).or_bad_input()?;
             match self.split(&conversation, &held_out) {
                 Split::Train if left_out.contains(&conversation.id) => {}
                 Split::Train => spoken.add(&conversation),
@@ -135,7 +135,7 @@ impl Stage for Star {
         with_files(&context.dir, &SPLITS, &mut Vec::new(), &mut |files| {
             visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
                 context.stop.check()?;
-                let conversation = Conversation::parse(bytes)?;
+                let conversation = Conversation::parse(bytes).or_bad_input()?;
                 if conversation.capabilities.len() > 1 && !self.multi_task {
                     tally.skipped_multi_task += 1;
                     return Ok(());
@@ -160,11 +160,13 @@ impl Stage for Star {
             })
         })?;
         write_settings(&context.dir, self.rows)?;
-        ensure!(
-            tally.pairs.get("train").is_some_and(|pairs| *pairs > 0),
-            "{}: no pairs for training; lower valid, test or the number of held-out tasks",
-            self.archive.display()
-        );
+        if tally.pairs.get("train").is_none_or(|pairs| *pairs == 0) {
+            let message = format!(
+                "{}: no pairs for training; lower valid, test or the number of held-out tasks",
+                self.archive.display()
+            );
+            return Err(BadInput(message).into());
+        }
         tally.measures(&held_out).write(&context.dir)
     }
 }
@@ -207,7 +209,7 @@ impl Star {
         let mut drawn = Vec::new();
         visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
             context.stop.check()?;
-            let conversation = Conversation::parse(bytes)?;
+            let conversation = Conversation::parse(bytes).or_bad_input()?;
             let read = self.multi_task || conversation.capabilities.len() == 1;
             if read && self.split(&conversation, held_out) == Split::Train {
                 let draw = uniform(&format!("train {} {}", self.seed, conversation.id));
@@ -215,11 +217,13 @@ impl Star {
             }
             Ok(())
         })?;
-        ensure!(
-            train <= drawn.len(),
-            "train: expected at most the {} dialogues that are left for training, found {train}",
-            drawn.len()
-        );
+        if train > drawn.len() {
+            let message = format!(
+                "train: expected at most the {} dialogues that are left for training, found {train}",
+                drawn.len()
+            );
+            return Err(BadInput(message).into());
+        }
         drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(drawn.into_iter().skip(train).map(|(_, id)| id).collect())
     }
@@ -249,7 +253,7 @@ impl Star {
         held_out: &BTreeSet<String>,
         tally: &mut Tally,
     ) -> Result<Vec<Example>> {
-        let walk = follow(conversation, tasks)?;
+        let walk = follow(conversation, tasks).or_bad_input()?;
         tally.multi_task += usize::from(conversation.capabilities.len() > 1);
         tally.unhappy += usize::from(!conversation.happy);
         tally.free += walk.free;
