@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::format;
 use super::summary::{RunSummary, SampleBlock, StageSummary, Table};
+use crate::store::clean;
 
 /// The report in GitHub's Markdown. All text of the run is escaped.
 pub fn render(run: &RunSummary) -> String {
@@ -220,7 +221,7 @@ fn fenced(code: &str) -> String {
 /// Text on one line, with all that Markdown or HTML would take for its own escaped.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text
+    for c in clean(text)
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ")
@@ -260,6 +261,7 @@ mod tests {
     #[test]
     fn user_text_cannot_become_markup() {
         assert_eq!(escape("a\n# b <i> |*_"), r"a \# b \<i\> \|\*\_");
+        assert_eq!(escape("\u{1b}[2J"), r"\\u{1b}\[2J");
         assert_eq!(fenced("a ```` b").lines().next(), Some("`````sh"));
         let text = render(&fixture::example());
         assert!(text.contains("**does not hold**") && !text.contains("<entirely>"));

@@ -22,7 +22,7 @@ use crate::stage::reward::weighed;
 use crate::stage::rows::RowsSettings;
 use crate::stage::scorer::one_of;
 use crate::stage::{drawn, held_out, preview, scored};
-use crate::store::{read_sealed_dir, seal_dir, write_sealed};
+use crate::store::{read_sealed_dir, say, seal_dir, write_sealed};
 use crate::train::{Dataset, Keep};
 
 pub const KIND: Kind = Kind {
@@ -134,7 +134,7 @@ fn ratings(keys: &mut Keys<'_>) -> From {
     }
 }
 
-/// The record that one model of several is finished, in its folder.
+/// The record that one model of several is finished, in its folder; hidden, so that it goes when all are.
 const DONE: &str = ".done.json";
 
 impl Stage for RewardModel {
@@ -164,7 +164,10 @@ impl Stage for RewardModel {
                 std::fs::create_dir_all(&context.dir)?;
                 // What a killed run has finished, and is whole, is not trained again.
                 let done = context.dir.join(DONE);
-                if read_sealed_dir::<Value>(&done).is_err() {
+                if let Err(why) = read_sealed_dir::<Value>(&done) {
+                    if done.exists() {
+                        say(&format!("{}: {why:#}; it is trained anew", context.label));
+                    }
                     let set = self.of_ratings(&context, &train, &[(label, weight)])?;
                     self.train(&context, set)?;
                     let files = seal_dir(&context.dir, DONE)?;

@@ -241,6 +241,19 @@ fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes hidden files, which are no part of an artifact: what a stage noted for itself to go on from.
+fn remove_hidden(dir: &Path) -> Result<()> {
+    for (path, is_dir) in entries(dir)? {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if is_dir {
+            remove_hidden(&path)?;
+        } else if name.starts_with(b".") {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Syncs every file and folder, so that the rename which publishes them does not come first.
 fn sync_tree(dir: &Path) -> Result<()> {
     for (path, is_dir) in entries(dir)? {
@@ -299,6 +312,7 @@ impl Work {
         sweep(&self.dir)?;
         let files = seal_dir(&self.dir, MANIFEST)?;
         write_sealed(&self.dir.join(MANIFEST), manifest, &files)?;
+        remove_hidden(&self.dir)?;
         sync_tree(&self.dir)?;
         fs::rename(&self.dir, &self.path)
             .with_context(|| format!("cannot publish {}", self.path.display()))?;
@@ -346,6 +360,7 @@ mod tests {
         let hash = hash_bytes(b"1");
         let first = work(&store, &hash);
         write_atomic(&first.dir().join("step-10/model"), b"weights").unwrap();
+        write_atomic(&first.dir().join("step-10/.note"), b"done").unwrap();
         // As after kill -9: no finish, a half-written file, and even a manifest before the rename.
         fs::write(first.dir().join("step-10/.model.Ab12.tmp"), b"wei").unwrap();
         write_json(&first.dir().join(MANIFEST), &manifest("sft", &hash)).unwrap();
@@ -358,7 +373,9 @@ mod tests {
             b"weights"
         );
         assert!(!second.dir().join("step-10/.model.Ab12.tmp").exists());
+        assert!(second.dir().join("step-10/.note").exists());
         let path = second.finish(&manifest("sft", &hash)).unwrap();
+        assert!(!path.join("step-10/.note").exists());
         assert_eq!(store.find("sft", &hash), Some(path.clone()));
         assert_eq!(Manifest::read(&path).unwrap().hash, hash);
         assert_eq!(store.find("dpo", &hash), None);

@@ -36,8 +36,9 @@ impl<T, E: Into<Error>> OrBadInput<T> for Result<T, E> {
 fn is_full(error: &Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let mut kinds = error.chain().filter_map(|cause| {
-        let cause = cause.downcast_ref::<io::Error>();
-        cause.map(io::Error::kind)
+        let json = cause.downcast_ref::<serde_json::Error>();
+        let json = json.and_then(serde_json::Error::io_error_kind);
+        json.or(cause.downcast_ref::<io::Error>().map(io::Error::kind))
     });
     kinds.any(|kind| {
         matches!(

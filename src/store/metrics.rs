@@ -21,12 +21,17 @@ impl Metrics {
     /// Opens `path` to append after `resume_at_step` (0 for a fresh start).
     ///
     /// Lines with a later `step` are dropped, since those steps will be taken again; so is a last
-    /// line that a kill tore. A line without a `step` stays or goes with the line before it.
+    /// line that a kill tore, and a damaged one with all behind it where no step before the resumed one
+    /// is among these. A line without a `step` stays or goes with the line before it.
     ///
     /// # Errors
-    /// A damaged line other than the last, by file and line, and file system errors.
+    /// Any other damaged line, by file and line, and file system errors.
     pub fn open(path: &Path, resume_at_step: u64) -> Result<Self> {
-        let bytes = read_if_there(path)?;
+        let mut bytes = match resume_at_step {
+            0 => Vec::new(),
+            _ => read_if_there(path)?,
+        };
+        bytes.truncate(needed(&bytes, resume_at_step));
         let mut kept = Vec::with_capacity(bytes.len());
         let mut keep = true;
         for (line, row) in rows(path, &bytes)? {
@@ -38,7 +43,7 @@ impl Metrics {
                 kept.push(b'\n');
             }
         }
-        if kept != bytes || !path.exists() {
+        if kept != read_if_there(path)? || !path.exists() {
             write_atomic(path, &kept)?;
         }
         let what = || format!("cannot write {}", path.display());
@@ -88,6 +93,25 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
         .into_iter()
         .map(|(_, row)| row)
         .collect())
+}
+
+/// How much of a file there is before its first damaged line, if no step up to `last` comes after; else all.
+fn needed(bytes: &[u8], last: u64) -> usize {
+    let mut whole = None;
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        match serde_json::from_slice::<Map<String, Value>>(line) {
+            Err(_) => _ = whole.get_or_insert(at),
+            Ok(row) => {
+                let step = row.get("step").and_then(Value::as_f64);
+                if whole.is_some() && step.is_some_and(|step| step <= last as f64) {
+                    return bytes.len();
+                }
+            }
+        }
+        at += line.len();
+    }
+    whole.unwrap_or(bytes.len())
 }
 
 fn read_if_there(path: &Path) -> Result<Vec<u8>> {
@@ -202,5 +226,11 @@ mod tests {
         let error = Metrics::open(&path, 5).unwrap_err().to_string();
         assert!(error.contains("metrics.jsonl:2:"), "{error}");
         assert!(fs::read_to_string(&path).unwrap().contains("nonsense"));
+        // Steps that will be taken again need not be read.
+        Metrics::open(&path, 2).unwrap();
+        assert_eq!(steps(&path), [1]);
+        fs::write(&path, "nonsense\n{\"step\":1}\n").unwrap();
+        Metrics::open(&path, 0).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
     }
 }

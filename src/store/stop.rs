@@ -136,6 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_waits_for_half_a_minute_or_three_of_the_longest_steps_and_not_for_ever() {
+        let stop = Stop::new();
+        assert_eq!(grace(), GRACE);
+        for (seconds, waits) in [(1, 30), (40, 120), (2, 120), (100_000, 600)] {
+            stop.step_took(Duration::from_secs(seconds));
+            assert_eq!(grace(), Duration::from_secs(waits));
+        }
+    }
+
+    #[test]
     fn a_child_stops_alone_or_with_its_parent() {
         let (alone, all) = (Stop::new(), Stop::new());
         let child = alone.child();

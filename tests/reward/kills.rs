@@ -111,7 +111,8 @@ fn one_model_each_goes_on_after_those_that_are_done_and_names_the_same_scores() 
     let (code, stderr) = with(whole.path(), "[\"all\", \"each\"]", &[]);
     assert_eq!(code, 0, "{stderr}");
     killed_when(parts.path(), "[\"each\"]", |dir| {
-        dir.join("each/attentiveness/measures.json").exists()
+        // The record that it is finished comes last.
+        dir.join("each/attentiveness/.done.json").exists()
     });
     let partial = std::fs::read_dir(parts.path().join("runs/.artifacts")).unwrap();
     let partial = partial.map(|entry| entry.unwrap().path());
