@@ -1,12 +1,16 @@
 """Open a model folder with transformers and print its logits, to compare with ours.
 
     python scripts/check_export.py DIR --ids 5,17,3 --ids 8 [--greedy 16]
+    python scripts/check_export.py DIR --text "some text" [--text ...]
     python scripts/check_export.py DIR --scores SCORES.jsonl --texts ROWS.jsonl
 
 Prints {"cases": [{"ids": [...], "logits": [[...], ...], "greedy": [...]}, ...]}, logits for every
 position, in f32 with eager attention. Fails if a weight is missing from the folder or left over.
 
-The second form opens a folder with a scoring head and compares what `rapport score DIR ROWS.jsonl` wrote for rows of
+The second form prints {"tokens": [[...]], "eos": ..., "stops": ..., "dtype": ...}: the ids that AutoTokenizer gives each
+text, its EOS, what ends a generation, and the type that the model opens in.
+
+The third form opens a folder with a scoring head and compares what `rapport score DIR ROWS.jsonl` wrote for rows of
 prompt and completion with transformers' scores for all of them in one batch, padded left and right.
 """
 import argparse
@@ -19,11 +23,18 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dir")
 parser.add_argument("--ids", action="append", default=[], help="token ids with commas; may be repeated")
+parser.add_argument("--text", action="append", default=[], help="text to tokenise; may be repeated")
 parser.add_argument("--scores", help="what rapport score wrote")
 parser.add_argument("--texts", help="the rows that it scored")
 parser.add_argument("--greedy", type=int, default=0, help="also generate so many tokens, without stopping")
 args = parser.parse_args()
 
+if args.text:
+    tokenizer = AutoTokenizer.from_pretrained(args.dir)
+    model = AutoModelForCausalLM.from_pretrained(args.dir)
+    print(json.dumps({"tokens": [tokenizer(text)["input_ids"] for text in args.text], "eos": tokenizer.eos_token_id,
+                      "stops": model.generation_config.eos_token_id, "dtype": str(model.dtype)}))
+    sys.exit()
 kind = AutoModelForSequenceClassification if args.scores else AutoModelForCausalLM
 model, info = kind.from_pretrained(
     args.dir, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)

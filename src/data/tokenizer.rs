@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::data::caught::caught;
-use crate::store::{Hash, OrBadInput as _, hash_bytes, hash_json, read_regular, write_atomic};
+use crate::store::{Hash, OrBadInput as _, hash_bytes, read_regular, write_atomic};
 
 /// Raised when the same files or texts begin to give another tokenizer, so that old artifacts are left.
 pub const VERSION: u32 = 1;
@@ -203,14 +203,14 @@ impl Tokenizer {
         &self.notes
     }
 
-    /// Hash of all that decides which ids a text gets.
-    pub fn hash(&self) -> Hash {
-        let files = self.files.iter();
-        hash_json(
-            &files
-                .map(|(name, bytes)| json!([name, hash_bytes(bytes)]))
-                .collect(),
-        )
+    /// Hash of which ids a text gets, whatever files say so.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be written down.
+    pub fn ids(&self) -> Result<Hash> {
+        let text = self.inner.to_string(false);
+        let text = text.map_err(|error| anyhow!("{}: {error}", self.file.display()))?;
+        Ok(hash_bytes(text.as_bytes()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Decoder, DecoderConfig};
 use crate::stage::generation;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
-use crate::store::{BadInput, OrBadInput, hash_file, write_atomic};
+use crate::store::{BadInput, OrBadInput, write_atomic};
 
 const TEMPLATE: &str = "chat_template.jinja";
 
@@ -95,12 +95,9 @@ impl SavedAs {
 
 /// Refuses a reference whose log-probs would be of other tokens than the model's.
 pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef) -> Result<()> {
-    let file = |stage: &StageRef| {
-        let dir = model_dir(context.input(stage));
-        hash_file(&dir.join("tokenizer.json"))
-    };
+    let ids = |stage: &StageRef| Tokenizer::open(&model_dir(context.input(stage)))?.ids();
     ensure!(
-        file(model)? == file(reference)?,
+        ids(model)? == ids(reference)?,
         "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",
         context.label,
         reference.name,
@@ -152,3 +149,6 @@ pub fn write(
     let limit = DEFAULT_SHARD_LIMIT;
     hf::save_like(&dir, &config, precision, limit, &generation, tensor)
 }
+
+#[cfg(test)]
+mod tests;

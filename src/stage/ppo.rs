@@ -32,7 +32,8 @@ pub const KIND: Kind = Kind {
     name: "ppo",
     about: "reinforcement learning from a reward model: PPO, RLOO or GRPO",
     produces: Produces::Model,
-    // 2: a reward model reads a reply as it follows its prompt.
+    // 2: a reward model reads a reply as it follows its prompt; the saved folder keeps its source's type of weights and
+    // generation_config.json, and names the EOS trained with.
     version: 2,
     uses_backend: true,
     read,

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::data::Tokenizer;
-use crate::model::hf;
+use crate::model::{DecoderConfig, hf};
 use crate::stage::folder::{self, model_dir};
 use crate::stage::keys::Keys;
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
+use crate::store::OrBadInput as _;
 
 pub const MODEL: Kind = Kind {
     name: "pretrained",
@@ -47,8 +48,9 @@ fn read(keys: &mut Keys<'_>, scores: bool) -> Box<dyn Stage> {
     })
 }
 
-impl Stage for Pretrained {
-    fn run(&self, context: &Context) -> Result<()> {
+impl Pretrained {
+    /// The folder, what its model is like, and remarks on how it is read.
+    fn checked(&self) -> Result<(PathBuf, DecoderConfig, Vec<String>)> {
         let path = self
             .path
             .canonicalize()
@@ -69,6 +71,19 @@ impl Stage for Pretrained {
         );
         let tokenizer = Tokenizer::open(&path)?;
         folder::fits(&path, &config, &tokenizer)?;
+        let notes = checkpoint
+            .notes
+            .iter()
+            .chain(tokenizer.notes())
+            .cloned()
+            .collect();
+        Ok((path, config, notes))
+    }
+}
+
+impl Stage for Pretrained {
+    fn run(&self, context: &Context) -> Result<()> {
+        let (path, config, notes) = self.checked().or_bad_input()?;
         // The weights are not copied: a folder can hold many gigabytes, and its content is part of
         // this stage's identity.
         let link = model_dir(&context.dir);
@@ -77,10 +92,10 @@ impl Stage for Pretrained {
         }
         symlink(&path, &link)
             .with_context(|| format!("cannot link {} to {}", link.display(), path.display()))?;
-        let mut measures = Measures::default();
-        for note in checkpoint.notes.iter().chain(tokenizer.notes()) {
-            measures.note(format!("{}: {note}", path.display()));
-        }
+        let mut measures = Measures {
+            notes,
+            ..Measures::default()
+        };
         measures
             .numbers
             .insert("parameters".into(), config.parameters() as f64);

@@ -29,7 +29,8 @@ pub const KIND: Kind = Kind {
     name: "reward-model",
     about: "a scoring head over a decoder: ratings, Bradley-Terry on pairs, or classes",
     produces: Produces::RewardModel,
-    version: 1,
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with.
+    version: 2,
     uses_backend: true,
     read,
 };

@@ -17,7 +17,8 @@ pub const KIND: Kind = Kind {
     name: "sft",
     about: "supervised fine-tuning, loss on replies",
     produces: Produces::Model,
-    version: 1,
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with.
+    version: 2,
     uses_backend: true,
     read,
 };

@@ -8,6 +8,7 @@ use crate::data::Tokenizer;
 use crate::stage::corpus::{self, Split};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::measures::Measures;
 
 pub const KIND: Kind = Kind {
     name: "tokenizer",
@@ -57,6 +58,13 @@ impl Stage for Source {
                 Tokenizer::train_bpe(texts, *vocab_size)?
             }
         };
+        let mut measures = Measures::default();
+        for note in tokenizer.notes() {
+            measures.note(note);
+        }
+        if !measures.notes.is_empty() {
+            measures.write(&context.dir)?;
+        }
         tokenizer.save(&context.dir)
     }
 }

@@ -288,7 +288,7 @@ fn ids_that_are_put_around_a_text_count_among_the_tokenizers() {
         tokenizer.beyond(257),
         [(257, Some(END.into())), (99999, None)]
     );
-    assert_eq!(tokenizer.beyond(100_000), []);
+    assert!(tokenizer.beyond(100_000).is_empty());
 }
 
 #[test]
