@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use rapport::data::rows::{labelled_rows, preference_rows, sft_rows};
-use rapport::data::{Example, Tokenizer};
+use rapport::data::{Example, Reading, Tokenizer};
 use rapport::model::config::{DecoderConfig, Family};
 use rapport::objective::{Bco, Kto, Objective, Running, Sigmoid, Sum, Unpaired};
 use rapport::stage::Measures;
@@ -240,10 +240,11 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
     };
     let model = model::<Ad>(&config, 5, &device);
     for objective in objectives() {
+        let reading = Reading::default();
         let rows = match objective {
-            Objective::Sft => sft_rows(&path, None),
-            Objective::Pairs(_) => preference_rows(&path, None),
-            Objective::Unpaired(_) => labelled_rows(&path, None),
+            Objective::Sft => sft_rows(&path, &reading),
+            Objective::Pairs(_) => preference_rows(&path, &reading),
+            Objective::Unpaired(_) => labelled_rows(&path, &reading),
             Objective::Score(_) => unreachable!("not among the objectives of rows"),
         };
         let examples: Vec<Example> = rows.unwrap().collect::<Result<_, _>>().unwrap();

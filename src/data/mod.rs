@@ -9,6 +9,7 @@ pub mod dialogue_nli;
 mod dialogues;
 pub mod dstc9;
 pub mod encode;
+pub mod jinja;
 pub mod leak;
 mod lines;
 pub mod nli;
@@ -16,6 +17,7 @@ pub mod rated;
 pub mod rated_table;
 pub mod real_persona_chat;
 mod records;
+mod row_json;
 mod row_stream;
 pub mod rows;
 pub mod star;
@@ -30,5 +32,5 @@ pub use rated::{Rated, Rating, Scale};
 pub use records::{
     Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
 };
-pub use row_stream::Examples;
+pub use row_stream::{Examples, Reading};
 pub use tokenizer::{Encoding, Tokenizer, VERSION as TOKENIZER_VERSION};

@@ -4,31 +4,98 @@
 //! one by one, each with the dialogue that it belongs to. What is held is a chunk of rows, and 16 bytes a
 //! prompt while that lasts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::data::Example;
+use crate::data::chat::ChatTemplate;
 use crate::data::dialogues::Prompts;
 use crate::data::lines::{BadLines, Line, stream};
+use crate::data::row_json;
+use crate::store::BadInput;
 
 /// A row's columns by name.
 pub(super) type Row = Map<String, Value>;
 
 /// A row's examples, or what is wrong with it. A group left empty is found by prompt.
-pub(super) type Read = Result<Vec<Example>, String>;
+pub(super) type Read = Result<Vec<Example>, Wrong>;
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// With this one.
+    Row(String),
+    /// Would hold of every row of the file, so that it is reported once.
+    File(String),
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Self::Row(message)
+    }
+}
+
+impl From<&str> for Wrong {
+    fn from(message: &str) -> Self {
+        Self::Row(message.into())
+    }
+}
+
+/// How rows are read, and what is remarked of them: each remark with the number of rows or messages it holds of.
+#[derive(Debug, Default)]
+pub struct Reading<'a> {
+    /// What renders conversational rows.
+    pub template: Option<&'a ChatTemplate>,
+    /// Whether a reply's scored ranges are those that the template marks.
+    pub masks: bool,
+    remarks: Mutex<BTreeMap<String, usize>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Rows rendered by a template, if there is one.
+    pub fn by(template: Option<&'a ChatTemplate>, masks: bool) -> Self {
+        Self {
+            template,
+            masks,
+            remarks: Mutex::default(),
+        }
+    }
+
+    pub(super) fn remark(&self, remark: impl Into<String>) {
+        let mut remarks = self
+            .remarks
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *remarks.entry(remark.into()).or_default() += 1;
+    }
+
+    /// What was remarked so far, each remark with its count, and forgets it.
+    pub fn take_remarks(&self) -> BTreeMap<String, usize> {
+        let mut remarks = self
+            .remarks
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        std::mem::take(&mut remarks)
+    }
+}
+
+/// Columns that every form of rows reads.
+pub(super) const COMMON: [&str; 3] = ["dialogue", "tools", "chat_template_kwargs"];
 
 /// Examples in the file's order.
 pub type Examples<'a> = Box<dyn Iterator<Item = Result<Example>> + 'a>;
 
-/// Would hold of every row of a file, so that it is reported once.
+/// Why conversational rows cannot be read at all.
 pub(super) const NO_TEMPLATE: &str = "the row is conversational and there is no chat template to render it \
      with: set `model` to a model whose folder holds chat_template.jinja, or tokenizer_config.json with \
      `chat_template`; or write the rows as plain text";
 
-/// Likewise.
+/// Why a file that is one list is not read.
 const ARRAY: &str = "expected one JSON object a line, found an array; convert it with: jq -c '.[]'";
 
 /// Lines parsed at once.
@@ -43,11 +110,12 @@ pub(super) fn read<'a>(
     examples: impl Fn(usize, &Row) -> Read + Sync + 'a,
 ) -> Result<Examples<'a>> {
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("parquet") => bail!(
+        Some("parquet") => Err(BadInput(format!(
             "{}: Parquet is not read yet; convert it to JSON Lines with: python -c \"import pandas; \
              pandas.read_parquet('IN.parquet').to_json('OUT.jsonl', orient='records', lines=True)\"",
             path.display()
-        ),
+        ))
+        .into()),
         _ => json_lines(path, examples),
     }
 }
@@ -67,10 +135,10 @@ fn json_lines<'a>(
                     .iter()
                     .filter(|example| example.group.is_empty())
                     .for_each(|example| prompts.add(&example.prompt.text())),
-                Err(message) if message == NO_TEMPLATE || message == ARRAY => {
-                    bail!("{}:{line}: {message}", path.display())
+                Err(Wrong::File(message)) => {
+                    return Err(BadInput(format!("{}:{line}: {message}", path.display())).into());
                 }
-                Err(message) => bad.add(line, message),
+                Err(Wrong::Row(message)) => bad.add(line, message),
             }
         }
     }
@@ -85,7 +153,9 @@ fn json_lines<'a>(
     });
     Ok(Box::new(rows.flat_map(move |row| {
         let examples = row.and_then(|(line, read)| {
-            read.map_err(|message| anyhow!("{}:{line}: {message}", name.display()))
+            read.map_err(|(Wrong::Row(message) | Wrong::File(message))| {
+                anyhow!("{}:{line}: {message}", name.display())
+            })
         });
         match examples {
             Ok(examples) => examples
@@ -117,15 +187,18 @@ fn parsed<'a>(
     Ok(std::iter::from_fn(move || {
         let chunk: Result<Vec<Line>> = lines.by_ref().take(CHUNK).collect();
         let parse = |(line, text): Line| {
-            let read = text.and_then(|text| row(&text)).and_then(|row| {
-                let dialogue = row.get("dialogue").and_then(dialogue);
-                let mut read = examples(line, &row)?;
-                if let Some(dialogue) = dialogue {
-                    read.iter_mut()
-                        .for_each(|example| example.group.clone_from(&dialogue));
-                }
-                Ok(read)
-            });
+            let read = text
+                .map_err(Wrong::Row)
+                .and_then(|text| row(&text))
+                .and_then(|row| {
+                    let dialogue = row.get("dialogue").and_then(dialogue);
+                    let mut read = examples(line, &row)?;
+                    if let Some(dialogue) = dialogue {
+                        read.iter_mut()
+                            .for_each(|example| example.group.clone_from(&dialogue));
+                    }
+                    Ok(read)
+                });
             (line, read)
         };
         match chunk {
@@ -135,15 +208,11 @@ fn parsed<'a>(
     }))
 }
 
-fn row(text: &str) -> Result<Row, String> {
+fn row(text: &str) -> Result<Row, Wrong> {
     if text.trim_start().starts_with('[') {
-        return Err(ARRAY.into());
+        return Err(Wrong::File(ARRAY.into()));
     }
-    let mut row: Row = serde_json::from_str(text).map_err(|error| {
-        // The parser counts lines within this one.
-        let error = error.to_string().replace(" at line 1 column", " at column");
-        format!("expected one JSON object a line: {error}")
-    })?;
+    let mut row = row_json::parse(text)?;
     // What writes tables writes null for a column that the row does not have.
     row.retain(|_, value| !value.is_null());
     Ok(row)

@@ -3,7 +3,9 @@ use std::fs;
 use super::*;
 use crate::data::row_stream::CHUNK;
 
-type Reader = for<'a> fn(&Path, Option<&'a ChatTemplate>) -> Result<Examples<'a>>;
+use crate::data::chat::ChatTemplate;
+
+type Reader = for<'a> fn(&Path, &'a Reading<'a>) -> Result<Examples<'a>>;
 
 fn template() -> ChatTemplate {
     let source = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
@@ -15,7 +17,7 @@ fn read(reader: Reader, bytes: impl AsRef<[u8]>) -> Result<Vec<Example>> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rows.jsonl");
     fs::write(&path, bytes).unwrap();
-    reader(&path, Some(&template()))?.collect()
+    reader(&path, &Reading::by(Some(&template()), true))?.collect()
 }
 
 /// Prompt and completions of each example.
@@ -131,6 +133,41 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
         ),
         (
             preference_rows,
+            r#"{"prompt": "p", "chosen": " ", "rejected": "r"}"#,
+            "chosen: expected a completion, found only white space",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": "p", "chosen": "c", "rejected": "r", "chosen": "d"}"#,
+            "the key \"chosen\" is given twice",
+        ),
+        (
+            preference_rows,
+            r#"{"prompt": "p", "chosen": NaN, "rejected": "r"}"#,
+            "chosen: expected text or a list of messages, found NaN or Infinity",
+        ),
+        (
+            sft_rows,
+            r#"{"messages": [{"role": "user", "content": "a"}, {"role": "tnatsissa", "content": "b"}, {"role": "assistant", "content": "c"}]}"#,
+            "messages[1].role: expected system, developer, user, assistant or tool",
+        ),
+        (
+            sft_rows,
+            r#"{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "user", "content": "b"}]}"#,
+            "completion[0].role: expected a reply of the assistant",
+        ),
+        (
+            sft_rows,
+            r#"{"tools": 3, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
+            "tools: expected a list of objects, found a number",
+        ),
+        (
+            sft_rows,
+            r#"{"chat_template_kwargs": {"a": [NaN]}, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
+            "chat_template_kwargs: found NaN or Infinity",
+        ),
+        (
+            preference_rows,
             r#"{"chosen": "", "rejected": "r"}"#,
             "chosen: expected a completion, found none",
         ),
@@ -235,14 +272,17 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
 #[test]
 fn what_cannot_be_read_names_its_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    let error = sft_rows(&dir.path().join("rows.parquet"), None)
+    let error = sft_rows(&dir.path().join("rows.parquet"), &Reading::default())
         .err()
         .unwrap();
     assert!(error.to_string().contains("JSON Lines"), "{error}");
     let path = dir.path().join("rows.jsonl");
     let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
     fs::write(&path, [row; 3].join("\n")).unwrap();
-    let error = sft_rows(&path, None).err().unwrap().to_string();
+    let error = sft_rows(&path, &Reading::default())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(!error.contains("rows.jsonl:2"), "{error}");
     assert!(
         error.contains("rows.jsonl:1: ") && error.contains("chat_template.jinja"),
@@ -304,6 +344,75 @@ fn a_long_file_keeps_its_order_and_names_bad_rows_of_every_part() {
     let more = 3 * CHUNK / 7 - 20;
     assert!(
         error.contains("rows.jsonl:6: ") && error.contains(&format!("and {more} more")),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_nothing_reads_is_remarked_with_its_count() {
+    let rows = r#"{"prompt": "p", "chosen": "a", "rejected": "b", "score": NaN, "margin": "wide"}
+{"prompt": "p", "chosen": "a", "rejected": "b", "score": 1, "tools": []}
+{"prompt": [{"role": "user", "content": "p", "weight": 1}], "chosen": [{"role": "assistant", "content": "a"}], "rejected": [{"role": "assistant", "content": "b"}], "tools": "[{}]", "chat_template_kwargs": {"deep": true}}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.jsonl");
+    fs::write(&path, rows).unwrap();
+    let template = template();
+    let reading = Reading::by(Some(&template), false);
+    let examples = preference_rows(&path, &reading).unwrap();
+    let remarks = reading.take_remarks();
+    let counted: Vec<(&str, usize)> = remarks
+        .iter()
+        .map(|(remark, count)| (remark.as_str(), *count))
+        .collect();
+    for (part, count) in [
+        ("column `score`, which nothing reads", 2),
+        ("column `margin` without a number", 1),
+        ("column `tools` beside plain text", 1),
+        ("column `tools`, which the chat template does not read", 1),
+        ("`chat_template_kwargs.deep`", 1),
+        ("key `weight`, which the chat template does not name", 1),
+    ] {
+        let found = counted.iter().find(|(remark, _)| remark.contains(part));
+        assert_eq!(
+            found.map(|(_, count)| *count),
+            Some(count),
+            "{part}: {counted:?}"
+        );
+    }
+    assert_eq!(counted.len(), 6);
+    assert_eq!(examples.count(), 3);
+}
+
+#[test]
+fn a_reply_is_scored_where_the_template_marks_it() {
+    let source = "{% for m in messages %}{% if m.role == 'assistant' and m.content != 'no' %}{% generation %}\
+                  {{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}\n{% endfor %}";
+    let template = ChatTemplate::new(source.into(), Default::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.jsonl");
+    let row = |reply: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "a"}}, {{"role": "assistant", "content": "{reply}"}}]}}"#
+        )
+    };
+    fs::write(&path, row("yes")).unwrap();
+    let reading = Reading::by(Some(&template), true);
+    let examples: Vec<Example> = sft_rows(&path, &reading)
+        .unwrap()
+        .collect::<Result<_>>()
+        .unwrap();
+    assert_eq!(examples[0].completions[0].scored, Some(vec![(0, 3)]));
+    let reading = Reading::by(Some(&template), false);
+    let examples: Vec<Example> = sft_rows(&path, &reading)
+        .unwrap()
+        .collect::<Result<_>>()
+        .unwrap();
+    assert_eq!(examples[0].completions[0].scored, None);
+    fs::write(&path, row("no")).unwrap();
+    let reading = Reading::by(Some(&template), true);
+    let error = sft_rows(&path, &reading).err().unwrap().to_string();
+    assert!(
+        error.contains("rows.jsonl:1: messages[1]: the chat template marks nothing"),
         "{error}"
     );
 }

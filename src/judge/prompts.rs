@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value};
-use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Item, Pair, SCALE};
+use crate::data::jinja::{Day, Template};
 use crate::store::read_text;
 
 /// The language in which a judge is asked.
@@ -70,7 +68,8 @@ fn known(name: &str, language: Language) -> Result<Option<String>> {
 /// The two templates, compiled, and what does not change from question to question.
 #[derive(Debug)]
 pub(super) struct Prompts {
-    environment: Environment<'static>,
+    score: Template,
+    pair: Template,
     criteria: Value,
     form: String,
 }
@@ -99,30 +98,25 @@ impl Prompts {
                 include_str!("../../assets/judge/pair.ja.jinja"),
             ),
         };
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_syntax(
-            SyntaxConfig::builder()
-                .trim_blocks(true)
-                .lstrip_blocks(true)
-                .build()?,
-        );
-        for (name, own, text) in [(SCORE, score, score_text), (PAIR, pair, pair_text)] {
+        let read = |name: &str, own: Option<&PathBuf>, text: &str| -> Result<Template> {
             let text = match own {
                 Some(path) => read_text(path)?,
                 None => text.to_owned(),
             };
-            environment
-                .add_template_owned(name, text)
-                .with_context(|| format!("the {name} {}", place(own)))?;
-        }
+            Template::strict(&text).with_context(|| format!("the {name} {}", place(own)))
+        };
+        let (score_template, pair_template) = (
+            read(SCORE, score, score_text)?,
+            read(PAIR, pair, pair_text)?,
+        );
         let form: serde_json::Map<_, _> = criteria
             .iter()
             .map(|criterion| (criterion.name.clone(), json!("N")))
             .collect();
         let prompts = Self {
-            environment,
-            criteria: Value::from(Serde(criteria.to_vec())),
+            score: score_template,
+            pair: pair_template,
+            criteria: serde_json::to_value(criteria)?,
             form: serde_json::to_string(&form)?.replace("\"N\"", "N"),
         };
         prompts.try_out(score, pair)?;
@@ -171,35 +165,35 @@ impl Prompts {
 
     /// The question that scores a reply.
     pub(super) fn score(&self, item: &Item<'_>) -> Result<String> {
-        self.render(
-            SCORE,
-            context! {
-                prompt => item.prompt,
-                reply => item.reply,
-                criteria => self.criteria.clone(),
-                form => self.form.as_str(),
-                low => SCALE.0 as i64,
-                high => SCALE.1 as i64,
-            },
-        )
+        let variables = [
+            ("prompt", item.prompt.into()),
+            ("reply", item.reply.into()),
+            ("criteria", self.criteria.clone()),
+            ("form", self.form.as_str().into()),
+            ("low", json!(SCALE.0 as i64)),
+            ("high", json!(SCALE.1 as i64)),
+        ];
+        render(&self.score, variables)
     }
 
     /// The question that compares two replies, in the order given.
     pub(super) fn pair(&self, pair: &Pair<'_>) -> Result<String> {
-        self.render(
-            PAIR,
-            context! {
-                prompt => pair.prompt,
-                first => pair.first,
-                second => pair.second,
-                criteria => self.criteria.clone(),
-            },
-        )
+        let variables = [
+            ("prompt", pair.prompt.into()),
+            ("first", pair.first.into()),
+            ("second", pair.second.into()),
+            ("criteria", self.criteria.clone()),
+        ];
+        render(&self.pair, variables)
     }
+}
 
-    fn render(&self, name: &str, context: Value) -> Result<String> {
-        Ok(self.environment.get_template(name)?.render(context)?)
-    }
+fn render<const N: usize>(template: &Template, variables: [(&str, Value); N]) -> Result<String> {
+    let variables: Map<String, Value> = variables
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect();
+    Ok(template.render(&variables, Day::DEFAULT)?.text)
 }
 
 fn place(own: Option<&PathBuf>) -> impl std::fmt::Display {

@@ -39,7 +39,7 @@ pub fn open_any<B: Backend>(dir: &Path, device: &B::Device) -> Result<(Decoder<B
     let (config, checkpoint) = hf::open(dir).or_bad_input()?;
     let tokenizer = Tokenizer::open(dir).or_bad_input()?;
     fits(dir, &config, &tokenizer)?;
-    let model = weights::load(&config, device, |slot| checkpoint.read(slot)).or_bad_input()?;
+    let model = weights::load(&config, device, |slot| checkpoint.read(slot))?;
     Ok((model, tokenizer))
 }
 

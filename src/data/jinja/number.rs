@@ -1,0 +1,516 @@
+//! Numbers as Python writes them, and its two ways to fill a text's blanks: `%` and `str.format`.
+
+use super::error::{Error, Result};
+use super::meter::Meter;
+use super::value::Value;
+
+/// The whole number that a float is.
+pub(super) fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() < 1e37).then_some(number as i128)
+}
+
+/// `repr` of a float: the fewest digits that give it back.
+pub(super) fn float_text(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".into();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "inf" } else { "-inf" }.into();
+    }
+    if number == 0.0 || (1e-4..1e16).contains(&number.abs()) {
+        let text = format!("{number}");
+        return match text.contains('.') {
+            true => text,
+            false => text + ".0",
+        };
+    }
+    exponent(&format!("{number:e}"))
+}
+
+/// Python writes a sign and at least two digits behind the `e`.
+fn exponent(text: &str) -> String {
+    let (digits, power) = text.split_once('e').unwrap_or((text, "0"));
+    let (sign, power) = match power.strip_prefix('-') {
+        Some(power) => ('-', power),
+        None => ('+', power),
+    };
+    format!("{digits}e{sign}{power:0>2}")
+}
+
+/// How a value is put into a text: what stands behind `%`, or behind `:` in `{}`.
+#[derive(Default)]
+struct Spec {
+    fill: Option<char>,
+    align: Option<char>,
+    sign: Option<char>,
+    alternate: bool,
+    zero: bool,
+    width: usize,
+    /// `,` or `_` between groups of digits.
+    group: Option<char>,
+    precision: Option<usize>,
+    kind: Option<char>,
+}
+
+/// Widths and precisions above this are mistakes; Rust's own formatting ends at 65,535.
+const MAX_WIDTH: usize = 60_000;
+
+fn number_in(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Option<usize>> {
+    let mut number = None;
+    while let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(10)) {
+        let so_far = number.unwrap_or(0) * 10 + digit as usize;
+        if so_far > MAX_WIDTH {
+            return Err(Error::bound(format!(
+                "a width or precision is above {MAX_WIDTH}"
+            )));
+        }
+        number = Some(so_far);
+        letters.next();
+    }
+    Ok(number)
+}
+
+impl Spec {
+    /// Reads what stands behind `:`.
+    fn read(text: &str) -> Result<Self> {
+        let mut spec = Self::default();
+        let all: Vec<char> = text.chars().take(2).collect();
+        let aligns =
+            |letter: Option<&char>| letter.copied().filter(|letter| "<>=^".contains(*letter));
+        let mut letters = text.chars().peekable();
+        if let Some(align) = aligns(all.get(1)) {
+            (spec.fill, spec.align) = (all.first().copied(), Some(align));
+            letters.next();
+            letters.next();
+        } else if let Some(align) = aligns(all.first()) {
+            spec.align = Some(align);
+            letters.next();
+        }
+        spec.sign = letters.next_if(|letter| "+- ".contains(*letter));
+        spec.alternate = letters.next_if_eq(&'#').is_some();
+        spec.zero = letters.next_if_eq(&'0').is_some();
+        spec.width = number_in(&mut letters)?.unwrap_or(0);
+        spec.group = letters.next_if(|letter| ",_".contains(*letter));
+        if letters.next_if_eq(&'.').is_some() {
+            spec.precision = Some(
+                number_in(&mut letters)?
+                    .ok_or_else(|| Error::operation("Format specifier missing precision"))?,
+            );
+        }
+        spec.kind = letters.next();
+        match letters.next() {
+            None => Ok(spec),
+            Some(_) => Err(Error::operation(format!(
+                "Invalid format specifier '{text}'"
+            ))),
+        }
+    }
+
+    /// A number's digits, without its sign.
+    fn float_digits(&self, number: f64, kind: char) -> Result<String> {
+        let number = number.abs();
+        if !number.is_finite() {
+            let text = if number.is_nan() { "nan" } else { "inf" };
+            return Ok(if kind.is_uppercase() {
+                text.to_uppercase()
+            } else {
+                text.into()
+            });
+        }
+        let precision = self.precision.unwrap_or(6);
+        Ok(match kind {
+            'f' | 'F' => format!("{number:.precision$}"),
+            '%' => format!("{:.precision$}%", number * 100.0),
+            'e' => exponent(&format!("{number:.precision$e}")),
+            'E' => exponent(&format!("{number:.precision$e}")).to_uppercase(),
+            'g' | 'G' => {
+                let digits = precision.max(1);
+                let scientific = format!("{number:.*e}", digits - 1);
+                let power: i32 = scientific
+                    .split_once('e')
+                    .and_then(|(_, power)| power.parse().ok())
+                    .unwrap_or(0);
+                let trim = |text: &str| match text.contains('.') && !self.alternate {
+                    true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                    false => text.to_owned(),
+                };
+                let text = match power < -4 || power >= digits as i32 {
+                    true => {
+                        let (head, power) =
+                            scientific.split_once('e').unwrap_or((&scientific, "0"));
+                        exponent(&format!("{}e{power}", trim(head)))
+                    }
+                    false => trim(&format!(
+                        "{number:.*}",
+                        (digits as i32 - 1 - power).max(0) as usize
+                    )),
+                };
+                if kind == 'G' {
+                    text.to_uppercase()
+                } else {
+                    text
+                }
+            }
+            other => {
+                return Err(Error::operation(format!(
+                    "Unknown format code '{other}' for object of type 'float'"
+                )));
+            }
+        })
+    }
+
+    fn int_digits(&self, number: i128, kind: char) -> Result<String> {
+        let number = number.unsigned_abs();
+        let (prefix, digits) = match kind {
+            'd' => ("", number.to_string()),
+            'x' => ("0x", format!("{number:x}")),
+            'X' => ("0X", format!("{number:X}")),
+            'o' => ("0o", format!("{number:o}")),
+            'b' => ("0b", format!("{number:b}")),
+            other => {
+                return Err(Error::operation(format!(
+                    "Unknown format code '{other}' for object of type 'int'"
+                )));
+            }
+        };
+        Ok(match self.alternate {
+            true => format!("{prefix}{digits}"),
+            false => digits,
+        })
+    }
+
+    fn grouped(&self, digits: String) -> String {
+        let Some(separator) = self.group else {
+            return digits;
+        };
+        let end = digits
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(digits.len());
+        let mut text = String::new();
+        for (index, digit) in digits[..end].chars().enumerate() {
+            if index > 0 && (end - index) % 3 == 0 {
+                text.push(separator);
+            }
+            text.push(digit);
+        }
+        text + &digits[end..]
+    }
+
+    fn sign_of(&self, negative: bool) -> &'static str {
+        match (negative, self.sign) {
+            (true, _) => "-",
+            (false, Some('+')) => "+",
+            (false, Some(' ')) => " ",
+            _ => "",
+        }
+    }
+
+    /// Fills a text up to the width.
+    fn pad(&self, sign: &str, body: &str, default: char) -> String {
+        let length = sign.chars().count() + body.chars().count();
+        let missing = self.width.saturating_sub(length);
+        let zero = self.zero && self.align.is_none();
+        let fill = self.fill.unwrap_or(if self.zero { '0' } else { ' ' });
+        let fill = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
+        match self
+            .align
+            .unwrap_or(if zero && default == '>' { '=' } else { default })
+        {
+            '<' => format!("{sign}{body}{}", fill(missing)),
+            '=' => format!("{sign}{}{body}", fill(missing)),
+            '^' => format!(
+                "{}{sign}{body}{}",
+                fill(missing / 2),
+                fill(missing - missing / 2)
+            ),
+            _ => format!("{}{sign}{body}", fill(missing)),
+        }
+    }
+}
+
+/// `format(value, spec)`
+pub(super) fn format_value(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
+    if spec.is_empty() {
+        return Ok(value.to_text(meter)?.to_string());
+    }
+    let spec = Spec::read(spec)?;
+    meter.charge_times(4, spec.width + spec.precision.unwrap_or(0))?;
+    if let Value::Bool(_) | Value::Int(_) = value
+        && !matches!(spec.kind, Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%'))
+    {
+        let number = value.as_int().unwrap_or(0);
+        if let Value::Bool(_) = value
+            && spec.kind.is_none()
+        {
+            return Ok(spec.pad("", if number == 1 { "True" } else { "False" }, '<'));
+        }
+        let kind = spec.kind.filter(|kind| *kind != 'n').unwrap_or('d');
+        if kind == 'c' {
+            return Ok(spec.pad("", &letter(number)?, '<'));
+        }
+        let digits = spec.grouped(spec.int_digits(number, kind)?);
+        return Ok(spec.pad(spec.sign_of(number < 0), &digits, '>'));
+    }
+    if let Some(number) = value.as_float() {
+        let digits = match (spec.kind, spec.precision) {
+            (Some(kind), _) => spec.float_digits(number, kind)?,
+            (None, None) => float_text(number.abs()),
+            (None, Some(_)) => {
+                let text = spec.float_digits(number, 'g')?;
+                match text.contains(['.', 'e', 'n']) {
+                    true => text,
+                    false => text + ".0",
+                }
+            }
+        };
+        return Ok(spec.pad(
+            spec.sign_of(number.is_sign_negative() && !number.is_nan()),
+            &spec.grouped(digits),
+            '>',
+        ));
+    }
+    let Some(text) = value
+        .as_text()
+        .filter(|_| matches!(spec.kind, None | Some('s')))
+    else {
+        return Err(Error::operation(format!(
+            "unsupported format string passed to {}.__format__",
+            value.type_name()
+        )));
+    };
+    let cut: String = text
+        .chars()
+        .take(spec.precision.unwrap_or(usize::MAX))
+        .collect();
+    Ok(spec.pad("", &cut, '<'))
+}
+
+fn letter(number: i128) -> Result<String> {
+    let letter = u32::try_from(number).ok().and_then(char::from_u32);
+    letter
+        .map(String::from)
+        .ok_or_else(|| Error::operation("%c arg not in range(0x110000)"))
+}
+
+/// `text % values`
+pub(super) fn percent(text: &str, values: &Value, meter: &Meter) -> Result<String> {
+    let mut out = String::new();
+    let list = match values {
+        Value::Tuple(list) => list.items.clone(),
+        other => vec![other.clone()],
+    };
+    let mut list = list.into_iter();
+    let mut by_name = false;
+    let mut letters = text.chars().peekable();
+    while let Some(letter_read) = letters.next() {
+        if letter_read != '%' {
+            out.push(letter_read);
+            continue;
+        }
+        let mut named = None;
+        if letters.next_if_eq(&'(').is_some() {
+            let name: String = letters
+                .by_ref()
+                .take_while(|letter| *letter != ')')
+                .collect();
+            let Value::Dict(dict) = values else {
+                return Err(Error::operation("format requires a mapping"));
+            };
+            let key = Value::text(&name).key(meter)?;
+            let Some((_, value)) = dict.entries.get(&key) else {
+                return Err(Error::operation(format!("KeyError: '{name}'")));
+            };
+            named = Some(value.clone());
+            by_name = true;
+        }
+        let mut spec = Spec::default();
+        while let Some(flag) = letters.next_if(|letter| "-+ #0".contains(*letter)) {
+            match flag {
+                '-' => spec.align = Some('<'),
+                '#' => spec.alternate = true,
+                '0' => spec.zero = true,
+                sign if spec.sign != Some('+') => spec.sign = Some(sign),
+                _ => {}
+            }
+        }
+        let missing = || Error::operation("not enough arguments for format string");
+        let star = |list: &mut std::vec::IntoIter<Value>| {
+            let number = list.next().ok_or_else(missing)?.as_int();
+            let number = number.ok_or_else(|| Error::operation("* wants int"))?;
+            match usize::try_from(number)
+                .ok()
+                .filter(|number| *number <= MAX_WIDTH)
+            {
+                Some(number) => Ok(number),
+                None => Err(Error::bound(format!(
+                    "a width or precision is not from 0 to {MAX_WIDTH}"
+                ))),
+            }
+        };
+        spec.width = match letters.next_if_eq(&'*') {
+            Some(_) => star(&mut list)?,
+            None => number_in(&mut letters)?.unwrap_or(0),
+        };
+        if letters.next_if_eq(&'.').is_some() {
+            spec.precision = Some(match letters.next_if_eq(&'*') {
+                Some(_) => star(&mut list)?,
+                None => number_in(&mut letters)?.unwrap_or(0),
+            });
+        }
+        while letters.next_if(|letter| "hlL".contains(*letter)).is_some() {}
+        let kind = letters
+            .next()
+            .ok_or_else(|| Error::operation("incomplete format"))?;
+        if kind == '%' {
+            out.push('%');
+            continue;
+        }
+        let value = match named {
+            Some(value) => value,
+            None => list.next().ok_or_else(missing)?,
+        };
+        meter.charge_times(4, spec.width + spec.precision.unwrap_or(0))?;
+        let number = |value: &Value| {
+            value.as_float().ok_or_else(|| {
+                Error::operation(format!(
+                    "%{kind} format: a real number is required, not {}",
+                    value.type_name()
+                ))
+            })
+        };
+        let filled = match kind {
+            's' | 'r' | 'a' => {
+                let mut text = String::new();
+                match kind {
+                    's' => value.write(&mut text, meter)?,
+                    _ => value.write_repr(&mut text, meter)?,
+                }
+                let cut: String = text
+                    .chars()
+                    .take(spec.precision.unwrap_or(usize::MAX))
+                    .collect();
+                spec.zero = false;
+                spec.pad("", &cut, '>')
+            }
+            'd' | 'i' | 'u' => {
+                let value = match value.as_int() {
+                    Some(number) => number,
+                    None => whole(number(&value)?.trunc())
+                        .ok_or_else(|| Error::operation("%d of no number"))?,
+                };
+                let digits = spec.int_digits(value, 'd')?;
+                let digits = format!("{digits:0>width$}", width = spec.precision.unwrap_or(0));
+                spec.pad(spec.sign_of(value < 0), &digits, '>')
+            }
+            'x' | 'X' | 'o' => {
+                let value = value.as_int().ok_or_else(|| {
+                    Error::operation(format!(
+                        "%{kind} format: an integer is required, not {}",
+                        value.type_name()
+                    ))
+                })?;
+                spec.pad(spec.sign_of(value < 0), &spec.int_digits(value, kind)?, '>')
+            }
+            'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
+                let value = number(&value)?;
+                spec.pad(
+                    spec.sign_of(value.is_sign_negative()),
+                    &spec.float_digits(value, kind)?,
+                    '>',
+                )
+            }
+            'c' => match value.as_text() {
+                Some(text) if text.chars().count() == 1 => spec.pad("", text, '>'),
+                _ => spec.pad(
+                    "",
+                    &letter(
+                        value
+                            .as_int()
+                            .ok_or_else(|| Error::operation("%c requires int or char"))?,
+                    )?,
+                    '>',
+                ),
+            },
+            other => {
+                return Err(Error::operation(format!(
+                    "unsupported format character '{other}'"
+                )));
+            }
+        };
+        meter.charge(filled.len())?;
+        out.push_str(&filled);
+    }
+    let is_mapping = !matches!(
+        values,
+        Value::Tuple(_) | Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_)
+    );
+    if list.next().is_some() && !by_name && !is_mapping {
+        return Err(Error::operation(
+            "not all arguments converted during string formatting",
+        ));
+    }
+    Ok(out)
+}
+
+/// `text.format(*values, **named)`; `get` finds a field's attributes and items.
+pub(super) fn format_fields(
+    text: &str,
+    field: &mut dyn FnMut(&str) -> Result<Value>,
+    meter: &Meter,
+) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        out.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            out.push_str(brace);
+            rest = after;
+            continue;
+        }
+        if brace == "}" {
+            return Err(Error::operation("Single '}' encountered in format string"));
+        }
+        let mut depth = 1;
+        let end = rest.find(|letter| {
+            depth += i32::from(letter == '{') - i32::from(letter == '}');
+            depth == 0
+        });
+        let Some(end) = end else {
+            return Err(Error::operation("expected '}' before end of string"));
+        };
+        let (inside, after) = (&rest[..end], &rest[end + 1..]);
+        rest = after;
+        let (name, spec) = inside.split_once(':').unwrap_or((inside, ""));
+        let (name, conversion) = match name.rsplit_once('!') {
+            Some((name, conversion)) => (name, Some(conversion)),
+            None => (name, None),
+        };
+        let value = field(name)?;
+        let spec = match spec.contains('{') {
+            true => format_fields(spec, field, meter)?,
+            false => spec.to_owned(),
+        };
+        let value = match conversion {
+            None => value,
+            Some("s") => Value::Text(value.to_text(meter)?),
+            Some("r" | "a") => {
+                let mut text = String::new();
+                value.write_repr(&mut text, meter)?;
+                Value::text(text)
+            }
+            Some(other) => {
+                return Err(Error::operation(format!(
+                    "Unknown conversion specifier '{other}'"
+                )));
+            }
+        };
+        let filled = format_value(&value, &spec, meter)?;
+        meter.charge(filled.len())?;
+        out.push_str(&filled);
+    }
+    out.push_str(rest);
+    meter.charge(out.len())?;
+    Ok(out)
+}

@@ -1,0 +1,147 @@
+//! Jinja2's tests (`jinja2/tests.py`): what may stand behind `is`.
+
+use std::cmp::Ordering;
+
+use super::error::{Error, Result};
+use super::eval::Run;
+use super::filters;
+use super::given::{Given, text_of};
+use super::value::Value;
+
+/// Every test that [`apply`] knows.
+pub(super) const NAMES: [&str; 39] = [
+    "odd",
+    "even",
+    "divisibleby",
+    "defined",
+    "undefined",
+    "filter",
+    "test",
+    "none",
+    "boolean",
+    "false",
+    "true",
+    "integer",
+    "float",
+    "lower",
+    "upper",
+    "string",
+    "mapping",
+    "number",
+    "sequence",
+    "iterable",
+    "callable",
+    "sameas",
+    "escaped",
+    "in",
+    "==",
+    "eq",
+    "equalto",
+    "!=",
+    "ne",
+    ">",
+    "gt",
+    "greaterthan",
+    "ge",
+    ">=",
+    "<",
+    "lt",
+    "lessthan",
+    "<=",
+    "le",
+];
+
+/// Whether a value passes a test.
+pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<bool> {
+    let meter = run.meter;
+    meter.scan(8 * value.as_text().map_or(0, |text| text.len()))?;
+    let two = [
+        "divisibleby",
+        "sameas",
+        "in",
+        "==",
+        "eq",
+        "equalto",
+        "!=",
+        "ne",
+        ">",
+        "gt",
+        "greaterthan",
+        "ge",
+        ">=",
+        "<",
+        "lt",
+        "lessthan",
+        "<=",
+        "le",
+    ];
+    let other = match two.contains(&name) {
+        true => {
+            let [other] = given.bind(name, ["other"], 1)?;
+            other.unwrap_or(Value::None)
+        }
+        false => {
+            given.bind(name, [], 0)?;
+            Value::None
+        }
+    };
+    let rest = |by: Value| super::ops::binary(super::ast::Binary::Modulo, &value, &by, meter);
+    let compared = |fits: fn(Ordering) -> bool| Ok(value.compare(&other, meter)?.is_some_and(fits));
+    let of_text =
+        |method: &str| -> Result<bool> { Ok(letters_are(&value.to_text(meter)?, method)) };
+    match name {
+        "odd" => rest(Value::Int(2))?.equals(&Value::Int(1), meter),
+        "even" => rest(Value::Int(2))?.equals(&Value::Int(0), meter),
+        "divisibleby" => rest(other)?.equals(&Value::Int(0), meter),
+        "defined" => Ok(!value.is_undefined()),
+        "undefined" => Ok(value.is_undefined()),
+        "filter" => Ok(filters::NAMES.contains(&&*text_of(&value, name)?)),
+        "test" => Ok(NAMES.contains(&&*text_of(&value, name)?)),
+        "none" => Ok(matches!(value, Value::None)),
+        "boolean" => Ok(matches!(value, Value::Bool(_))),
+        "false" => Ok(matches!(value, Value::Bool(false))),
+        "true" => Ok(matches!(value, Value::Bool(true))),
+        "integer" => Ok(matches!(value, Value::Int(_))),
+        "float" => Ok(matches!(value, Value::Float(_))),
+        "number" => Ok(value.as_float().is_some()),
+        "lower" => of_text("islower"),
+        "upper" => of_text("isupper"),
+        "string" => Ok(value.as_text().is_some()),
+        "mapping" => Ok(matches!(value, Value::Dict(_))),
+        "sequence" => Ok(match &value {
+            Value::View(kind, _) => *kind == "range",
+            Value::Loop(_) => false,
+            value => value.len().is_some(),
+        }),
+        "iterable" => Ok(value.len().is_some() || matches!(value, Value::Generator(_))),
+        "callable" => Ok(matches!(
+            value,
+            Value::Macro(_)
+                | Value::Method(_)
+                | Value::Function(_)
+                | Value::Joiner(_)
+                | Value::Loop(_)
+                | Value::Undefined(_)
+        )),
+        "sameas" => Ok(value.same(&other)),
+        "escaped" => Ok(matches!(value, Value::Safe(_) | Value::Macro(_))),
+        "in" => other.contains(&value, meter),
+        "==" | "eq" | "equalto" => value.equals(&other, meter),
+        "!=" | "ne" => Ok(!value.equals(&other, meter)?),
+        ">" | "gt" | "greaterthan" => compared(Ordering::is_gt),
+        ">=" | "ge" => compared(Ordering::is_ge),
+        "<" | "lt" | "lessthan" => compared(Ordering::is_lt),
+        "<=" | "le" => compared(Ordering::is_le),
+        other => Err(Error::operation(format!(
+            "the test `{other}` is not known here"
+        ))),
+    }
+}
+
+fn letters_are(text: &str, method: &str) -> bool {
+    let (wanted, other): (fn(char) -> bool, fn(char) -> bool) = match method {
+        "islower" => (char::is_lowercase, char::is_uppercase),
+        _ => (char::is_uppercase, char::is_lowercase),
+    };
+    text.chars().any(wanted) && !text.chars().any(other)
+}
