@@ -16,6 +16,7 @@ mod oracle;
 mod parse;
 mod prompts;
 mod retry;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +29,7 @@ pub use client::check_base_url;
 pub use endpoint::{Endpoint, EndpointSettings, Place};
 pub use limits::Limits;
 pub use oracle::{Found, Oracle};
-pub use prompts::{Criterion, Language};
+pub use prompts::{Criterion, Language, check_prompts};
 
 /// The lowest and the highest score that an endpoint is asked for.
 pub const SCALE: (f64, f64) = (1.0, 10.0);

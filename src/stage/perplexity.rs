@@ -8,7 +8,7 @@ use crate::eval::ranking::perplexity;
 use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::folder;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
 use crate::train::evaluate;
@@ -34,7 +34,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "test"),
-        max_length: keys.usize("max_length", 1024, 2..),
+        max_length: keys.usize("max_length", 1024, 2..=SIZE),
     })
 }
 

@@ -15,7 +15,7 @@ use crate::ops::{Ops, TrainBackend};
 use crate::stage::corpus::{self, Split};
 use crate::stage::folder::{self, model_dir, same_tokenizer};
 use crate::stage::judged::prompts;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rewarding::Rewarding;
@@ -65,12 +65,12 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "prompts"),
         skip: keys
             .doc("prompts left out at the front, such as those that models are judged on")
-            .usize("skip", 0, 0..),
+            .usize("skip", 0, 0..=COUNT),
         examples: keys
             .doc(
                 "prompts replied to, in an order that is the same for every model and seed; 0: all",
             )
-            .usize("examples", 0, 0..),
+            .usize("examples", 0, 0..=COUNT),
         rewarding,
         settings,
         trunk,

@@ -10,7 +10,7 @@ use crate::generate::{self, Reply, Request, Sampling};
 use crate::model::DecoderConfig;
 
 use crate::stage::folder;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::kind::Context;
 use crate::store::Progress;
 
@@ -36,11 +36,11 @@ impl SamplingSettings {
                 1.0,
                 0.0..=10.0,
             ),
-            top_k: keys.doc("0 keeps all tokens").usize("top_k", 0, 0..),
+            top_k: keys.doc("0 keeps all tokens").usize("top_k", 0, 0..=SIZE),
             top_p: keys.float("top_p", 1.0, f64::MIN_POSITIVE..=1.0),
             repetition_penalty: keys.float("repetition_penalty", 1.0, f64::MIN_POSITIVE..=10.0),
-            min_new_tokens: keys.usize("min_new_tokens", 0, 0..),
-            max_new_tokens: keys.usize("max_new_tokens", 64, 1..),
+            min_new_tokens: keys.usize("min_new_tokens", 0, 0..=SIZE),
+            max_new_tokens: keys.usize("max_new_tokens", 64, 1..=SIZE),
             stop: Vec::new(),
         };
         if sampling.min_new_tokens > sampling.max_new_tokens {
@@ -50,7 +50,7 @@ impl SamplingSettings {
             sampling,
             batch_size: keys
                 .doc("prompts sampled at once; does not change the samples")
-                .usize("generation_batch_size", 64, 1..),
+                .usize("generation_batch_size", 64, 1..=BATCH),
         }
     }
 
