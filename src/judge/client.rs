@@ -224,8 +224,9 @@ fn named(variable: &str) -> String {
 impl Key {
     fn read(variable: &str) -> Result<Self> {
         let set = "set it (export NAME=...), or leave api_key_env out if the server needs no key";
+        let value = env::var(variable);
         let variable = named(variable);
-        let secret = match env::var(variable) {
+        let secret = match value {
             Ok(secret) => secret.trim().to_owned(),
             Err(env::VarError::NotPresent) => bail!("{variable} is not set; {set}"),
             Err(env::VarError::NotUnicode(_)) => {
