@@ -190,7 +190,10 @@ impl Asker {
             let Some(body) = self.cache.get(&key, form) else {
                 continue;
             };
-            if let Ok(completion) = completion::read(body.as_bytes()) {
+            // What was kept before may hold the key in a spelling that was not known then.
+            let body = self.client.hide(&body);
+            if let Ok(mut completion) = completion::read(body.as_bytes()) {
+                completion.hide(|text| self.client.hide(text));
                 return Outcome::Answer(Box::new(Answer {
                     completion,
                     free: true,
@@ -240,7 +243,8 @@ impl Asker {
                 return Some(Outcome::OverBudget);
             };
             let reply = self.client.post(form);
-            let ruling = Ruling::of(&reply, refusable);
+            let mut ruling = Ruling::of(&reply, refusable);
+            ruling.hide(|text| self.client.hide(text));
             let tokens = ruling.tokens(&reply, sent);
             leave.took(tokens);
             let (status, body) = match &reply {

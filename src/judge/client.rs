@@ -9,10 +9,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use ureq::http::{HeaderValue, Uri};
 use ureq::{Agent, Body, Error};
 
+use super::completion::shorten;
 use super::retry;
-
-/// What is left of a key in whatever a server echoes.
-const HIDDEN: &[u8] = b"[api key]";
+use super::secret::{SHORTEST, Secret};
 
 /// Sends requests to one server.
 pub(super) struct Client {
@@ -24,7 +23,7 @@ pub(super) struct Client {
 
 struct Key {
     header: HeaderValue,
-    secret: String,
+    secret: Secret,
 }
 
 /// What came back.
@@ -144,7 +143,7 @@ impl Client {
         };
         let retry_after =
             header("Retry-After").and_then(|text| retry::retry_after(&text, SystemTime::now()));
-        let location = header("Location");
+        let location = header("Location").map(|location| self.hide(&location));
         let status = response.status().as_u16();
         let (body, end) = self.read(response.body_mut());
         match end {
@@ -153,7 +152,7 @@ impl Client {
                 status,
                 retry_after,
                 location,
-                body: self.hide(body),
+                body: self.hide_bytes(body),
             },
         }
     }
@@ -188,51 +187,66 @@ impl Client {
             error => error.to_string(),
         };
         Reply::Broken {
-            reason,
+            reason: shorten(&self.hide(&reason)),
             connected,
             too_large,
-            body: self.hide(body),
+            body: self.hide_bytes(body),
         }
     }
 
-    /// Blots out the key where a server repeats it.
-    fn hide(&self, mut body: Vec<u8>) -> Vec<u8> {
-        let Some(key) = &self.key else {
-            return body;
-        };
-        let secret = key.secret.as_bytes();
-        let mut from = 0;
-        while let Some(at) = body[from..]
-            .windows(secret.len())
-            .position(|window| window == secret)
-        {
-            body.splice(from + at..from + at + secret.len(), HIDDEN.iter().copied());
-            from += at + HIDDEN.len();
+    /// The text without the key, which a server may repeat.
+    pub(super) fn hide(&self, text: &str) -> String {
+        let hidden = self.hide_bytes(text.as_bytes().to_vec());
+        String::from_utf8_lossy(&hidden).into_owned()
+    }
+
+    fn hide_bytes(&self, text: Vec<u8>) -> Vec<u8> {
+        match &self.key {
+            Some(key) => key.secret.hide(text),
+            None => text,
         }
-        body
+    }
+}
+
+/// The variable by its name, if that looks like one; it may be the key itself.
+fn named(variable: &str) -> String {
+    let usual =
+        |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    let told = variable.len() <= 40
+        && variable.chars().all(usual)
+        && (variable.contains('_') || !variable.contains(|letter: char| letter.is_ascii_digit()));
+    match told {
+        true => format!("the variable {variable}"),
+        false => "the variable that api_key_env names".into(),
     }
 }
 
 impl Key {
     fn read(variable: &str) -> Result<Self> {
-        let set = format!(
-            "set it (export {variable}=...), or leave api_key_env out if the server needs no key"
-        );
-        let secret = match env::var(variable) {
+        let set = "set it (export NAME=...), or leave api_key_env out if the server needs no key";
+        let value = env::var(variable);
+        let variable = named(variable);
+        let secret = match value {
             Ok(secret) => secret.trim().to_owned(),
-            Err(env::VarError::NotPresent) => bail!("the variable {variable} is not set; {set}"),
+            Err(env::VarError::NotPresent) => bail!("{variable} is not set; {set}"),
             Err(env::VarError::NotUnicode(_)) => {
-                bail!("the variable {variable} is not text; {set}")
+                bail!("{variable} is not text; {set}")
             }
         };
         if secret.is_empty() {
-            bail!("the variable {variable} is empty; {set}");
+            bail!("{variable} is empty; {set}");
         }
         // The library's own error would be fine today, but must never come to show the value.
-        let mut header = HeaderValue::from_str(&format!("Bearer {secret}")).map_err(|_| {
-            anyhow!("the variable {variable} holds characters that no key has; {set}")
-        })?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {secret}"))
+            .map_err(|_| anyhow!("{variable} holds characters that no key has; {set}"))?;
         header.set_sensitive(true);
+        if secret.len() < SHORTEST {
+            bail!(
+                "{variable} holds fewer than {SHORTEST} characters, too few to be kept out of what the server \
+                 repeats; give a longer key, or leave api_key_env out if the server needs none"
+            );
+        }
+        let secret = Secret::new(&secret);
         Ok(Self { header, secret })
     }
 }

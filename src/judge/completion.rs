@@ -14,6 +14,14 @@ pub(super) struct Completion {
     pub(super) tokens: Option<u64>,
 }
 
+impl Completion {
+    /// Hides the key in the text.
+    pub(super) fn hide(&mut self, hide: impl Fn(&str) -> String) {
+        let (Ok(text) | Err(text)) = &mut self.text;
+        *text = hide(text);
+    }
+}
+
 /// Why a body is no chat completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoCompletion {
@@ -52,7 +60,7 @@ struct Message {
 pub(super) fn read(body: &[u8]) -> Result<Completion, NoCompletion> {
     let none = |reason: String| NoCompletion {
         status: None,
-        reason,
+        reason: shorten(&reason),
     };
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body = body.trim_ascii();
@@ -97,7 +105,7 @@ fn text(message: &Message, finish: Option<&str>) -> Result<String, String> {
     }
     Err(match (&message.refusal, finish) {
         (Some(Value::String(refusal)), _) => format!("refused: {}", shorten(refusal)),
-        (_, Some(finish)) => format!("no text (finish_reason {finish:?})"),
+        (_, Some(finish)) => format!("no text (finish_reason {:?})", shorten(finish)),
         _ => "no text".into(),
     })
 }
@@ -143,9 +151,13 @@ fn error_text(error: &Value) -> String {
     shorten(&message.map_or_else(|| error.to_string(), str::to_owned))
 }
 
-/// The beginning of a text, on one line.
+/// The beginning of a text, on one line and without control characters, which would act on a terminal.
 pub(super) fn shorten(text: &str) -> String {
     const SHOWN: usize = 300;
+    let text = text.replace(
+        |letter: char| letter.is_control() && !letter.is_whitespace(),
+        "\u{fffd}",
+    );
     let mut words = text.split_whitespace();
     let mut line = String::new();
     for word in &mut words {

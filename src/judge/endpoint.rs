@@ -69,8 +69,8 @@ impl Endpoint {
     /// # Errors
     /// An address, key or prompt that cannot work, by its setting; files that cannot be opened.
     pub fn open(settings: EndpointSettings, place: Place) -> Result<Self> {
-        let base_url = check_base_url(&settings.base_url)
-            .with_context(|| format!("base_url {:?}", settings.base_url))?;
+        // The address itself is not told: it may hold a password.
+        let base_url = check_base_url(&settings.base_url).context("base_url")?;
         anyhow::ensure!(
             !settings.criteria.is_empty(),
             "criteria: expected at least one"

@@ -16,6 +16,7 @@ mod oracle;
 mod parse;
 mod prompts;
 mod retry;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +29,7 @@ pub use client::check_base_url;
 pub use endpoint::{Endpoint, EndpointSettings, Place};
 pub use limits::Limits;
 pub use oracle::{Found, Oracle};
-pub use prompts::{Criterion, Language};
+pub use prompts::{Criterion, Language, check_prompts};
 
 /// Raised when a judge begins to be asked or understood otherwise, so that old artifacts are left.
 pub const VERSION: u32 = 1;

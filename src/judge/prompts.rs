@@ -65,6 +65,19 @@ fn known(name: &str, language: Language) -> Result<Option<String>> {
     Ok(about.map(|about| about.replace("{low}", &SCALE.0.to_string())))
 }
 
+/// Tries out the templates that take the place of the program's.
+///
+/// # Errors
+/// By file: one that cannot be read or rendered, or that leaves out what is to be judged.
+pub fn check_prompts(
+    criteria: &[Criterion],
+    language: Language,
+    score: Option<&PathBuf>,
+    pair: Option<&PathBuf>,
+) -> Result<()> {
+    Prompts::new(criteria, language, score, pair).map(drop)
+}
+
 /// The two templates, compiled, and what does not change from question to question.
 #[derive(Debug)]
 pub(super) struct Prompts {

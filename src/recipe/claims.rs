@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Direction;
-use crate::stage::keys::{Keys, Node, Value, suggest};
+use crate::stage::keys::{Keys, LARGE, Node, Value, brief, suggest};
 
 /// A number that a stage leaves: `"rank-dpo.hits"` in a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl Stages<'_> {
     fn unknown(&self, stage: &str) -> Option<String> {
         (!self.declared.contains(&stage)).then(|| {
             let suggestion = suggest(stage, "stages", &self.declared);
-            format!("unknown stage {stage}{suggestion}")
+            format!("unknown stage {}{suggestion}", brief(stage))
         })
     }
 
@@ -108,11 +108,14 @@ pub(super) fn read_claims(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Claim
             paper: keys.string("paper", ""),
             better: metric(keys, "better", stages),
             than: metric(keys, "than", stages),
-            by: keys.float("by", 0.0, 0.0..),
+            by: keys.float("by", 0.0, 0.0..=LARGE),
             direction: direction(keys),
         };
         if keys.has("id") && !ids.insert(claim.id.clone()) {
-            keys.problem("id", format!("a second claim called {:?}", claim.id));
+            keys.problem(
+                "id",
+                format!("a second claim called {:?}", brief(&claim.id)),
+            );
         }
         claim
     })
@@ -141,7 +144,10 @@ fn metric(keys: &mut Keys<'_>, key: &str, stages: &Stages<'_>) -> Metric {
     let text = keys.string(key, None);
     let (stage, metric) = text.split_once('.').unwrap_or((&text, ""));
     if !text.is_empty() && (stage.is_empty() || metric.is_empty()) {
-        keys.problem(key, format!("expected \"STAGE.METRIC\", found {text:?}"));
+        keys.problem(
+            key,
+            format!("expected \"STAGE.METRIC\", found {:?}", brief(&text)),
+        );
     } else if !text.is_empty()
         && let Some(message) = stages.missing(stage)
     {

@@ -1,7 +1,15 @@
 //! `like = "NAME"` in a stage: the keys of another stage, with some of its own laid over them, so that an
 //! arm of an experiment says only what makes it different.
 
-use crate::stage::keys::{Node, Problem, Table, Value, suggest};
+use crate::stage::keys::{Node, Problem, Table, Value, brief, suggest};
+
+use super::load::path_of;
+
+/// Stages that may be like one another in a row.
+pub(super) const LONGEST: usize = 100;
+
+/// Values that stages may take from others in all, which bounds what a small file can come to.
+const MOST_TAKEN: usize = 1_000_000;
 
 /// Lays every stage that is like another over it, after profiles and `--set`, so that a change to the
 /// one is a change to both.
@@ -13,44 +21,86 @@ pub(super) fn apply(root: &mut Node, problems: &mut Vec<Problem>) {
         return;
     };
     let names: Vec<String> = stages.names().iter().map(ToString::to_string).collect();
+    let mut left = MOST_TAKEN;
     for name in &names {
-        settle(stages, name, &mut Vec::new(), problems);
+        settle(stages, name, &mut left, problems);
     }
 }
 
-/// Settles one stage, and before it the one it is like.
-fn settle(stages: &mut Table, name: &str, path: &mut Vec<String>, problems: &mut Vec<Problem>) {
-    let key = format!("stage.{name}.like");
-    let own = stages.get_mut(name).map(|node| &mut node.value);
-    let Some(Value::Table(own)) = own else { return };
-    let Some(like) = own.remove("like") else {
-        return;
-    };
-    let Some(other) = like.as_str() else {
-        let message = format!("expected the name of a stage, found {}", like.show());
-        problems.push(Problem::new(like.origin.clone(), key, message));
-        return;
-    };
-    path.push(name.to_owned());
-    if path.iter().any(|before| before == other) {
-        let message = format!("a cycle: {} is like {other}", path.join(" is like "));
-        problems.push(Problem::new(like.origin.clone(), key, message));
-        return;
+/// Settles one stage, and before it those it is like, the last of the chain first.
+fn settle(stages: &mut Table, name: &str, left: &mut usize, problems: &mut Vec<Problem>) {
+    let mut chain = vec![name.to_owned()];
+    let mut likes: Vec<Node> = Vec::new();
+    loop {
+        let last = &chain[chain.len() - 1];
+        let own = stages.get_mut(last).map(|node| &mut node.value);
+        let Some(Value::Table(own)) = own else { break };
+        let Some(like) = own.remove("like") else {
+            break;
+        };
+        let key = format!("stage.{last}.like");
+        let mut problem = |message: String| {
+            problems.push(Problem::new(like.origin.clone(), key.clone(), message));
+        };
+        let Some(other) = like.as_str() else {
+            problem(format!(
+                "expected the name of a stage, found {}",
+                like.show()
+            ));
+            break;
+        };
+        if chain.iter().any(|before| before == other) {
+            chain.push(other.to_owned());
+            problem(format!("a cycle: {}", path_of(&chain, " is like ")));
+            chain.pop();
+            break;
+        }
+        if stages.get(other).is_none() {
+            let known = stages.names();
+            problem(format!(
+                "unknown stage {}{}",
+                brief(other),
+                suggest(other, "stages", &known)
+            ));
+            break;
+        }
+        if chain.len() == LONGEST {
+            problem(format!(
+                "expected at most {LONGEST} stages that are like one another in a row"
+            ));
+            break;
+        }
+        chain.push(other.to_owned());
+        likes.push(like);
     }
-    if stages.get(other).is_none() {
-        let known = stages.names();
-        let message = format!("unknown stage {other}{}", suggest(other, "stages", &known));
-        problems.push(Problem::new(like.origin.clone(), key, message));
-        return;
-    }
-    settle(stages, other, path, problems);
-    let mut base = stages.get(other).cloned().unwrap_or_else(|| like.clone());
-    if let Some(own) = stages.get_mut(name) {
+    while let (Some(other), Some(like)) = (chain.pop(), likes.pop()) {
+        let (Some(mut base), Some(own)) = (
+            stages.get(&other).cloned(),
+            stages.get_mut(&chain[chain.len() - 1]),
+        ) else {
+            continue;
+        };
+        let taken = values(&base);
+        if taken > *left {
+            let message = format!("stages like others come to more than {MOST_TAKEN} values");
+            problems.push(Problem::new(like.origin, "", message));
+            return;
+        }
+        *left -= taken;
         base.merge(own.clone());
         *own = Node {
             origin: own.origin.clone(),
             ..base
         };
+    }
+}
+
+/// How many values there are in a value.
+fn values(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Table(table) => table.0.values().map(values).sum(),
+        _ => 0,
     }
 }
 

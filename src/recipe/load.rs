@@ -1,12 +1,16 @@
 //! Finding a recipe's file and laying it over those it extends.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::stage::keys::{Node, Origin, Problem, Problems, Table, Value, suggest};
+use crate::stage::keys::{Node, Origin, Problem, Problems, Table, Value, brief, suggest};
 
 use super::DEFAULT_PROFILE;
+use super::layer::lay;
 
 /// A recipe with what it extends, before a profile is chosen.
 pub(super) struct Recipe {
@@ -67,7 +71,7 @@ impl Recipe {
             .iter()
             .find(|(name, _)| Some(name.as_str()) == profile);
         if let Some((_, over)) = chosen {
-            root.merge(over.clone());
+            lay(&mut root, over.clone());
         }
         root
     }
@@ -79,21 +83,17 @@ pub(super) fn load(folder: &Path, name: &str) -> Result<Recipe, Problems> {
     if !file.is_file() {
         let known = names(folder).unwrap_or_default();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        // No path that there may be is longer.
+        let path: String = file.display().to_string().chars().take(4096).collect();
         let message = format!(
-            "no such recipe ({}){}",
-            file.display(),
+            "no such recipe ({path}){}",
             suggest(name, "recipes", &known)
         );
         return Err(Problem::new(Origin::argument(format!("recipe {name}")), "", message).into());
     }
-    let own_name = name_of(&file);
-    if !is_name(&own_name) {
-        let message = format!(
-            "{own_name:?} cannot name the run's folder; rename the file: up to 100 letters, without a dot in front"
-        );
-        return Err(Problem::new(Origin::argument(format!("recipe {name}")), "", message).into());
-    }
-    let mut root = read_chain(folder, &file, &mut vec![name_of(&file)])?;
+    check_name(&name_of(&file))
+        .map_err(|message| Problem::new(Origin::argument(format!("recipe {name}")), "", message))?;
+    let mut root = read_chain(folder, &file)?;
     let mut problems = Vec::new();
     let profiles = take_profiles(&mut root, &mut problems);
     if !problems.is_empty() {
@@ -116,11 +116,9 @@ fn locate(folder: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// Whether a recipe or a profile may have the name: it becomes that of a folder, which must lie where it belongs and be
-/// seen there.
+/// Whether a recipe or a profile may have the name.
 pub fn is_name(name: &str) -> bool {
-    let odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
-    !name.is_empty() && name.len() <= 100 && !name.starts_with(['.', '-']) && !name.contains(odd)
+    check_name(name).is_ok()
 }
 
 fn name_of(file: &Path) -> String {
@@ -130,24 +128,77 @@ fn name_of(file: &Path) -> String {
         .into_owned()
 }
 
-/// Reads `file` over what it extends; `chain` holds the names read so far.
-fn read_chain(folder: &Path, file: &Path, chain: &mut Vec<String>) -> Result<Node, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+/// What a recipe or profile may be called: a run's folder bears its name.
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = |letter: char| letter.is_alphanumeric() || "-_. ".contains(letter);
+    if !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(
+        "expected a name of letters, digits, spaces, -, _ and dots that begins with no dot; rename it"
+            .into(),
+    )
+}
+
+/// Bytes of one recipe file.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads `file` over what it extends.
+fn read_chain(folder: &Path, file: &Path) -> Result<Node, Problem> {
+    let mut layers: Vec<Node> = Vec::new();
+    let (mut file, mut chain, mut seen) = (file.to_owned(), Vec::new(), HashSet::new());
+    let mut from: Option<Node> = None;
+    loop {
+        chain.push(name_of(&file));
+        let repeats = !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone()));
+        if let Some(extends) = from.filter(|_| repeats) {
+            let message = format!("a cycle: {}", path_of(&chain, " extends "));
+            return Err(Problem::new(extends.origin, "extends", message));
+        }
+        let mut own = Node::parse(&file, &read(&file)?)?;
+        let extends = match &mut own.value {
+            Value::Table(table) => table.remove("extends"),
+            _ => None,
+        };
+        layers.push(own);
+        let Some(extends) = extends else { break };
+        file = base(folder, &file, &extends)?;
+        from = Some(extends);
+    }
+    let mut merged = layers.pop().unwrap_or_else(|| Node {
+        value: Value::Table(Table::default()),
+        origin: Origin::argument(""),
+    });
+    while let Some(over) = layers.pop() {
+        lay(&mut merged, over);
+    }
+    Ok(merged)
+}
+
+fn read(file: &Path) -> Result<String, Problem> {
+    let problem = |message: String| {
         let origin = Origin::File {
             file: file.into(),
             line: 1,
         };
-        Problem::new(origin, "", format!("cannot read the recipe: {error}"))
-    })?;
-    let mut own = Node::parse(file, &text)?;
-    let Value::Table(table) = &mut own.value else {
-        return Ok(own);
+        Problem::new(origin, "", message)
     };
-    let Some(extends) = table.remove("extends") else {
-        return Ok(own);
-    };
+    let mut text = String::new();
+    File::open(file)
+        .and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text))
+        .map_err(|error| problem(format!("cannot read the recipe: {error}")))?;
+    if text.len() as u64 > LARGEST {
+        return Err(problem(format!(
+            "expected a recipe of at most {LARGEST} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+/// The file that the recipe in `file` extends.
+fn base(folder: &Path, file: &Path, extends: &Node) -> Result<PathBuf, Problem> {
     let problem = |message: String| Problem::new(extends.origin.clone(), "extends", message);
-    let Some(base) = extends.as_str() else {
+    let Some(name) = extends.as_str() else {
         return Err(problem(format!(
             "expected the name of a recipe, found {}",
             extends.show()
@@ -155,26 +206,28 @@ fn read_chain(folder: &Path, file: &Path, chain: &mut Vec<String>) -> Result<Nod
     };
     // A base is looked for beside the recipe that names it, so that a folder can be moved.
     let beside = file.parent().unwrap_or(folder);
-    let path = [locate(beside, base), locate(folder, base)]
+    let path = [locate(beside, name), locate(folder, name)]
         .into_iter()
         .find(|path| path.is_file());
-    let Some(path) = path else {
+    path.ok_or_else(|| {
         let known = names(beside).unwrap_or_default();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(problem(format!(
-            "no such recipe {base}{}",
-            suggest(base, "recipes", &known)
-        )));
-    };
-    let base = name_of(&path);
-    let repeats = chain.contains(&base);
-    chain.push(base);
-    if repeats {
-        return Err(problem(format!("a cycle: {}", chain.join(" extends "))));
+        problem(format!(
+            "no such recipe {}{}",
+            brief(name),
+            suggest(name, "recipes", &known)
+        ))
+    })
+}
+
+/// Names joined by a word, those in the middle of a long list left out.
+pub(super) fn path_of(names: &[String], word: &str) -> String {
+    const ENDS: usize = 5;
+    let mut shown: Vec<&str> = names.iter().map(String::as_str).collect();
+    if shown.len() > 2 * ENDS {
+        shown.splice(ENDS..shown.len() - ENDS, ["..."]);
     }
-    let mut merged = read_chain(folder, &path, chain)?;
-    merged.merge(own);
-    Ok(merged)
+    shown.join(word)
 }
 
 /// Takes the `profile` table out of the root, checking the shape of each profile.
@@ -191,6 +244,7 @@ fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, N
     let mut wrong = |node: &Node, key: &str, message: String| {
         problems.push(Problem::new(node.origin.clone(), key, message));
     };
+    const MOST: usize = 50;
     let Some(Table(entries)) = profiles.as_table() else {
         wrong(
             &profiles,
@@ -199,12 +253,14 @@ fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, N
         );
         return Vec::new();
     };
+    if entries.len() > MOST {
+        let message = format!("expected at most {MOST} profiles, found {}", entries.len());
+        wrong(&profiles, "profile", message);
+    }
     for (name, node) in entries {
         let key = format!("profile.{name}");
-        if !is_name(name) {
-            let message = format!("{name:?} cannot name the run's folder; rename the profile");
+        if let Err(message) = check_name(name) {
             wrong(node, &key, message);
-            continue;
         }
         let Some(table) = node.as_table() else {
             wrong(
@@ -224,7 +280,7 @@ fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, N
             }
         }
     }
-    entries.clone()
+    entries.clone().into_iter().collect()
 }
 
 /// The names of all recipes in a folder, sorted.

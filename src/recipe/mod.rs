@@ -1,12 +1,15 @@
 //! Recipes: a TOML file in, a checked plan out, or every problem at once.
 //!
 //! Layers, later over earlier: the file that `extends` names, the recipe's own file, the chosen
-//! `[profile.NAME]`, and `--set` arguments. Tables merge key by key, lists are replaced whole. Then each
-//! stage with `like = "NAME"` is laid over that stage.
+//! `[profile.NAME]`, and `--set` arguments. Tables merge key by key, lists are replaced whole, and a stage that
+//! is given another kind begins anew. Then each stage with `like = "NAME"` is laid over that stage.
 
 mod claims;
 mod identity;
+mod layer;
 mod like;
+#[cfg(test)]
+mod limits_tests;
 mod load;
 mod plan;
 mod resolved;
@@ -18,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use crate::stage::keys::Lacks;
 pub use crate::stage::keys::{Link, Problem, Problems, StageRef};
 pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
@@ -147,7 +151,11 @@ pub fn validate(request: &Request<'_>) -> Result<Vec<Problem>, Problems> {
         let selected = profile == chosen;
         let sets = if selected { request.sets } else { &[] };
         for problem in plan::resolve(&recipe, profile, sets, request).problems {
-            let excused = problem.missing_path && !(selected && request.profile.is_some());
+            let excused = match problem.lacks {
+                Lacks::Nothing => false,
+                Lacks::Path => !(selected && request.profile.is_some()),
+                Lacks::Variable => !selected,
+            };
             let list = if excused { &mut absent } else { &mut errors };
             if !list.contains(&problem) {
                 list.push(problem);

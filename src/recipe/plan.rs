@@ -1,16 +1,16 @@
 //! From layered TOML to stages in order, keeping every problem.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::stage::keys::{
     Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
-    suggest,
+    brief, suggest,
 };
 use crate::stage::kind::Kind;
 use crate::stage::modules;
 
 use super::claims::{Stages, read_claims, read_tables};
-use super::load::Recipe;
+use super::load::{Recipe, path_of};
 use super::{Claim, DEFAULT_PROFILE, Plan, PlannedStage, Request, Table, like, resolved, set};
 
 /// What a recipe comes to under one profile.
@@ -97,7 +97,7 @@ pub(super) fn resolve(
         lost: false,
     };
     for output in &outputs {
-        walk.visit(output, &mut Vec::new());
+        walk.visit(output);
     }
     walk.check_seeds();
     let Walk {
@@ -156,12 +156,20 @@ fn offer(node: &Node, kinds: &[Kind]) -> Option<Offer> {
     })
 }
 
+/// Each seed is a run of its own.
+const MOST_SEEDS: usize = 1000;
+
 fn read_seeds(keys: &mut Keys<'_>) -> Vec<u64> {
-    let seeds = keys.ints("seeds", None, 0..);
+    let seeds = keys.ints("seeds", None, 0..=i64::MAX);
     if seeds.is_empty()
         && matches!(keys.raw("seeds"), Some(Node { value: Value::Array(items), .. }) if items.is_empty())
     {
         keys.problem("seeds", "expected at least one seed, found none");
+    }
+    if seeds.len() > MOST_SEEDS {
+        let message = format!("expected at most {MOST_SEEDS} seeds, found {}", seeds.len());
+        keys.problem("seeds", message);
+        return Vec::new();
     }
     let mut unique = BTreeSet::new();
     if let Some(twice) = seeds.iter().find(|seed| !unique.insert(**seed)) {
@@ -182,12 +190,13 @@ fn read_outputs(keys: &mut Keys<'_>, declared: &Keyed) -> (Vec<String>, bool) {
     }
     let mut seen = BTreeSet::new();
     outputs.retain(|output| {
-        if !declared.names().contains(&output.as_str()) {
+        if declared.get(output).is_none() {
             lost = true;
             keys.problem(
                 "outputs",
                 format!(
-                    "unknown stage {output}{}",
+                    "unknown stage {}{}",
+                    brief(output),
                     suggest(output, "stages", &stages)
                 ),
             );
@@ -197,6 +206,8 @@ fn read_outputs(keys: &mut Keys<'_>, declared: &Keyed) -> (Vec<String>, bool) {
     });
     (outputs, lost)
 }
+
+const LONGEST_NAME: usize = 100;
 
 /// The walk from the outputs along references, depth first.
 struct Walk<'a> {
@@ -211,40 +222,52 @@ struct Walk<'a> {
     lost: bool,
 }
 
-impl Walk<'_> {
-    /// Visits a stage; `trail` holds the stages that led to it.
-    fn visit(&mut self, name: &str, trail: &mut Vec<String>) {
-        if self.read.contains_key(name) {
-            return;
-        }
-        let Some(node) = self.declared.get(name) else {
-            return;
-        };
-        let stage = self.read_stage(name, node);
-        let refs: Vec<Link<StageRef>> = stage
-            .as_ref()
-            .map_or_else(Vec::new, |stage| stage.refs.clone());
-        self.read.insert(name.into(), stage);
-        trail.push(name.into());
-        for link in refs {
-            if let Some(start) = trail.iter().position(|stage| *stage == link.to.name) {
-                let mut cycle = trail[start..].to_vec();
-                cycle.push(link.to.name);
-                let key = format!("stage.{name}.{}", link.key.join("."));
-                let message = format!("a cycle: {}", cycle.join(" refers to "));
-                self.problems.push(Problem::new(link.origin, key, message));
-            } else {
-                self.visit(&link.to.name, trail);
+impl<'a> Walk<'a> {
+    /// Visits a stage and all that it refers to, without recursion: a chain may have thousands of stages.
+    fn visit(&mut self, name: &str) {
+        // The stages that led here, each with the references that are still to be followed.
+        let mut trail: Vec<(String, std::vec::IntoIter<Link<StageRef>>)> = Vec::new();
+        let mut on_trail: HashSet<String> = HashSet::new();
+        let mut next = Some(name.to_owned());
+        loop {
+            if let Some(name) = next.take()
+                && !self.read.contains_key(&name)
+                && let Some(node) = self.declared.get(&name)
+            {
+                let stage = self.read_stage(&name, node);
+                let refs = stage.as_ref().map(|stage| stage.refs.clone());
+                self.read.insert(name.clone(), stage);
+                on_trail.insert(name.clone());
+                trail.push((name, refs.unwrap_or_default().into_iter()));
+            }
+            let Some((name, refs)) = trail.last_mut() else {
+                return;
+            };
+            match refs.next() {
+                Some(link) if on_trail.contains(&link.to.name) => {
+                    let key = format!("stage.{name}.{}", link.key.join("."));
+                    let names = trail.iter().map(|(name, _)| name.clone());
+                    let mut cycle: Vec<String> =
+                        names.skip_while(|name| *name != link.to.name).collect();
+                    cycle.push(link.to.name);
+                    let message = format!("a cycle: {}", path_of(&cycle, " refers to "));
+                    self.problems.push(Problem::new(link.origin, key, message));
+                }
+                Some(link) => next = Some(link.to.name),
+                None => {
+                    on_trail.remove(name.as_str());
+                    self.order.extend(trail.pop().map(|(name, _)| name));
+                }
             }
         }
-        trail.pop();
-        self.order.push(name.into());
     }
 
     fn read_stage(&mut self, name: &str, node: &Node) -> Option<PlannedStage> {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-        if !name.chars().all(plain) {
-            let message = "a stage's name may hold letters, digits, - and _ only";
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(plain) {
+            let message = format!(
+                "expected a stage's name of letters, digits, - and _, at most {LONGEST_NAME} of them"
+            );
             self.problems.push(Problem::new(
                 node.origin.clone(),
                 format!("stage.{name}"),
@@ -253,28 +276,13 @@ impl Walk<'_> {
         }
         let mut found = Reading::default();
         let mut keys = Keys::new(self.scope, node, &["stage", name], &mut found);
-        let kind_name = keys.string("kind", None);
+        let kind = self.read_kind(&mut keys);
         let per_seed = keys.bool("per_seed", true);
-        let kind = self.kinds.iter().find(|kind| kind.name == kind_name);
         let stage = kind.map(|kind| (kind.read)(&mut keys));
-        if kind.is_none() {
-            keys.ignore_rest();
-            if !kind_name.is_empty() {
-                let known: Vec<&str> = self.kinds.iter().map(|kind| kind.name).collect();
-                keys.problem(
-                    "kind",
-                    format!(
-                        "unknown kind {kind_name}{}",
-                        suggest(&kind_name, "kinds", &known)
-                    ),
-                );
-            }
-        }
         drop(keys);
         self.lost |= kind.is_none() || found.lost_refs;
         self.problems.append(&mut found.problems);
         let mut settings = found.settings;
-        settings.shift_remove("kind");
         settings.shift_remove("per_seed");
         let (kind, stage) = kind.zip(stage)?;
         Some(PlannedStage {
@@ -290,6 +298,28 @@ impl Walk<'_> {
             paths: found.paths,
             stage,
         })
+    }
+
+    /// The stage's kind; where there is none, that is a problem, and what other keys it takes is not known.
+    fn read_kind(&self, keys: &mut Keys<'_>) -> Option<&'a Kind> {
+        let node = keys.raw("kind");
+        let written = node.and_then(Node::as_str);
+        let kind = written.and_then(|name| self.kinds.iter().find(|kind| kind.name == name));
+        if kind.is_none() {
+            keys.ignore_rest();
+            let known: Vec<&str> = self.kinds.iter().map(|kind| kind.name).collect();
+            let suggestion = suggest(written.unwrap_or_default(), "kinds", &known);
+            let message = match (node, written.map(str::trim)) {
+                (None, _) => format!("required: expected a kind of stage{suggestion}"),
+                (Some(node), None) => {
+                    format!("expected a string, found {}{suggestion}", node.show())
+                }
+                (_, Some("")) => format!("unknown kind{suggestion}"),
+                (_, Some(name)) => format!("unknown kind {}{suggestion}", brief(name)),
+            };
+            keys.problem("kind", message);
+        }
+        kind
     }
 
     /// A stage that runs once cannot build on one that runs once per seed.

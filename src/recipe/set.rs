@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::stage::keys::{Node, Origin, Problem, Table, Value, suggest};
+use crate::stage::keys::{Node, Origin, Problem, Table, Value, brief, suggest};
+
+use super::layer::lay;
 
 /// Top-level keys that an argument may set; any other first segment names a stage.
 const TOP: [&str; 5] = ["seeds", "outputs", "title", "paper", "about"];
@@ -14,7 +16,13 @@ pub(super) fn apply(
     problems: &mut Vec<Problem>,
 ) -> Vec<(String, Origin)> {
     let mut touched = Vec::new();
-    for set in sets {
+    // A kind begins its stage anew, so it comes before the keys that are set beside it.
+    let kind = |set: &str| {
+        set.split_once('=')
+            .is_some_and(|(key, _)| key.trim_end().ends_with(".kind"))
+    };
+    let (kinds, others): (Vec<&String>, Vec<&String>) = sets.iter().partition(|set| kind(set));
+    for set in kinds.into_iter().chain(others) {
         match apply_one(root, set) {
             Ok(stage) => touched.extend(stage.map(|stage| (stage, origin(set)))),
             Err((key, message)) => problems.push(Problem::new(origin(set), key, message)),
@@ -23,8 +31,19 @@ pub(super) fn apply(
     touched
 }
 
+/// The argument as it was typed, without a value that may be a secret.
 fn origin(set: &str) -> Origin {
-    Origin::argument(format!("--set {set}"))
+    const SECRETS: [&str; 4] = ["api_key", "apikey", "secret", "password"];
+    let (path, value) = set.split_once('=').unwrap_or((set, ""));
+    let (lower, last) = (set.to_lowercase(), path.trim_end().to_lowercase());
+    let secret = SECRETS.iter().any(|word| lower.contains(word))
+        || last.ends_with("key")
+        || last.ends_with("token")
+        || value.contains("://") && value.contains(['@', '?', '#']);
+    match secret && set.contains('=') {
+        true => Origin::argument(format!("--set {path}=...")),
+        false => Origin::argument(format!("--set {set}")),
+    }
 }
 
 fn apply_one(root: &mut Node, set: &str) -> Result<Option<String>, (String, String)> {
@@ -40,28 +59,30 @@ fn apply_one(root: &mut Node, set: &str) -> Result<Option<String>, (String, Stri
     let Value::Table(top) = &root.value else {
         return Ok(None);
     };
-    let stages = top
-        .get("stage")
-        .and_then(Node::as_table)
-        .map(Table::names)
-        .unwrap_or_default();
+    let stages = top.get("stage").and_then(Node::as_table);
+    let declared = |name: &str| stages.is_some_and(|stages| stages.get(name).is_some());
     // The long form `stage.sft.beta` is what error messages show, so it must work as well.
-    if segments[0] == "stage" && !stages.contains(&"stage") {
+    if segments[0] == "stage" && !declared("stage") {
         segments.remove(0);
     } else if TOP.contains(&segments[0]) && segments.len() == 1 {
-        root.merge(wrap(&segments, value(text, &origin(set))));
+        lay(root, wrap(&segments, value(text, &origin(set))));
         return Ok(None);
     }
     let stage = match segments.as_slice() {
-        [stage, _, ..] if stages.contains(stage) => stage.to_string(),
+        [stage, _, ..] if declared(stage) => stage.to_string(),
         [stage, _, ..] => {
-            let message = format!("unknown stage {stage}{}", suggest(stage, "stages", &stages));
+            let known = stages.map(Table::names).unwrap_or_default();
+            let message = format!(
+                "unknown stage {}{}",
+                brief(stage),
+                suggest(stage, "stages", &known)
+            );
             return Err((path.into(), message));
         }
         _ => return Err((path.into(), expected.into())),
     };
     segments.insert(0, "stage");
-    root.merge(wrap(&segments, value(text, &origin(set))));
+    lay(root, wrap(&segments, value(text, &origin(set))));
     Ok(Some(stage))
 }
 
@@ -70,7 +91,7 @@ fn wrap(segments: &[&str], value: Node) -> Node {
     segments.iter().rev().fold(value, |inner, segment| {
         let origin = inner.origin.clone();
         Node {
-            value: Value::Table(Table(vec![(segment.to_string(), inner)])),
+            value: Value::Table(Table([(segment.to_string(), inner)].into())),
             origin,
         }
     })
@@ -101,7 +122,7 @@ fn place(node: &mut Node, origin: &Origin) {
     node.origin = origin.clone();
     match &mut node.value {
         Value::Array(items) => items.iter_mut().for_each(|item| place(item, origin)),
-        Value::Table(table) => table.0.iter_mut().for_each(|(_, node)| place(node, origin)),
+        Value::Table(table) => table.0.values_mut().for_each(|node| place(node, origin)),
         _ => {}
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::keys::{Keys, POSITIVE, document};
+use crate::stage::keys::{COUNT, Keys, POSITIVE, document};
 use crate::stage::kind::Context;
 use crate::store::{Hash, hash_bytes};
 
@@ -20,7 +20,7 @@ impl Stage for Nothing {
 }
 
 fn read_world(keys: &mut Keys<'_>) -> Box<dyn Stage> {
-    keys.usize("dialogues", 100, 1..);
+    keys.usize("dialogues", 100, 1..=COUNT);
     keys.optional_path("names");
     Box::new(Nothing)
 }
@@ -30,7 +30,7 @@ fn read_train(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     keys.stage("data", &[Produces::Dialogues]);
     keys.doc("Peak learning rate.")
         .float("learning_rate", 1e-3, POSITIVE);
-    keys.optional_usize("max_steps", 1..);
+    keys.optional_usize("max_steps", 1..=COUNT);
     keys.table("init").float("std", 0.02, POSITIVE);
     Box::new(Nothing)
 }
@@ -248,10 +248,10 @@ paper = [[1, 2]]
              title, about, paper, seeds, outputs, claim, table, stage",
             "r.toml:2: seeds: seed 1 is given twice",
             "r.toml:3: outputs: unknown stage rnak, did you mean rank? known stages: world, sft, dpo, rank",
-            "r.toml:6: stage.world.dialogues: expected a whole number of at least 1, found 0",
+            "r.toml:6: stage.world.dialogues: expected a whole number in [1, 100000000], found 0",
             "r.toml:7: stage.world.names: expected an existing file or folder, found none at no/such/file",
             "r.toml:10: stage.sft.data: unknown stage @wrld, did you mean world? known stages: dpo, rank, sft, world",
-            "r.toml:11: stage.sft.learning_rate: expected a number above 0.0, found \"fast\"",
+            "r.toml:11: stage.sft.learning_rate: expected a number in (0.0, 1000000000.0], found \"fast\"",
             "r.toml:13: stage.sft.init.sdt: unknown key, did you mean std? known keys: std",
             "r.toml:15: stage.dpo.kind: unknown kind trian, did you mean train? known kinds: world, train, rank",
             "r.toml:18: stage.rank.per_seed: expected true or false, found 1",
@@ -337,12 +337,12 @@ fn the_shape_of_a_recipe_is_checked() {
         (
             "seeds = [1, 2]",
             "seeds = [1, -2]",
-            "r.toml:3: seeds[1]: expected a whole number of at least 0, found -2",
+            "r.toml:3: seeds[1]: expected a whole number in [0, 9223372036854775807], found -2",
         ),
         (
             "seeds = [1, 2]\n",
             "",
-            "r.toml:1: seeds: required: expected a list, each item a whole number of at least 0",
+            "r.toml:1: seeds: required: expected a list, each item a whole number in [0, 9223372036854775807]",
         ),
         (
             "outputs = [\"rank\"]",
@@ -461,8 +461,8 @@ fn wrong_arguments_are_named_as_they_were_typed() {
             "--set beta: expected STAGE.KEY=VALUE, or seeds=[...] or outputs=[...]",
             "--set sft=3: sft: expected STAGE.KEY=VALUE, or seeds=[...] or outputs=[...]",
             "--set sft.data=@rank: stage.sft.data: expected a reference \"@NAME\" to a stage that makes dialogues, found @rank, whose kind rank makes measures",
-            "--set sft.learning_rate=fast: stage.sft.learning_rate: expected a number above 0.0, found \"fast\"",
-            "--set sft.init.std=-1: stage.sft.init.std: expected a number above 0.0, found -1",
+            "--set sft.learning_rate=fast: stage.sft.learning_rate: expected a number in (0.0, 1000000000.0], found \"fast\"",
+            "--set sft.init.std=-1: stage.sft.init.std: expected a number in (0.0, 1000000000.0], found -1",
             "--set sft.bogus.deep=1: stage.sft.bogus: unknown key; known keys: kind, per_seed, model, data, learning_rate, max_steps, init",
             "--set sft.data=@rank: stage.sft.data: a cycle: rank refers to sft refers to rank",
         ]
@@ -523,8 +523,8 @@ fn problems_of_an_extended_recipe_name_its_own_file() {
     assert_eq!(
         recipes.plan("r", None, &[]).err().unwrap(),
         [
-            "base.toml:13: stage.sft.init.std: expected a number above 0.0, found -0.1",
-            "r.toml:3: stage.sft.max_steps: expected a whole number of at least 1, found 0",
+            "base.toml:13: stage.sft.init.std: expected a number in (0.0, 1000000000.0], found -0.1",
+            "r.toml:3: stage.sft.max_steps: expected a whole number in [1, 100000000], found 0",
         ]
     );
 }
@@ -540,7 +540,7 @@ fn validation_covers_all_profiles_but_excuses_data_that_is_not_there() {
     let told = recipes.shown(&validate(&recipes.request("r", None, &[])).unwrap_err());
     assert_eq!(
         told,
-        ["r.toml:20: stage.sft.max_steps: expected a whole number of at least 1, found 0"]
+        ["r.toml:20: stage.sft.max_steps: expected a whole number in [1, 100000000], found 0"]
     );
 
     let recipes = Recipes::new(&[("r", &text.replace("max_steps = 0", "max_steps = 1"))]);
@@ -684,9 +684,9 @@ fn a_kind_documents_its_keys() {
         [
             "model | a reference \"@NAME\" to a stage that makes a model | None | false | ",
             "data | a reference \"@NAME\" to a stage that makes dialogues | None | true | ",
-            "learning_rate | a number above 0.0 | Some(Number(0.001)) | false | Peak learning rate.",
-            "max_steps | a whole number of at least 1 | None | false | ",
-            "init.std | a number above 0.0 | Some(Number(0.02)) | false | ",
+            "learning_rate | a number in (0.0, 1000000000.0] | Some(Number(0.001)) | false | Peak learning rate.",
+            "max_steps | a whole number in [1, 100000000] | None | false | ",
+            "init.std | a number in (0.0, 1000000000.0] | Some(Number(0.02)) | false | ",
         ]
     );
 }

@@ -10,7 +10,7 @@ use crate::stage::corpus::{self, Group, Split};
 use crate::stage::drawn;
 use crate::stage::folder::model_dir;
 use crate::stage::judged::prompts;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, LARGE, SAMPLES, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::reward::RewardSettings;
@@ -49,19 +49,21 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "prompts"),
         skip: keys
             .doc("prompts left out at the front, such as those that models are judged on")
-            .usize("skip", 0, 0..),
-        examples: keys
-            .doc("prompts replied to for training; 0: all")
-            .usize("examples", 0, 0..),
+            .usize("skip", 0, 0..=COUNT),
+        examples: keys.doc("prompts replied to for training; 0: all").usize(
+            "examples",
+            0,
+            0..=COUNT,
+        ),
         valid_examples: keys
             .doc("prompts after those, replied to for validation; 0: none")
-            .usize("valid_examples", 0, 0..),
+            .usize("valid_examples", 0, 0..=COUNT),
         samples: keys
             .doc("replies sampled for each prompt")
-            .usize("samples", 8, 2..),
+            .usize("samples", 8, 2..=SAMPLES),
         margin: keys
             .doc("how much more than the worst reply the best must be worth; 0 drops ties alone")
-            .float("margin", 0.0, 0.0..),
+            .float("margin", 0.0, 0.0..=LARGE),
         reward: RewardSettings::read(keys),
         sampling: SamplingSettings::read(keys),
         rows: RowsSettings {

@@ -10,7 +10,7 @@ use crate::judge::Scores;
 use crate::stage::corpus::{self, Split};
 use crate::stage::folder::same_tokenizer;
 use crate::stage::judged::prompts;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::moved::{Moved, moved};
@@ -56,10 +56,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "prompts"),
         examples: keys
             .doc("prompts replied to, the same for every model and seed; 0: all")
-            .usize("examples", 300, 0..),
+            .usize("examples", 300, 0..=COUNT),
         max_length: keys
             .doc("most tokens that a reply and its prompt have where kl counts them")
-            .usize("max_length", 1024, 2..),
+            .usize("max_length", 1024, 2..=SIZE),
         sampling: SamplingSettings::read(keys),
     })
 }

@@ -9,7 +9,7 @@ use crate::stage::drawn;
 use crate::stage::folder::model_dir;
 use crate::stage::judged::prompts;
 use crate::stage::judging::Judging;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, SAMPLES, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::replied::Replied;
@@ -45,13 +45,13 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "feedback"),
         skip: keys
             .doc("prompts left out at the front, such as those of earlier rounds")
-            .usize("skip", 0, 0..),
+            .usize("skip", 0, 0..=COUNT),
         examples: keys
             .doc("prompts replied to; 0: all")
-            .usize("examples", 0, 0..),
+            .usize("examples", 0, 0..=COUNT),
         samples: keys
             .doc("replies sampled for each prompt")
-            .usize("samples", 1, 1..),
+            .usize("samples", 1, 1..=SAMPLES),
         sampling: SamplingSettings::read(keys),
         judging: Judging::read(keys),
         rows: RowsSettings {

@@ -13,7 +13,7 @@ use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::drawn;
 use crate::stage::folder::{self, SavedAs};
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{BATCH, COUNT, Keys, POSITIVE, SIZE, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
 use crate::stage::memory;
@@ -58,20 +58,19 @@ pub fn read_schedule(keys: &mut Keys<'_>) -> Schedule {
 
 /// Reads the optimizer's constants.
 pub fn read_optimizer(keys: &mut Keys<'_>) -> AdamWConfig {
-    let positive = f64::MIN_POSITIVE..;
     AdamWConfig {
         adam_beta1: keys.float("adam_beta1", 0.9, 0.0..1.0),
         adam_beta2: keys.float("adam_beta2", 0.999, 0.0..1.0),
-        adam_epsilon: keys.float("adam_epsilon", 1e-8, positive.clone()),
+        adam_epsilon: keys.float("adam_epsilon", 1e-8, POSITIVE),
         weight_decay: keys.float("weight_decay", 0.0, 0.0..=1.0),
-        max_grad_norm: keys.float("max_grad_norm", 1.0, positive),
+        max_grad_norm: keys.float("max_grad_norm", 1.0, POSITIVE),
     }
 }
 
 /// Reads how often a run is saved.
 pub fn read_save_steps(keys: &mut Keys<'_>, default: usize) -> usize {
     keys.doc("steps between saved states that a killed run goes on from; 0: none")
-        .usize("save_steps", default, 0..)
+        .usize("save_steps", default, 0..=COUNT)
 }
 
 /// Reads whether blocks are computed again in backward.
@@ -89,20 +88,28 @@ impl Fit {
                 learning_rate: keys.float("learning_rate", defaults.learning_rate, 0.0..=1.0),
                 lr_scheduler_type: read_schedule(keys),
                 warmup_ratio: keys.float("warmup_ratio", 0.0, 0.0..=1.0),
-                per_device_train_batch_size: keys.usize("per_device_train_batch_size", 8, 1..),
-                gradient_accumulation_steps: keys.usize("gradient_accumulation_steps", 1, 1..),
-                num_train_epochs: keys.usize("num_train_epochs", 3, 1..),
+                per_device_train_batch_size: keys.usize(
+                    "per_device_train_batch_size",
+                    8,
+                    1..=BATCH,
+                ),
+                gradient_accumulation_steps: keys.usize(
+                    "gradient_accumulation_steps",
+                    1,
+                    1..=BATCH,
+                ),
+                num_train_epochs: keys.usize("num_train_epochs", 3, 1..=BATCH),
                 max_steps: keys
                     .doc("stop after this many steps whatever the epochs; 0: the epochs decide")
-                    .usize("max_steps", 0, 0..),
+                    .usize("max_steps", 0, 0..=COUNT),
                 optimizer: read_optimizer(keys),
                 save_steps: read_save_steps(keys, 500),
                 eval_steps: keys
                     .doc("steps between validations; 0: after each epoch")
-                    .usize("eval_steps", 0, 0..),
+                    .usize("eval_steps", 0, 0..=COUNT),
                 keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
             },
-            max_length: keys.usize("max_length", 1024, 2..),
+            max_length: keys.usize("max_length", 1024, 2..=SIZE),
             bf16: Bf16::read(keys),
             dtype: SavedAs::read(keys),
             gradient_checkpointing: read_checkpointing(keys),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::data::Tokenizer;
 use crate::generate::Sampling;
 use crate::model::DecoderConfig;
-use crate::stage::keys::Keys;
+use crate::stage::keys::{Keys, SIZE};
 use crate::store::{BadInput, read_regular};
 
 const FILE: &str = "generation_config.json";
@@ -37,7 +37,7 @@ impl Asked {
                 .optional_float("temperature", 0.0..=10.0),
             top_k: keys
                 .doc("0 keeps all tokens; where left out: the model's generation_config.json, else 0")
-                .optional_usize("top_k", 0..),
+                .optional_usize("top_k", 0..=SIZE),
             top_p: keys
                 .doc("where left out: the model's generation_config.json, else 1.0")
                 .optional_float("top_p", f64::MIN_POSITIVE..=1.0),
@@ -46,10 +46,10 @@ impl Asked {
                 .optional_float("repetition_penalty", f64::MIN_POSITIVE..=10.0),
             min_new_tokens: keys
                 .doc("where left out: the model's generation_config.json, else 0")
-                .optional_usize("min_new_tokens", 0..),
+                .optional_usize("min_new_tokens", 0..=SIZE),
             max_new_tokens: keys
                 .doc("where left out: the model's generation_config.json, else 64")
-                .optional_usize("max_new_tokens", 1..),
+                .optional_usize("max_new_tokens", 1..=SIZE),
         };
         if let (Some(least), Some(most)) = (asked.min_new_tokens, asked.max_new_tokens)
             && least > most

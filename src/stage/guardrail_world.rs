@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use crate::data::Example;
 use crate::stage::corpus::{Group, Split};
-use crate::stage::keys::Keys;
+use crate::stage::keys::{Keys, SEED};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
-use crate::stage::world_keys;
+use crate::stage::world_keys::{self, MOST};
 use crate::world::guardrail::kind::RuleKind;
 use crate::world::guardrail::{GuardrailWorld, judge_reply};
 
@@ -29,16 +29,16 @@ struct World {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let default = GuardrailWorld::default();
     let world = GuardrailWorld {
-        seed: keys.usize("seed", default.seed as usize, 0..) as u64,
+        seed: keys.usize("seed", default.seed as usize, SEED) as u64,
         pretrain: keys
             .doc("conversations for a base model; in all sizes each has four to six replies")
-            .usize("pretrain", default.pretrain, 0..),
-        train: keys.usize("train", default.train, 1..),
-        valid: keys.usize("valid", default.valid, 1..),
-        test: keys.usize("test", default.test, 1..),
+            .usize("pretrain", default.pretrain, 0..=MOST),
+        train: keys.usize("train", default.train, 1..=MOST),
+        valid: keys.usize("valid", default.valid, 1..=MOST),
+        test: keys.usize("test", default.test, 1..=MOST),
         feedback: keys
             .doc("conversations on which a tuned model is tried to learn from its failures")
-            .usize("feedback", default.feedback, 0..),
+            .usize("feedback", default.feedback, 0..=MOST),
         careless: keys
             .doc("rate at which bots in pretrain disregard the rule at stake")
             .float("careless", default.careless, 0.0..=1.0),
@@ -47,7 +47,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .float("blunt", default.blunt, 0.0..=1.0),
         drills: keys
             .doc("more conversations in pretrain, in which the bot reads out rules and facts as it is asked")
-            .usize("drills", default.drills, 0..),
+            .usize("drills", default.drills, 0..=MOST),
         held_out_rules: held_out_rules(keys),
     };
     world_keys::refuse(keys, world.problems());

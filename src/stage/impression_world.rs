@@ -4,12 +4,12 @@ use anyhow::Result;
 
 use crate::data::Rated;
 use crate::stage::corpus::{Group, Split};
-use crate::stage::keys::Keys;
+use crate::stage::keys::{Keys, SEED};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
-use crate::stage::world_keys;
+use crate::stage::world_keys::{self, MOST, TURNS};
 use crate::world::impression::rating::Ceiling;
 use crate::world::impression::score::SCALE;
 use crate::world::impression::{Impression, ImpressionWorld, is_dull};
@@ -32,36 +32,38 @@ struct World {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let default = ImpressionWorld::default();
     let world = ImpressionWorld {
-        seed: keys.usize("seed", default.seed as usize, 0..) as u64,
+        seed: keys.usize("seed", default.seed as usize, SEED) as u64,
         pretrain: keys.doc("unrated dialogues for a base model").usize(
             "pretrain",
             default.pretrain,
-            0..,
+            0..=MOST,
         ),
         train: keys
             .doc("rated dialogues")
-            .usize("train", default.train, 1..),
-        valid: keys.usize("valid", default.valid, 1..),
-        test: keys.usize("test", default.test, 1..),
+            .usize("train", default.train, 1..=MOST),
+        valid: keys.usize("valid", default.valid, 1..=MOST),
+        test: keys.usize("test", default.test, 1..=MOST),
         prompts: keys
             .doc("dialogues up to a turn of the user, to sample replies to")
-            .usize("prompts", default.prompts, 0..),
+            .usize("prompts", default.prompts, 0..=MOST),
         dull: keys
             .doc("rate of dull replies in pretrain")
             .float("dull", default.dull, 0.0..=1.0),
         min_turns: keys.doc("the fewest turns of each side").usize(
             "min_turns",
             default.min_turns,
-            2..,
+            2..=TURNS,
         ),
-        max_turns: keys.usize("max_turns", default.max_turns, 2..),
+        max_turns: keys.usize("max_turns", default.max_turns, 2..=TURNS),
         systems: keys
             .doc("bots with means of their own, each in every split")
-            .usize("systems", default.systems, 1..),
-        pool: keys.doc("raters in all").usize("pool", default.pool, 1..),
+            .usize("systems", default.systems, 1..=MOST),
+        pool: keys
+            .doc("raters in all")
+            .usize("pool", default.pool, 1..=MOST),
         raters: keys
             .doc("raters of one dialogue")
-            .usize("raters", default.raters, 1..),
+            .usize("raters", default.raters, 1..=1000),
         bias: keys
             .doc("standard deviation of the raters' own offsets")
             .float("bias", default.bias, 0.0..=10.0),

@@ -1,13 +1,14 @@
 //! Settings of judging: by the oracle of a world, or by a model behind an endpoint.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::keys::{Keys, POSITIVE};
+use super::keys::{COUNT, Keys, SIZE, Within};
 use super::kind::Context;
 use crate::judge::{
-    Criterion, Endpoint, EndpointSettings, Language, Limits, Place, check_base_url,
+    Criterion, Endpoint, EndpointSettings, Language, Limits, Place, check_base_url, check_prompts,
 };
 
 /// The judge that a recipe chose.
@@ -76,7 +77,7 @@ fn read_endpoint(keys: &mut Keys<'_>) -> EndpointSettings {
         .string("model_name", None);
     let api_key_env = keys
         .doc("environment variable that holds the key; empty if the server needs none")
-        .string("api_key_env", "");
+        .secret_variable("api_key_env");
     let language = keys.doc("of the prompts").one_of(
         "language",
         "en",
@@ -86,19 +87,25 @@ fn read_endpoint(keys: &mut Keys<'_>) -> EndpointSettings {
     EndpointSettings {
         base_url,
         model,
-        api_key_env: (!api_key_env.is_empty()).then_some(api_key_env),
+        api_key_env,
+        score_prompt: read_prompt(
+            keys,
+            "score_prompt",
+            "file that takes the place of assets/judge/score.*.jinja",
+            |file| check_prompts(&criteria, language, Some(file), None),
+        ),
+        pair_prompt: read_prompt(
+            keys,
+            "pair_prompt",
+            "file that takes the place of assets/judge/pair.*.jinja",
+            |file| check_prompts(&criteria, language, None, Some(file)),
+        ),
         criteria,
         language,
-        score_prompt: keys
-            .doc("file that takes the place of assets/judge/score.*.jinja")
-            .optional_path("score_prompt"),
-        pair_prompt: keys
-            .doc("file that takes the place of assets/judge/pair.*.jinja")
-            .optional_path("pair_prompt"),
         temperature: keys.float("judge_temperature", 0.0, 0.0..=2.0),
         max_answer_tokens: keys
             .doc("longest answer, a model's thoughts included")
-            .usize("max_answer_tokens", 512, 1..) as u64,
+            .usize("max_answer_tokens", 512, 1..=SIZE) as u64,
         max_tokens_key: keys
             .doc("the name under which the server takes max_answer_tokens")
             .choice(
@@ -108,6 +115,22 @@ fn read_endpoint(keys: &mut Keys<'_>) -> EndpointSettings {
             ),
         limits: read_limits(keys),
     }
+}
+
+/// Reads the name of a template's file, which is tried out.
+fn read_prompt(
+    keys: &mut Keys<'_>,
+    key: &str,
+    doc: &'static str,
+    check: impl Fn(&PathBuf) -> Result<()>,
+) -> Option<PathBuf> {
+    let file = keys.doc(doc).optional_file(key)?;
+    if file.is_file()
+        && let Err(error) = check(&file)
+    {
+        keys.problem(key, format!("{error:#}"));
+    }
+    Some(file)
 }
 
 fn read_criteria(keys: &mut Keys<'_>, language: Language) -> Vec<Criterion> {
@@ -136,12 +159,23 @@ fn read_criteria(keys: &mut Keys<'_>, language: Language) -> Vec<Criterion> {
     criteria
 }
 
+/// In seconds, with which any wait ends.
+const YEAR: f64 = 365.0 * 24.0 * 3600.0;
+
+/// Bytes of a response: far more than any verdict, and few enough that all that are under way fit into memory.
+const LARGEST_RESPONSE: usize = 16 << 20;
+
+/// Tokens of a budget.
+const MOST_TOKENS: usize = 1_000_000_000_000;
+
+/// Bytes of all responses under way.
+const LARGEST_RESPONSES: usize = 1 << 30;
+
 fn read_limits(keys: &mut Keys<'_>) -> Limits {
     let defaults = Limits::default();
     let mut seconds = |key: &str, doc: &'static str, default: Duration| {
-        let seconds = keys.doc(doc).float(key, default.as_secs_f64(), POSITIVE);
-        // A wait of a year is as good as any longer one.
-        Duration::from_secs_f64(seconds.min(3.2e7))
+        let range = Within::above(0.0, YEAR);
+        Duration::from_secs_f64(keys.doc(doc).float(key, default.as_secs_f64(), range))
     };
     let timeout = seconds(
         "timeout_s",
@@ -163,7 +197,7 @@ fn read_limits(keys: &mut Keys<'_>) -> Limits {
         "longest such wait, and longest Retry-After that is obeyed",
         defaults.longest_wait,
     );
-    Limits {
+    let limits = Limits {
         concurrency: keys.doc("requests under way at once").usize(
             "concurrency",
             defaults.concurrency,
@@ -181,20 +215,30 @@ fn read_limits(keys: &mut Keys<'_>) -> Limits {
         max_response_bytes: keys.doc("largest response that is read").usize(
             "max_response_bytes",
             defaults.max_response_bytes,
-            1024..=1 << 30,
+            1024..=LARGEST_RESPONSE,
         ),
         max_failures: keys
             .doc("failed questions in a row after which the server is given up")
-            .usize("max_failures", defaults.max_failures, 1..),
+            .usize("max_failures", defaults.max_failures, 1..=COUNT),
         max_requests: keys
             .doc("budget; requests sent again count")
-            .optional_usize("max_requests", 1..)
+            .optional_usize("max_requests", 1..=COUNT)
             .map(|count| count as u64),
         max_tokens_total: keys
             .doc("budget of prompt and answer tokens")
-            .optional_usize("max_tokens_total", 1..)
+            .optional_usize("max_tokens_total", 1..=MOST_TOKENS)
             .map(|count| count as u64),
+    };
+    if limits.concurrency * limits.max_response_bytes > LARGEST_RESPONSES {
+        keys.problem(
+            "max_response_bytes",
+            format!(
+                "expected at most {LARGEST_RESPONSES} bytes in all {} requests under way; lower it or concurrency",
+                limits.concurrency
+            ),
+        );
     }
+    limits
 }
 
 impl JudgeSettings {
@@ -287,7 +331,7 @@ mod tests {
             "r.toml:2: base_url: expected an address that begins with",
             "r.toml:4: criteria: A-B is there twice",
             "r.toml:4: criteria: item 2: expected \"name\"",
-            "r.toml:5: timeout_s: expected a number above 0",
+            "r.toml:5: timeout_s: expected a number in (0.0, 31536000.0]",
             "r.toml:6: concurrency: expected a whole number in [1, 256]",
             "r.toml:7: model: unknown key",
         ] {

@@ -12,7 +12,7 @@ use crate::data::{Example, Prompt};
 use crate::stage::corpus::Split;
 use crate::stage::folder::same_tokenizer;
 use crate::stage::judging::Judging;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::moved::{Moved, moved};
@@ -50,10 +50,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "test"),
         examples: keys
             .doc("prompts replied to, the same for every model and seed; 0: all")
-            .usize("examples", 400, 0..),
+            .usize("examples", 400, 0..=COUNT),
         max_length: keys
             .doc("most tokens that a reply and its prompt have where kl counts them")
-            .usize("max_length", 1024, 2..),
+            .usize("max_length", 1024, 2..=SIZE),
         sampling: SamplingSettings::read(keys),
         judging: Judging::read(keys),
     })

@@ -3,24 +3,23 @@
 
 mod links;
 mod node;
+mod problem;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json, json};
 
-pub use node::{Node, Origin, Problem, Problems, Table, Value, nearest, suggest};
+pub use node::{Node, Table, Value};
+pub use problem::{Lacks, Origin, Problem, Problems, brief, nearest, suggest};
 
 use super::kind::{Kind, Produces};
-use words::{as_float, as_whole, low, whole_words, within};
-
-/// Numbers above zero.
-pub const POSITIVE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
+pub use words::{BATCH, COUNT, LARGE, POSITIVE, SAMPLES, SEED, SIZE, Within};
+use words::{as_float, as_whole};
 
 /// A reference to another stage of the recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +57,8 @@ pub struct KeyDoc {
     pub default: Option<Json>,
     /// Whether it must be given.
     pub required: bool,
+    /// The ends of its range, if it is a number or a list of them.
+    pub ends: Option<[Json; 2]>,
     /// One line, where the kind gave one.
     pub doc: &'static str,
 }
@@ -106,8 +107,15 @@ pub struct Keys<'a> {
     found: &'a mut Reading,
     known: Vec<String>,
     doc: &'static str,
+    ends: Option<[Json; 2]>,
     open: bool,
 }
+
+const NUMBER: &str = "a number";
+const WHOLE: &str = "a whole number";
+
+/// Items of a list.
+const MOST_ITEMS: usize = 10_000;
 
 enum Need<T> {
     Required,
@@ -140,6 +148,7 @@ impl<'a> Keys<'a> {
             found,
             known: Vec::new(),
             doc: "",
+            ends: None,
             open: node.as_table().is_none(),
         }
     }
@@ -248,13 +257,14 @@ impl<'a> Keys<'a> {
             Need::Optional => (None, false),
             Need::Default(value) => (Some(value.clone().into()), false),
         };
-        let doc = std::mem::take(&mut self.doc);
+        let (doc, ends) = (std::mem::take(&mut self.doc), self.ends.take());
         let key = self.place(key).join(".");
         self.found.docs.push(KeyDoc {
             key,
             expected: expected.into(),
             default,
             required,
+            ends,
             doc,
         });
     }
@@ -270,7 +280,9 @@ impl<'a> Keys<'a> {
             message.push_str(&format!("; give it with --set {short}=PATH"));
         }
         let mut problem = Problem::new(self.origin.clone(), self.full(key), message);
-        problem.missing_path = missing_path;
+        if missing_path {
+            problem.lacks = Lacks::Path;
+        }
         self.found.problems.push(problem);
     }
 
@@ -279,20 +291,21 @@ impl<'a> Keys<'a> {
         &mut self,
         key: &str,
         default: impl Into<Option<f64>>,
-        range: impl RangeBounds<f64>,
+        range: impl Into<Within<f64>>,
     ) -> f64 {
-        let low = low(&range, 0.0);
+        let range = range.into();
         self.number(key, default.into().into(), &range)
-            .unwrap_or(low)
+            .unwrap_or(range.low())
     }
 
     /// A number within `range`, or nothing.
-    pub fn optional_float(&mut self, key: &str, range: impl RangeBounds<f64>) -> Option<f64> {
-        self.number(key, Need::Optional, &range)
+    pub fn optional_float(&mut self, key: &str, range: impl Into<Within<f64>>) -> Option<f64> {
+        self.number(key, Need::Optional, &range.into())
     }
 
-    fn number(&mut self, key: &str, need: Need<f64>, range: &impl RangeBounds<f64>) -> Option<f64> {
-        self.read(key, need, &within("a number", range), |node| {
+    fn number(&mut self, key: &str, need: Need<f64>, range: &Within<f64>) -> Option<f64> {
+        self.ends = Some(range.ends());
+        self.read(key, need, &range.words(NUMBER), |node| {
             as_float(node, range)
         })
     }
@@ -302,23 +315,21 @@ impl<'a> Keys<'a> {
         &mut self,
         key: &str,
         default: impl Into<Option<usize>>,
-        range: impl RangeBounds<usize>,
+        range: impl Into<Within<usize>>,
     ) -> usize {
-        let low = low(&range, 0);
+        let range = range.into();
         self.whole(key, default.into().into(), &range)
-            .unwrap_or(low)
+            .unwrap_or(range.low())
     }
 
     /// A count within `range`, or nothing.
-    pub fn optional_usize(&mut self, key: &str, range: impl RangeBounds<usize>) -> Option<usize> {
-        self.whole(key, Need::Optional, &range)
+    pub fn optional_usize(&mut self, key: &str, range: impl Into<Within<usize>>) -> Option<usize> {
+        self.whole(key, Need::Optional, &range.into())
     }
 
-    fn whole<T>(&mut self, key: &str, need: Need<T>, range: &impl RangeBounds<T>) -> Option<T>
-    where
-        T: TryFrom<i64> + PartialOrd + Debug + Into<Json> + Clone + Default,
-    {
-        self.read(key, need, &whole_words(range), |node| as_whole(node, range))
+    fn whole(&mut self, key: &str, need: Need<usize>, range: &Within<usize>) -> Option<usize> {
+        self.ends = Some(range.ends());
+        self.read(key, need, &range.words(WHOLE), |node| as_whole(node, range))
     }
 
     /// `true` or `false`.
@@ -426,9 +437,11 @@ impl<'a> Keys<'a> {
         &mut self,
         key: &str,
         default: Option<&[f64]>,
-        range: impl RangeBounds<f64>,
+        range: impl Into<Within<f64>>,
     ) -> Vec<f64> {
-        self.list(key, default, &within("a number", &range), |node| {
+        let range = range.into();
+        self.ends = Some(range.ends());
+        self.list(key, default, &range.words(NUMBER), |node| {
             as_float(node, &range)
         })
     }
@@ -438,9 +451,11 @@ impl<'a> Keys<'a> {
         &mut self,
         key: &str,
         default: Option<&[i64]>,
-        range: impl RangeBounds<i64>,
+        range: impl Into<Within<i64>>,
     ) -> Vec<i64> {
-        self.list(key, default, &whole_words(&range), |node| {
+        let range = range.into();
+        self.ends = Some(range.ends());
+        self.list(key, default, &range.words(WHOLE), |node| {
             as_whole(node, &range)
         })
     }
@@ -495,7 +510,21 @@ impl<'a> Keys<'a> {
                     ..
                 }),
                 _,
-            ) => Ok(items),
+            ) if items.len() <= MOST_ITEMS => Ok(items),
+            (
+                Some(Node {
+                    value: Value::Array(items),
+                    origin,
+                }),
+                _,
+            ) => {
+                let message = format!(
+                    "expected a list of at most {MOST_ITEMS}, found {}",
+                    items.len()
+                );
+                self.problem_at(origin.clone(), key, message);
+                Err(None)
+            }
             (Some(node), _) => {
                 let message = format!("expected {expected}, found {}", node.show());
                 self.problem_at(node.origin.clone(), key, message);
@@ -534,6 +563,7 @@ impl<'a> Keys<'a> {
             found: self.found,
             known: Vec::new(),
             doc: "",
+            ends: None,
             open,
         }
     }

@@ -1,14 +1,12 @@
 //! Which objective a training stage has, by TRL's keys: `loss_type`, and the parameters of the losses it
 //! names. A parameter that none of them takes is a problem, as every key never asked for is.
 
-use std::ops::{Bound, RangeBounds};
-
 use crate::objective::{
     Aot, AotUnpaired, ApoDown, ApoZero, Bco, BcoPair, Cpo, DiscoPop, Divergence, ExoPair, Hinge,
     Ipo, Kto, Margin, NcaPair, Objective, Orpo, PairLoss, Reward, Robust, Sigmoid, SimPo, SppoHard,
     Sum, Unpaired,
 };
-use crate::stage::keys::{Keys, POSITIVE};
+use crate::stage::keys::{Keys, LARGE, POSITIVE, Within};
 
 /// A `loss_type` of pairs: the defaults of the parameters that it shares with others, nothing where it
 /// does not take one, and how it is made.
@@ -216,9 +214,11 @@ pub fn read_pairs(keys: &mut Keys<'_>) -> Objective {
     let named = |name: &&str| PAIRS.iter().find(|choice| choice.name == *name);
     let chosen: Vec<&Choice> = names.iter().filter_map(named).collect();
     let ones = vec![1.0; chosen.len()];
-    let mut weights =
-        keys.doc("what each loss of the list weighs")
-            .floats("loss_weights", Some(&ones), 0.0..);
+    let mut weights = keys.doc("what each loss of the list weighs").floats(
+        "loss_weights",
+        Some(&ones),
+        0.0..=LARGE,
+    );
     if weights.len() != chosen.len() {
         let (given, losses) = (weights.len(), chosen.len());
         let message =
@@ -232,11 +232,10 @@ pub fn read_pairs(keys: &mut Keys<'_>) -> Objective {
         float(keys, "beta", default, POSITIVE)
     });
     // At 0 exo_pair is infinite.
-    let low = match names.contains(&"exo_pair") {
-        true => Bound::Excluded(0.0),
-        false => Bound::Included(0.0),
+    let range: Within<f64> = match names.contains(&"exo_pair") {
+        true => Within::between(0.0, 0.5),
+        false => (0.0..0.5).into(),
     };
-    let range = (low, Bound::Excluded(0.5));
     let smoothing = shared(&chosen, |choice| choice.label_smoothing).and_then(|default| {
         keys.doc("probability that a pair's labels are swapped");
         float(keys, "label_smoothing", default, range)
@@ -248,7 +247,7 @@ pub fn read_pairs(keys: &mut Keys<'_>) -> Objective {
             None => keys.optional_bool("length_average"),
         }
     });
-    let mut only = |name: &str, key: &str, default: f64, range: (Bound<f64>, Bound<f64>)| {
+    let mut only = |name: &str, key: &str, default: f64, range: Within<f64>| {
         let taken = names.contains(&name);
         if taken {
             keys.float(key, default, range)
@@ -256,8 +255,8 @@ pub fn read_pairs(keys: &mut Keys<'_>) -> Objective {
             default
         }
     };
-    let at_most_one = (Bound::Excluded(0.0), Bound::Included(1.0));
-    let not_negative = (Bound::Included(0.0), Bound::Unbounded);
+    let at_most_one = Within::above(0.0, 1.0);
+    let not_negative = Within::from(0.0..=LARGE);
     let discopop_tau = only("discopop", "discopop_tau", 0.05, at_most_one);
     let simpo_gamma = only("simpo", "simpo_gamma", 0.5, not_negative);
     let cpo_alpha = only("cpo", "cpo_alpha", 1.0, not_negative);
@@ -343,7 +342,7 @@ fn float(
     keys: &mut Keys<'_>,
     key: &str,
     default: Option<f64>,
-    range: impl RangeBounds<f64>,
+    range: impl Into<Within<f64>>,
 ) -> Option<f64> {
     match default {
         Some(default) => Some(keys.float(key, default, range)),

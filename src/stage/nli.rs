@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::data::nli::{NliLabel, NliPair, nli};
 use crate::data::{Completion, Dialogue, Example, Role, Speaker};
 use crate::stage::corpus::Split;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::persona_world::WORLD_FILE;
@@ -67,7 +67,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         }
         _ => {}
     }
-    let mut limit = |key, of: &'static str| keys.doc(of).usize(key, 0, 0..);
+    let mut limit = |key, of: &'static str| keys.doc(of).usize(key, 0, 0..=COUNT);
     let train = limit("examples", "pairs for training, drawn from all; 0: all");
     let valid = limit("valid_examples", "pairs for validation; 0: all");
     let test = limit("test_examples", "pairs for testing; 0: all");

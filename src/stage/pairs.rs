@@ -10,7 +10,7 @@ use crate::data::{Dialogue, Example, Prompt, Role, Tokenizer};
 use crate::stage::corpus::Split;
 use crate::stage::drawn;
 use crate::stage::folder::model_dir;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_examples, write_settings};
@@ -48,13 +48,15 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
                 "shuffled",
                 &[("shuffled", true), ("true", false)],
             ),
-        examples: keys
-            .doc("histories sampled for training; 0: all")
-            .usize("examples", 0, 0..),
+        examples: keys.doc("histories sampled for training; 0: all").usize(
+            "examples",
+            0,
+            0..=COUNT,
+        ),
         valid_examples: keys.doc("histories sampled for validation; 0: none").usize(
             "valid_examples",
             0,
-            0..,
+            0..=COUNT,
         ),
         sampling: SamplingSettings::read(keys),
         rows: RowsSettings {

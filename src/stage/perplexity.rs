@@ -9,7 +9,7 @@ use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::drawn;
 use crate::stage::folder;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
@@ -37,7 +37,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "test"),
-        max_length: keys.usize("max_length", 1024, 2..),
+        max_length: keys.usize("max_length", 1024, 2..=SIZE),
         bf16: Bf16::read(keys),
     })
 }

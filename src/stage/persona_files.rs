@@ -12,7 +12,7 @@ use crate::data::leak::held_out;
 use crate::data::synthetic_persona_chat::synthetic_persona_chat;
 use crate::data::{Dialogue, RankingItem};
 use crate::stage::corpus::Split;
-use crate::stage::keys::Keys;
+use crate::stage::keys::{COUNT, Keys, SEED};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::store::{BadInput, write_jsonl};
@@ -48,9 +48,11 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .paths("dialogue_nli", true),
         valid: keys
             .doc("dialogues kept for validation")
-            .usize("valid", 100, 1..),
-        test: keys.doc("dialogues kept for test").usize("test", 100, 1..),
-        seed: keys.usize("seed", 1, 0..) as u64,
+            .usize("valid", 100, 1..=COUNT),
+        test: keys
+            .doc("dialogues kept for test")
+            .usize("test", 100, 1..=COUNT),
+        seed: keys.usize("seed", 1, SEED) as u64,
     };
     if !keys.has("convai2") && !keys.has("synthetic_persona_chat") {
         keys.problem(

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::stage::keys::Keys;
+use crate::stage::keys::{Keys, SEED};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
-use crate::stage::world_keys;
+use crate::stage::world_keys::{self, MOST};
 use crate::store::{write_json, write_jsonl};
 use crate::world::persona::{Contradictions, PersonaWorld};
 
@@ -26,14 +26,14 @@ struct World(PersonaWorld);
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let default = PersonaWorld::default();
     let world = PersonaWorld {
-        seed: keys.usize("seed", default.seed as usize, 0..) as u64,
+        seed: keys.usize("seed", default.seed as usize, SEED) as u64,
         pretrain: keys
             .doc("clean dialogues, which stand for what a pre-trained model has read")
-            .usize("pretrain", default.pretrain, 0..),
-        train: keys.usize("train", default.train, 1..),
-        valid: keys.usize("valid", default.valid, 1..),
-        test: keys.usize("test", default.test, 1..),
-        ranking_items: keys.usize("ranking_items", default.ranking_items, 1..),
+            .usize("pretrain", default.pretrain, 0..=MOST),
+        train: keys.usize("train", default.train, 1..=MOST),
+        valid: keys.usize("valid", default.valid, 1..=MOST),
+        test: keys.usize("test", default.test, 1..=MOST),
+        ranking_items: keys.usize("ranking_items", default.ranking_items, 1..=MOST),
         ungrounded: keys
             .doc("share of answers in train and valid that ignore the persona")
             .float("ungrounded", default.ungrounded, 0.0..=1.0),
@@ -43,7 +43,11 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         reuse: keys
             .doc("share of answers that repeat the persona's own wording")
             .float("reuse", default.reuse, 0.0..=1.0),
-        candidates_per_label: keys.usize("candidates_per_label", default.candidates_per_label, 1..),
+        candidates_per_label: keys.usize(
+            "candidates_per_label",
+            default.candidates_per_label,
+            1..=100,
+        ),
         contradictions: keys
             .doc("contradicting candidates mirror the true ones' wording, or draw their own")
             .one_of(

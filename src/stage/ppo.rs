@@ -17,7 +17,7 @@ use crate::stage::fit::read_checkpointing;
 use crate::stage::folder::{self, SavedAs, model_dir, same_tokenizer};
 use crate::stage::generation;
 use crate::stage::judged::prompts;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::precision::Bf16;
@@ -74,12 +74,12 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "prompts"),
         skip: keys
             .doc("prompts left out at the front, such as those that models are judged on")
-            .usize("skip", 0, 0..),
+            .usize("skip", 0, 0..=COUNT),
         examples: keys
             .doc(
                 "prompts replied to, in an order that is the same for every model and seed; 0: all",
             )
-            .usize("examples", 0, 0..),
+            .usize("examples", 0, 0..=COUNT),
         rewarding,
         settings,
         dtype: SavedAs::read(keys),

@@ -2,7 +2,7 @@
 
 use crate::generate::Sampling;
 use crate::stage::fit::{read_optimizer, read_save_steps, read_schedule};
-use crate::stage::keys::{Keys, POSITIVE};
+use crate::stage::keys::{BATCH, COUNT, Keys, LARGE, POSITIVE, SAMPLES, SIZE, Within};
 use crate::train::ppo::advantages::ScaleRewards;
 use crate::train::ppo::kl::{AdaptiveKl, KlEstimator};
 use crate::train::ppo::settings::{Average, Grpo, Ppo, Rloo};
@@ -79,48 +79,48 @@ pub fn read(keys: &mut Keys<'_>) -> PpoSettings {
         optimizer: read_optimizer(keys),
         per_device_train_batch_size: keys
             .doc("replies of which a gradient is computed at once; a multiple of num_generations")
-            .usize("per_device_train_batch_size", 8, 1..),
-        gradient_accumulation_steps: keys.usize("gradient_accumulation_steps", 1, 1..),
+            .usize("per_device_train_batch_size", 8, 1..=BATCH),
+        gradient_accumulation_steps: keys.usize("gradient_accumulation_steps", 1, 1..=BATCH),
         num_mini_batches: keys
             .doc("minibatches that a step's replies are divided into, each of one update an epoch")
-            .usize("num_mini_batches", 1, 1..),
+            .usize("num_mini_batches", 1, 1..=BATCH),
         num_generations: keys.doc("replies sampled to each prompt").usize(
             "num_generations",
             generations,
-            if by_value { 1.. } else { 2.. },
+            if by_value { 1 } else { 2 }..=SAMPLES,
         ),
         total_episodes: keys
             .doc("replies sampled in all, whatever the epochs; 0: the epochs decide")
-            .usize("total_episodes", 0, 0..),
+            .usize("total_episodes", 0, 0..=COUNT),
         num_train_epochs: keys
             .doc("times that each prompt is replied to num_generations times")
-            .float("num_train_epochs", 3.0, POSITIVE),
+            .float("num_train_epochs", 3.0, Within::above(0.0, BATCH as f64)),
         num_ppo_epochs: keys
             .doc("times that a step's replies are gone through")
-            .usize(epochs, epochs_default, 1..),
+            .usize(epochs, epochs_default, 1..=BATCH),
         cliprange: keys
             .doc("how far from 1 a ratio of probabilities may gain")
             .float(range, 0.2, POSITIVE),
         entropy_coef: keys
             .doc("what a nat of mean entropy is worth in the loss; 0: nothing")
-            .float("entropy_coef", 0.0, 0.0..),
+            .float("entropy_coef", 0.0, 0.0..=LARGE),
         target_kl: keys
             .doc("ends a step's updates once a minibatch's approxkl is above it; 0: never")
-            .float("target_kl", 0.0, 0.0..),
+            .float("target_kl", 0.0, 0.0..=LARGE),
         missing_eos_penalty: keys
             .doc("taken off the score of a reply that max_new_tokens ended")
-            .float("missing_eos_penalty", 0.0, 0.0..),
+            .float("missing_eos_penalty", 0.0, 0.0..=LARGE),
         reward_clip_range: clip_range(keys),
         sampling: Sampling {
             temperature: keys
                 .doc("of sampling; log-probs are those at this temperature")
                 .float("temperature", 1.0, POSITIVE),
-            max_new_tokens: keys.usize("max_new_tokens", 64, 1..),
+            max_new_tokens: keys.usize("max_new_tokens", 64, 1..=SIZE),
             ..Sampling::default()
         },
         generation_batch_size: keys
             .doc("replies under way at once; does not change the samples")
-            .usize("generation_batch_size", 64, 1..),
+            .usize("generation_batch_size", 64, 1..=BATCH),
         save_steps: read_save_steps(keys, 50),
         keep_best: keys
             .doc("keep the last weights, or those whose replies scored best")
@@ -188,7 +188,7 @@ fn refuse_others(keys: &mut Keys<'_>, chosen: &str) {
 fn ppo(keys: &mut Keys<'_>) -> Ppo {
     let kl_coef = keys
         .doc("what a nat of KL to the reference costs in the reward")
-        .float("kl_coef", 0.05, 0.0..);
+        .float("kl_coef", 0.05, 0.0..=LARGE);
     let kl_estimator = keys
         .doc("k1 is the log-ratio; k3 is never negative")
         .one_of(
@@ -228,7 +228,7 @@ fn ppo(keys: &mut Keys<'_>) -> Ppo {
             .bool("whiten_advantages", true),
         vf_coef: keys
             .doc("what the value loss weighs")
-            .float("vf_coef", 0.1, 0.0..),
+            .float("vf_coef", 0.1, 0.0..=LARGE),
         cliprange_value: keys.doc("how far a value may gain from moving").float(
             "cliprange_value",
             0.2,
@@ -241,7 +241,7 @@ fn rloo(keys: &mut Keys<'_>) -> Rloo {
     Rloo {
         beta: keys
             .doc("what a nat of KL to the reference costs in the reward")
-            .float("beta", 0.05, 0.0..),
+            .float("beta", 0.05, 0.0..=LARGE),
         normalize_advantages: keys.bool("normalize_advantages", false),
     }
 }
@@ -250,7 +250,7 @@ fn grpo(keys: &mut Keys<'_>) -> Grpo {
     Grpo {
         beta: keys
             .doc("what a nat of KL to the reference costs in the loss")
-            .float("beta", 0.0, 0.0..),
+            .float("beta", 0.0, 0.0..=LARGE),
         scale_rewards: keys
             .doc("whose deviation advantages are divided by")
             .one_of(
@@ -280,7 +280,7 @@ fn clip_range(keys: &mut Keys<'_>) -> Option<(f64, f64)> {
     const KEY: &str = "reward_clip_range";
     let range = keys
         .doc("two numbers that scores are brought between; none: left as they are")
-        .floats(KEY, Some(&[]), ..);
+        .floats(KEY, Some(&[]), -LARGE..=LARGE);
     match range[..] {
         [] => None,
         [low, high] if low < high => Some((low, high)),

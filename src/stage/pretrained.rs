@@ -40,12 +40,19 @@ struct Pretrained {
 }
 
 fn read(keys: &mut Keys<'_>, scores: bool) -> Box<dyn Stage> {
-    Box::new(Pretrained {
-        path: keys
-            .doc("folder with config.json, safetensors weights and the tokenizer's files")
-            .path("path"),
-        scores,
-    })
+    let path = keys
+        .doc("folder with config.json, safetensors weights and the tokenizer's files")
+        .path("path");
+    if path.exists() && !path.join("config.json").is_file() {
+        keys.problem(
+            "path",
+            format!(
+                "expected a model folder, found no config.json in {}",
+                path.display()
+            ),
+        );
+    }
+    Box::new(Pretrained { path, scores })
 }
 
 impl Pretrained {

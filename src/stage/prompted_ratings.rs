@@ -21,7 +21,7 @@ use crate::ops::TrainBackend;
 use crate::stage::agreement::{self, Cluster};
 use crate::stage::corpus::{self, Encoding, Group, Split};
 use crate::stage::folder;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{BATCH, COUNT, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
@@ -65,16 +65,16 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .strings("impressions", Some(&[])),
         shots: keys
             .doc("rated dialogues of the training split that the prompt shows, drawn by the run's seed")
-            .usize("shots", 0, 0..),
+            .usize("shots", 0, 0..=BATCH),
         examples: keys
             .doc("dialogues rated, drawn alike for every model and seed; 0: all")
-            .usize("examples", 0, 0..),
+            .usize("examples", 0, 0..=COUNT),
         max_length: keys
             .doc("tokens of prompt and score; over it, shots go first, then the oldest turns")
-            .usize("max_length", 1024, 2..),
+            .usize("max_length", 1024, 2..=SIZE),
         batch_size: keys
             .doc("dialogues scored at once; does not change the result")
-            .usize("per_device_eval_batch_size", 4, 1..),
+            .usize("per_device_eval_batch_size", 4, 1..=BATCH),
         bf16: Bf16::read(keys),
         cluster: Cluster::read(keys),
     };

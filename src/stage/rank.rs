@@ -10,7 +10,7 @@ use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, r
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group};
 use crate::stage::folder;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
@@ -38,10 +38,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Rank {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", &[Produces::Dialogues]),
-        max_length: keys.usize("max_length", 1024, 2..),
+        max_length: keys.usize("max_length", 1024, 2..=SIZE),
         batch_size: keys
             .doc("items scored at once; does not change the result")
-            .usize("per_device_eval_batch_size", 4, 1..),
+            .usize("per_device_eval_batch_size", 4, 1..=BATCH),
         bf16: Bf16::read(keys),
     })
 }

@@ -17,7 +17,7 @@ use crate::data::star::pairs::uniform;
 use crate::data::template::prompt;
 use crate::data::{Completion, Example, Rated, Role, Speaker, Turn};
 use crate::stage::corpus::{Group, Split};
-use crate::stage::keys::Keys;
+use crate::stage::keys::{BATCH, Keys, SEED};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set;
@@ -64,7 +64,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         .doc("the ratings; with split_by = \"files\" those for training")
         .path("path");
     let form = Form::read(keys);
-    let seed = keys.doc("of the split").usize("seed", 1, 0..) as u64;
+    let seed = keys.doc("of the split").usize("seed", 1, SEED) as u64;
     let unit = keys
         .doc("what splits may not share beside dialogues, or files: each has one of its own")
         .one_of(
@@ -118,7 +118,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .strings("impressions", Some(&[])),
         replies: keys
             .doc("replies of a dialogue that become rows to imitate, drawn; 0: all")
-            .usize("replies", 0, 0..),
+            .usize("replies", 0, 0..=BATCH),
         seed,
         by_dialogue: Group::read(keys, "none") == Group::Dialogue,
     })

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::data::template::{dialogue_examples, history};
 use crate::data::{Dialogue, Example, Prompt, Turn};
 use crate::stage::corpus::Split;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::persona_world::WORLD_FILE;
@@ -40,7 +40,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "test"),
         examples: keys
             .doc("histories sampled, the same for every model and seed; 0: all")
-            .usize("examples", 200, 0..),
+            .usize("examples", 200, 0..=COUNT),
         sampling: SamplingSettings::read(keys),
     })
 }

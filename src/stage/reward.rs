@@ -7,7 +7,7 @@ use crate::data::Prompt;
 use crate::model::config::Problem;
 use crate::ops::{Ops, TrainBackend};
 use crate::stage::dullness::Dullness;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{Keys, LARGE, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::measures::Measures;
 use crate::stage::precision::Bf16;
@@ -33,7 +33,7 @@ pub fn weighed(keys: &mut Keys<'_>, doc: &'static str) -> Vec<(String, f64)> {
     let names = keys.doc(doc).strings("impressions", Some(&[]));
     let weights = keys
         .doc("what each of them weighs in the sum; none: 1 each")
-        .floats("impression_weights", Some(&[]), ..);
+        .floats("impression_weights", Some(&[]), -LARGE..=LARGE);
     if !weights.is_empty() && weights.len() != names.len() {
         keys.problem(
             "impression_weights",
@@ -63,7 +63,7 @@ impl RewardSettings {
         );
         let dull_penalty = keys
             .doc("what a dull reply loses of its reward; 0: nothing")
-            .float("dull_penalty", 0.0, 0.0..);
+            .float("dull_penalty", 0.0, 0.0..=LARGE);
         let dullness = Dullness::read(keys);
         if dull_penalty > 0.0 && dullness.is_none() {
             keys.problem(

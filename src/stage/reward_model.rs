@@ -14,7 +14,7 @@ use crate::stage::agreement::{self, Cluster};
 use crate::stage::corpus::Split;
 use crate::stage::fit::{Defaults, Fit};
 use crate::stage::folder::model_dir;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{COUNT, Keys, LARGE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set::RatedSet;
@@ -87,7 +87,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             From::Pairs {
                 centre: keys
                     .doc("weighs the mean of (chosen + rejected)^2, which keeps rewards around 0")
-                    .float("center_rewards_coefficient", 0.0, 0.0..),
+                    .float("center_rewards_coefficient", 0.0, 0.0..=LARGE),
             },
         ),
         "classification" => (Produces::Classes, From::Classes),
@@ -99,7 +99,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         from,
         examples: keys
             .doc("the first so many examples of the training split; 0: all")
-            .usize("examples", 0, 0..),
+            .usize("examples", 0, 0..=COUNT),
     })
 }
 

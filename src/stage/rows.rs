@@ -146,11 +146,11 @@ fn read(keys: &mut Keys<'_>, reader: Reader, by_row: bool) -> Box<dyn Stage> {
         model: keys
             .doc("whose chat template renders conversational rows")
             .optional_stage("model", &[Produces::Model]),
-        train: keys.doc("JSON Lines").path("train"),
-        valid: keys.doc("JSON Lines").optional_path("valid"),
+        train: keys.doc("JSON Lines").file("train"),
+        valid: keys.doc("JSON Lines").optional_file("valid"),
         test: keys
             .doc("JSON Lines of prompts to reply to and be judged on")
-            .optional_path("test"),
+            .optional_file("test"),
         settings: RowsSettings {
             shuffle: keys
                 .doc("draw rows in a new order each epoch; false keeps the file's order")

@@ -10,7 +10,7 @@ use crate::model::hf::config_json;
 use crate::ops::TrainBackend;
 use crate::stage::folder::{self, model_dir};
 use crate::stage::generation::Asked;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{BATCH, Keys, StageRef};
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
 use crate::stage::precision::Bf16;
@@ -161,7 +161,7 @@ impl SamplingSettings {
             asked: Asked::read(keys),
             batch_size: keys
                 .doc("prompts sampled at once; does not change the samples")
-                .usize("generation_batch_size", 64, 1..),
+                .usize("generation_batch_size", 64, 1..=BATCH),
             kept: PromptKept::read(keys),
             bf16: Bf16::read(keys),
         }

@@ -14,7 +14,7 @@ use crate::data::star::graph::Task;
 use crate::data::star::pairs::{Counts, Spoken, pairs, uniform};
 use crate::data::star::records::Conversation;
 use crate::stage::corpus::{Group, Split};
-use crate::stage::keys::{Keys, suggest};
+use crate::stage::keys::{BATCH, COUNT, Keys, SEED, suggest};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rows::{RowsSettings, write_settings};
@@ -52,10 +52,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .path("archive"),
         seed: keys
             .doc("decides which dialogues and which tasks are held out")
-            .usize("seed", 1, 0..) as u64,
+            .usize("seed", 1, SEED) as u64,
         train: keys
             .doc("dialogues to train on, drawn by seed, fewer being among more; by default all that are left")
-            .optional_usize("train", 1..),
+            .optional_usize("train", 1..=COUNT),
         valid: keys
             .doc("share of dialogues for validation")
             .float("valid", 0.05, 0.0..1.0),
@@ -67,7 +67,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .strings("held_out_tasks", Some(&[])),
         held_out_count: keys
             .doc("where held_out_tasks names none: how many tasks are drawn")
-            .usize("held_out_count", 3, 0..),
+            .usize("held_out_count", 3, 0..=BATCH),
         all: keys
             .doc("a pair for each option that the graph does not allow, or for the first offered")
             .one_of("rejected", "all", &[("all", true), ("first", false)]),

@@ -13,7 +13,7 @@ use crate::judge::{self, Choice, Compared, Judge, Pair};
 use crate::stage::corpus::Split;
 use crate::stage::judge_keys::{self, JudgeSettings};
 use crate::stage::judged::prompts;
-use crate::stage::keys::{Keys, StageRef};
+use crate::stage::keys::{BATCH, COUNT, Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::oracle::Oracle;
@@ -62,10 +62,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "test"),
         examples: keys
             .doc("prompts replied to; 0: all")
-            .usize("examples", 400, 0..),
+            .usize("examples", 400, 0..=COUNT),
         games: keys
             .doc("pairs of models drawn for each prompt, the same ones for every seed; 0: all")
-            .usize("games", 2, 0..),
+            .usize("games", 2, 0..=BATCH),
         sampling: SamplingSettings::read(keys),
         judge: judge_keys::read(keys),
         weighed: weighed(

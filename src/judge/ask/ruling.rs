@@ -91,6 +91,17 @@ impl Ruling {
         Self::Fatal(format!("{why}; {remedy}"))
     }
 
+    /// Hides the key in what was decoded, where parts of it may have come together.
+    pub(super) fn hide(&mut self, hide: impl Fn(&str) -> String) {
+        match self {
+            Self::Good(completion) => completion.hide(hide),
+            Self::Again { why, .. }
+            | Self::Refused(why)
+            | Self::Hopeless(why)
+            | Self::Fatal(why) => *why = hide(why),
+        }
+    }
+
     /// What is wrong with the reply.
     pub(super) fn reason(&self) -> Option<&str> {
         match self {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::super::kind::Produces;
-use super::{Keys, Link, Need, Node, Problem, StageRef, suggest};
+use super::{Keys, Lacks, Link, Need, Node, Problem, StageRef, brief, suggest};
 
 impl Keys<'_> {
     /// A reference `"@name"` to a stage that makes one of `allowed`.
@@ -87,7 +87,11 @@ impl Keys<'_> {
         let Some(offer) = self.scope.stages.get(name) else {
             self.found.lost_refs = true;
             let known: Vec<&str> = self.scope.stages.keys().map(String::as_str).collect();
-            let message = format!("unknown stage @{name}{}", suggest(name, "stages", &known));
+            let message = format!(
+                "unknown stage @{}{}",
+                brief(name),
+                suggest(name, "stages", &known)
+            );
             self.problem_at(node.origin.clone(), key, message);
             return None;
         };
@@ -114,16 +118,28 @@ impl Keys<'_> {
     /// A file or folder, which must be there; relative to the folder that the command runs in.
     /// `${DATA}/` at its start stands for the data folder of the command line.
     pub fn path(&mut self, key: &str) -> PathBuf {
-        self.file(key, Need::Required).unwrap_or_default()
+        self.leads(key, Need::Required, FILE_OR_FOLDER)
+            .unwrap_or_default()
     }
 
     /// A file or folder as [`Keys::path`], or nothing.
     pub fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
-        self.file(key, Need::Optional)
+        self.leads(key, Need::Optional, FILE_OR_FOLDER)
     }
 
-    fn file(&mut self, key: &str, need: Need<String>) -> Option<PathBuf> {
-        let expected = "a path of a file or folder";
+    /// A file as [`Keys::path`], and no folder.
+    pub fn file(&mut self, key: &str) -> PathBuf {
+        self.leads(key, Need::Required, FILE).unwrap_or_default()
+    }
+
+    /// A file as [`Keys::file`], or nothing.
+    pub fn optional_file(&mut self, key: &str) -> Option<PathBuf> {
+        self.leads(key, Need::Optional, FILE)
+    }
+
+    fn leads(&mut self, key: &str, need: Need<String>, wanted: &'static str) -> Option<PathBuf> {
+        let expected = format!("a path of {wanted}");
+        let expected = expected.as_str();
         self.announce(key, &need, expected);
         let Some(node) = self.node(key) else {
             if matches!(need, Need::Required) {
@@ -132,9 +148,42 @@ impl Keys<'_> {
             return None;
         };
         let place = self.place(key);
-        let path = self.existing(node, key, place)?;
+        let path = self.existing(node, key, place, wanted)?;
         self.record(key, path.to_string_lossy().into());
         Some(path)
+    }
+
+    /// The name of an environment variable that holds a secret and is set, or nothing; an empty name is none. What
+    /// was written is not told again: it may be the secret itself.
+    pub fn secret_variable(&mut self, key: &str) -> Option<String> {
+        let expected = "the name of an environment variable";
+        self.announce(key, &Need::Default(String::new()), expected);
+        let name = match self.node(key) {
+            None => "",
+            Some(node) => node.as_str().unwrap_or("?"),
+        };
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if !name.chars().all(plain) || name.starts_with(|letter: char| letter.is_ascii_digit()) {
+            let message =
+                format!("expected {expected} (letters, digits and _), not the secret itself");
+            self.problem(key, message);
+            return None;
+        }
+        if name.is_empty() {
+            self.record(key, name.into());
+            return None;
+        }
+        if std::env::var_os(name).is_none_or(|value| value.is_empty()) {
+            let origin = self.node(key).map(|node| node.origin.clone());
+            let message = "the environment variable of this name is not set; set it (export NAME=...) or leave the \
+                           key out";
+            let origin = origin.unwrap_or_else(|| self.origin.clone());
+            let mut problem = Problem::new(origin, self.full(key), message);
+            problem.lacks = Lacks::Variable;
+            self.found.problems.push(problem);
+        }
+        self.record(key, name.into());
+        Some(name.to_owned())
     }
 
     /// A list of files or folders; `required` asks for at least one.
@@ -154,7 +203,7 @@ impl Keys<'_> {
         for (index, node) in nodes.iter().enumerate() {
             let mut place = self.place(key);
             place.push(paths.len().to_string());
-            paths.extend(self.existing(node, &format!("{key}[{index}]"), place));
+            paths.extend(self.existing(node, &format!("{key}[{index}]"), place, FILE_OR_FOLDER));
         }
         let shown: Vec<Json> = paths
             .iter()
@@ -164,9 +213,15 @@ impl Keys<'_> {
         paths
     }
 
-    fn existing(&mut self, node: &Node, key: &str, place: Vec<String>) -> Option<PathBuf> {
+    fn existing(
+        &mut self,
+        node: &Node,
+        key: &str,
+        place: Vec<String>,
+        wanted: &'static str,
+    ) -> Option<PathBuf> {
         let Some(text) = node.as_str().filter(|text| !text.is_empty()) else {
-            let message = format!("expected a path of a file or folder, found {}", node.show());
+            let message = format!("expected a path of {wanted}, found {}", node.show());
             self.problem_at(node.origin.clone(), key, message);
             return None;
         };
@@ -182,7 +237,17 @@ impl Keys<'_> {
         };
         let message = match &path {
             Some(path) => match std::fs::metadata(path) {
-                Ok(_) => None,
+                Ok(it) if it.is_file() || it.is_dir() && wanted == FILE_OR_FOLDER => None,
+                Ok(it) => {
+                    let found = if it.is_dir() {
+                        "a folder"
+                    } else {
+                        "a pipe or device"
+                    };
+                    let message = format!("expected {wanted}, found {found} at {}", path.display());
+                    self.problem_at(node.origin.clone(), key, message);
+                    return None;
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(format!(
                     "expected an existing file or folder, found none at {}",
                     path.display()
@@ -193,7 +258,7 @@ impl Keys<'_> {
         };
         if let Some(message) = message {
             let mut problem = Problem::new(node.origin.clone(), self.full(key), message);
-            problem.missing_path = true;
+            problem.lacks = Lacks::Path;
             self.found.problems.push(problem);
         }
         let path = path?;
@@ -205,6 +270,9 @@ impl Keys<'_> {
         Some(path)
     }
 }
+
+const FILE: &str = "a file";
+const FILE_OR_FOLDER: &str = "a file or folder";
 
 fn reference_words(allowed: &[Produces]) -> String {
     let words: Vec<String> = allowed.iter().map(ToString::to_string).collect();

@@ -1,116 +1,13 @@
-//! TOML values that remember where they were written, and the problems found in them.
+//! TOML values that remember where they were written.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde_json::json;
 use toml_edit::{Document, Item};
 
-/// Where a value was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A line (from 1) of a file.
-    File {
-        /// The file as the user named it.
-        file: Arc<Path>,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// A command line argument, as it would be typed: `--set sft.learning_rate=1e-3`.
-    Argument(Arc<str>),
-}
-
-impl Origin {
-    /// A command line argument.
-    pub fn argument(text: impl Into<Arc<str>>) -> Self {
-        Self::Argument(text.into())
-    }
-
-    /// Whether the value was written in `path`.
-    pub fn is_in(&self, path: &Path) -> bool {
-        matches!(self, Self::File { file, .. } if **file == *path)
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { file, line } => write!(f, "{}:{line}", file.display()),
-            Self::Argument(text) => f.write_str(text),
-        }
-    }
-}
-
-/// Something wrong with a recipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where it was written.
-    pub origin: Origin,
-    /// Full key, such as `stage.sft.learning_rate`; empty when it concerns a whole file.
-    pub key: String,
-    /// What was expected, what was found, and the remedy where it is not plain.
-    pub message: String,
-    /// Only data or a model that the user may not have is missing; the recipe itself is sound.
-    pub missing_path: bool,
-}
-
-impl Problem {
-    /// A problem with what is written at `origin` as `key`.
-    pub fn new(origin: Origin, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            origin,
-            key: key.into(),
-            message: message.into(),
-            missing_path: false,
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key.as_str() {
-            "" => write!(f, "{}: {}", self.origin, self.message),
-            key => write!(f, "{}: {key}: {}", self.origin, self.message),
-        }
-    }
-}
-
-/// Every problem found, to be shown at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
-
-impl Problems {
-    /// The problems by file and line, those of command line arguments last, each once.
-    pub fn in_order(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by_key(|problem| match &problem.origin {
-            Origin::File { file, line } => (false, Some(file.clone()), *line),
-            Origin::Argument(_) => (true, None, 0),
-        });
-        problems.dedup();
-        Self(problems)
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Problems {}
-
-impl From<Problem> for Problems {
-    fn from(problem: Problem) -> Self {
-        Self(vec![problem])
-    }
-}
+use super::problem::{Origin, Problem, brief};
 
 /// A TOML value without its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,41 +30,36 @@ pub enum Value {
 
 /// A table in the order in which it was written.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table(pub Vec<(String, Node)>);
+pub struct Table(pub IndexMap<String, Node>);
 
 impl Table {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, node)| node)
+        self.0.get(key)
     }
 
     /// The value of a key, to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.0
-            .iter_mut()
-            .find(|(name, _)| name == key)
-            .map(|(_, node)| node)
+        self.0.get_mut(key)
     }
 
     /// Takes a key out.
     pub fn remove(&mut self, key: &str) -> Option<Node> {
-        let index = self.0.iter().position(|(name, _)| name == key)?;
-        Some(self.0.remove(index).1)
+        self.0.shift_remove(key)
     }
 
     /// The keys.
     pub fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).collect()
+        self.0.keys().map(String::as_str).collect()
     }
 
     /// Sets a key, merging table into table.
     pub fn merge(&mut self, key: String, node: Node) {
         match self.get_mut(&key) {
             Some(old) => old.merge(node),
-            None => self.0.push((key, node)),
+            None => {
+                self.0.insert(key, node);
+            }
         }
     }
 }
@@ -187,9 +79,11 @@ impl Node {
     /// # Errors
     /// The first syntax error, by line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Problem> {
+        let newlines = text.bytes().enumerate();
+        let newlines = newlines.filter(|(_, byte)| *byte == b'\n');
         let source = Source {
             file: file.into(),
-            text,
+            newlines: newlines.map(|(at, _)| at).collect(),
         };
         let document = Document::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
@@ -242,30 +136,28 @@ impl Node {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => format!("{value:?}"),
-            Value::Str(text) if text.chars().count() > 60 => {
-                format!("{:?}...", text.chars().take(60).collect::<String>())
-            }
-            Value::Str(text) => json!(text).to_string(),
+            Value::Str(text) => json!(brief(text)).to_string(),
             Value::Date(text) => format!("the date {text}"),
             Value::Array(items) if items.len() > 8 => format!("a list of {}", items.len()),
             Value::Array(items) => {
                 let items: Vec<String> = items.iter().map(Self::show).collect();
-                format!("[{}]", items.join(", "))
+                brief(&format!("[{}]", items.join(", "))).into_owned()
             }
             Value::Table(_) => "a table".into(),
         }
     }
 }
 
-struct Source<'a> {
+struct Source {
     file: Arc<Path>,
-    text: &'a str,
+    /// Where lines end, in bytes.
+    newlines: Vec<usize>,
 }
 
-impl Source<'_> {
+impl Source {
     fn origin(&self, at: Option<usize>) -> Origin {
-        let before = &self.text.as_bytes()[..at.unwrap_or(0).min(self.text.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let at = at.unwrap_or(0);
+        let line = 1 + self.newlines.partition_point(|newline| *newline < at);
         Origin::File {
             file: self.file.clone(),
             line,
@@ -335,53 +227,6 @@ impl Source<'_> {
     }
 }
 
-/// The known name nearest to what was written, if it is near enough to be a slip.
-pub fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|name| (distance(written, name), *name))
-        .filter(|(distance, name)| {
-            let shorter = written.chars().count().min(name.chars().count());
-            *distance <= 1 + name.chars().count() / 4 && *distance < shorter
-        })
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// `, did you mean NEAREST? known PLURAL: ...`, to end a message about an unknown name.
-pub fn suggest(written: &str, plural: &str, known: &[&str]) -> String {
-    let mut text = match nearest(written, known) {
-        Some(name) => format!(", did you mean {name}?"),
-        None => ";".into(),
-    };
-    let list = if known.is_empty() {
-        "none".into()
-    } else {
-        known.join(", ")
-    };
-    text.push_str(&format!(" known {plural}: {list}"));
-    text
-}
-
-/// Edits (insert, delete, replace, swap of neighbours) between two names.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,18 +292,5 @@ mod tests {
             .map(|(key, node)| format!("{} {key} {}", node.origin, node.show()))
             .collect();
         assert_eq!(shown, ["a:2 x 1", "b:4 y [3]", "b:5 z 4"]);
-    }
-
-    #[test]
-    fn a_slip_finds_its_name_and_nonsense_does_not() {
-        let known = ["learning_rate", "max_steps", "beta"];
-        for (written, found) in [
-            ("learing_rate", Some("learning_rate")),
-            ("bate", Some("beta")),
-            ("batch_size", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(written, &known), found, "{written}");
-        }
     }
 }

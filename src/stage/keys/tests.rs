@@ -22,13 +22,13 @@ fn each_type_reads_and_defaults_are_recorded() {
     let (values, found) = read(text, &Scope::default(), |keys| {
         let lr = keys.float("lr", None, POSITIVE);
         let decay = keys.float("decay", 0.5, 0.0..=1.0);
-        let steps = keys.usize("steps", None, 1..);
+        let steps = keys.usize("steps", None, 1..=COUNT);
         let on = keys.bool("on", false);
         let loss = keys.one_of("loss", "sigmoid", &[("sigmoid", 0), ("ipo", 1)]);
-        let ks = keys.ints("ks", None, ..);
+        let ks = keys.ints("ks", None, 0..=9);
         let betas = keys.floats("betas", None, 0.0..1.0);
         let std = keys.table("init").float("std", 0.02, POSITIVE);
-        let top = keys.optional_usize("top_k", 1..);
+        let top = keys.optional_usize("top_k", 1..=SIZE);
         let name = keys.string("name", "x");
         ((lr, decay, steps, on, loss), (ks, betas, std, top, name))
     });
@@ -47,16 +47,16 @@ fn each_type_reads_and_defaults_are_recorded() {
 fn every_problem_is_reported_with_its_line_and_what_was_expected() {
     let text = "[s]\nlr = \"fast\"\nwarm = 1.5\nsteps = 2.0\nnan = nan\nloss = \"dpo\"\nks = [1,\n  \"b\"]\non = 1\nlearing_rate = 1\n[s.init]\nsdt = 1\n";
     let ((), found) = read(text, &Scope::default(), |keys| {
-        keys.float("lr", 1e-3, (Bound::Excluded(0.0), Bound::Included(1.0)));
+        keys.float("lr", 1e-3, Within::above(0.0, 1.0));
         keys.float("warm", 0.0, 0.0..1.0);
-        keys.usize("steps", 1, 1..);
-        keys.float("nan", 1.0, ..);
+        keys.usize("steps", 1, 1..=COUNT);
+        keys.float("nan", 1.0, -LARGE..=LARGE);
         keys.choice("loss", "sigmoid", &["sigmoid", "ipo"]);
         keys.ints("ks", None, 0..=9);
         keys.bool("on", true);
-        keys.float("learning_rate", 1.0, ..);
+        keys.float("learning_rate", 1.0, POSITIVE);
         keys.table("init").float("std", 0.02, POSITIVE);
-        keys.float("need", None, ..=0.0);
+        keys.float("need", None, -1.0..=0.0);
         keys.problem("warm", "excludes steps");
     });
     assert_eq!(
@@ -64,13 +64,13 @@ fn every_problem_is_reported_with_its_line_and_what_was_expected() {
         [
             "r.toml:2: stage.s.lr: expected a number in (0.0, 1.0], found \"fast\"",
             "r.toml:3: stage.s.warm: expected a number in [0.0, 1.0), found 1.5",
-            "r.toml:4: stage.s.steps: expected a whole number of at least 1, found 2.0",
-            "r.toml:5: stage.s.nan: expected a number, found NaN",
+            "r.toml:4: stage.s.steps: expected a whole number in [1, 100000000], found 2.0",
+            "r.toml:5: stage.s.nan: expected a number in [-1000000000.0, 1000000000.0], found NaN",
             "r.toml:6: stage.s.loss: expected one of \"sigmoid\", \"ipo\", found \"dpo\"",
             "r.toml:8: stage.s.ks[1]: expected a whole number in [0, 9], found \"b\"",
             "r.toml:9: stage.s.on: expected true or false, found 1",
             "r.toml:12: stage.s.init.sdt: unknown key, did you mean std? known keys: std",
-            "r.toml:1: stage.s.need: required: expected a number of at most 0.0",
+            "r.toml:1: stage.s.need: required: expected a number in [-1.0, 0.0]",
             "r.toml:3: stage.s.warm: excludes steps",
             "r.toml:10: stage.s.learing_rate: unknown key, did you mean learning_rate? known keys: \
              lr, warm, steps, nan, loss, ks, on, learning_rate, init, need",
@@ -171,7 +171,7 @@ fn paths_must_exist_and_data_is_expanded() {
     let missing: Vec<bool> = found
         .problems
         .iter()
-        .map(|problem| problem.missing_path)
+        .map(|problem| problem.lacks == Lacks::Path)
         .collect();
     assert_eq!(missing, [true, false, true]);
 
@@ -180,5 +180,5 @@ fn paths_must_exist_and_data_is_expanded() {
         problems(&found)[0],
         "r.toml:2: stage.s.a: ${DATA}/a.txt needs the data folder: give --data DIR (make ... DATA=DIR)"
     );
-    assert!(found.problems[0].missing_path);
+    assert_eq!(found.problems[0].lacks, Lacks::Path);
 }

@@ -130,7 +130,7 @@ fn a_parameter_that_no_loss_takes_is_a_problem() {
         ),
         (
             "beta = 0",
-            "r.toml:1: beta: expected a number above 0.0, found 0",
+            "r.toml:1: beta: expected a number in (0.0, 1000000000.0], found 0",
         ),
         (
             "loss_type = \"dpo\"",
