@@ -21,7 +21,7 @@ use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::precision::Bf16;
 use crate::stage::rewarding::Rewarding;
-use crate::stage::sampling::PromptKept;
+use crate::stage::sampling::ShortPrompts;
 use crate::stage::{memory, ppo_keys};
 use crate::store::read_metrics;
 use crate::train::checkpoint;
@@ -46,7 +46,7 @@ struct Reinforce {
     examples: usize,
     rewarding: Rewarding,
     settings: PpoSettings,
-    kept: PromptKept,
+    short: ShortPrompts,
     bf16: Bf16,
     gradient_checkpointing: bool,
     /// Whether the value head has a trunk of its own, and of whose weights.
@@ -79,7 +79,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .usize("examples", 0, 0..),
         rewarding,
         settings,
-        kept: PromptKept::read(keys),
+        short: ShortPrompts::read(keys),
         bf16: Bf16::read(keys),
         gradient_checkpointing: read_checkpointing(keys),
         trunk,
@@ -189,7 +189,7 @@ impl Reinforce {
     ) -> Result<Vec<Vec<u32>>> {
         let own = self.trunk.as_ref().and_then(Option::as_ref);
         let others: Vec<&StageRef> = self.reference.iter().chain(own).collect();
-        self.kept.encode(
+        self.short.encode(
             context,
             (&self.model, &others),
             (tokenizer, self.settings.sampling.max_new_tokens),

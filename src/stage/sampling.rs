@@ -19,7 +19,7 @@ use crate::store::{OrBadInput, Progress};
 pub struct SamplingSettings {
     sampling: Sampling,
     batch_size: usize,
-    kept: PromptKept,
+    short: ShortPrompts,
     /// In what the models of the stage are computed.
     pub bf16: Bf16,
 }
@@ -47,19 +47,16 @@ impl Sampled {
     }
 }
 
-/// How much of a prompt must be left where it is cut so that a reply fits behind it.
+/// Whether a prompt may lose more than half of its tokens where it is cut so that a reply fits behind it.
 #[derive(Clone, Copy, Debug)]
-pub struct PromptKept(f64);
+pub struct ShortPrompts(bool);
 
-impl PromptKept {
+impl ShortPrompts {
     /// Reads the key.
     pub fn read(keys: &mut Keys<'_>) -> Self {
         Self(
-            keys.doc(
-                "share of a prompt's tokens that must be left where its oldest are cut so that max_new_tokens fit; a \
-                 prompt that would lose more is an error",
-            )
-            .float("min_prompt_kept", 0.5, 0.0..=1.0),
+            keys.doc("go on where less than half of a prompt's tokens fits")
+                .bool("allow_short_prompts", false),
         )
     }
 
@@ -120,18 +117,17 @@ impl PromptKept {
                 let whole = tokens.len();
                 tokens = encode_prompt(tokenizer, prompt, room)?;
                 cut += 1;
-                refused += usize::from((tokens.len() as f64) < self.0 * whole as f64);
+                refused += usize::from(2 * tokens.len() < whole);
                 worst = worst.max(whole);
             }
             encoded.push(tokens);
         }
         ensure!(
-            refused == 0,
+            refused == 0 || self.0,
             "{label}: max_new_tokens ({max_new_tokens}) leaves {room} of the {most} tokens that @{} reads to a prompt, \
-             and {refused} of {count} prompts would lose more than min_prompt_kept ({}) allows: the longest has \
-             {worst}; lower max_new_tokens, or set min_prompt_kept lower to cut them nevertheless",
-            model.name,
-            self.0
+             which is less than half of {refused} of {count} prompts, of which the longest has {worst}; lower \
+             max_new_tokens, or set allow_short_prompts=true to go on without the rest",
+            model.name
         );
         if cut > 0 {
             measures.note(format!(
@@ -177,7 +173,7 @@ impl SamplingSettings {
             batch_size: keys
                 .doc("prompts sampled at once; does not change the samples")
                 .usize("generation_batch_size", 64, 1..),
-            kept: PromptKept::read(keys),
+            short: ShortPrompts::read(keys),
             bf16: Bf16::read(keys),
         }
     }
@@ -186,7 +182,7 @@ impl SamplingSettings {
     /// model's EOS. The models of `others` are to read prompt and reply afterwards.
     ///
     /// # Errors
-    /// As [`PromptKept::encode`], before anything is computed; a model that cannot be read, and a stop that was asked
+    /// As [`ShortPrompts::encode`], before anything is computed; a model that cannot be read, and a stop that was asked
     /// for.
     pub fn run(
         &self,
@@ -196,7 +192,7 @@ impl SamplingSettings {
         measures: &mut Measures,
     ) -> Result<Vec<Sampled>> {
         let tokenizer = Tokenizer::open(&model_dir(context.input(model)))?;
-        let encoded = self.kept.encode(
+        let encoded = self.short.encode(
             context,
             (model, others),
             (&tokenizer, self.sampling.max_new_tokens),
