@@ -258,13 +258,13 @@ mod tests {
             temperature: 5e-324,
             ..Sampling::default()
         };
-        assert_eq!(cold.next(&mut vec![-1.0, 2.0, 1.0], &[], 0, &mut rng), 1);
+        assert_eq!(cold.next(&mut [-1.0, 2.0, 1.0], &[], 0, &mut rng), 1);
         // What has been seen is as likely as can be, and all else is out of reach.
         let fond = Sampling {
             repetition_penalty: 1e-40,
             ..Sampling::default()
         };
-        assert_eq!(fond.next(&mut vec![1.0, 2.0, 1.0], &[2], 1, &mut rng), 2);
+        assert_eq!(fond.next(&mut [1.0, 2.0, 1.0], &[2], 1, &mut rng), 2);
     }
 
     #[test]

@@ -110,9 +110,12 @@ impl Bench {
     }
 }
 
+/// More than any prompt of a world has.
+const POSITIONS: usize = 4000;
+
 fn config(tokenizer: &Tokenizer) -> DecoderConfig {
     DecoderConfig {
-        max_positions: 600,
+        max_positions: POSITIONS,
         bos: tokenizer.bos(),
         eos: Some(tokenizer.eos()),
         ..DecoderConfig::new(Family::Gpt2, tokenizer.vocab_size(), 16, 1, 2)
@@ -259,9 +262,9 @@ fn worlds(bench: &Bench) {
     let counts = "pretrain = 4\ntrain = 6\nvalid = 2\ntest = 4\n";
     let impression = format!("{counts}prompts = 4");
     bench.run("rows", "impression-world", &impression).unwrap();
-    let persona = format!("{counts}ranking_items = 1");
+    let persona = format!("{counts}ranking_items = 4");
     bench.run("data", "persona-world", &persona).unwrap();
-    let guardrail = format!("{counts}feedback = 4");
+    let guardrail = format!("{counts}feedback = 4\ndrills = 0");
     bench.run("pairs", "guardrail-world", &guardrail).unwrap();
 }
 
@@ -329,7 +332,7 @@ fn a_reply_that_never_ends_is_its_tokens_and_no_eos() {
     let bench = Bench::new();
     let tokenizer = tokenizer();
     worlds(&bench);
-    let word = tokenizer.encode(" fine").unwrap().ids[0];
+    let word = *tokenizer.encode("fine").unwrap().ids.last().unwrap();
     for model in ["model", "other"] {
         bench.model(model, &tokenizer, word);
     }
@@ -396,13 +399,13 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
         ),
     ] {
         // All of the positions, nearly all, and then nearly all but allowed.
-        let said = error(kind, &format!("{told}max_new_tokens = 600"));
-        assert!(said.contains("max_new_tokens is 600"), "{said}");
-        assert!(said.contains("@model reads at most 600"), "{said}");
-        let said = error(kind, &format!("{told}max_new_tokens = 590"));
-        assert!(said.contains("min_prompt_kept"), "{said}");
+        let said = error(kind, &format!("{told}max_new_tokens = {POSITIONS}"));
+        assert!(said.contains("max_new_tokens is 4000"), "{said}");
+        assert!(said.contains("@model reads at most 4000"), "{said}");
+        let said = error(kind, &format!("{told}max_new_tokens = 3990"));
+        assert!(said.contains("allow_short_prompts=true"), "{said}");
     }
-    let told = format!("{judge}max_new_tokens = 590\nmin_prompt_kept = 0.0");
+    let told = format!("{judge}max_new_tokens = 3990\nallow_short_prompts = true");
     let measures = bench.run("cut", "judge", &told).unwrap();
     let cut = |note: &String| note.contains("were cut to 10 tokens");
     assert!(measures.notes.iter().any(cut), "{:?}", measures.notes);
@@ -419,7 +422,7 @@ fn without_a_validation_split_the_last_weights_are_kept_and_that_is_said() {
     let tokenizer = tokenizer();
     worlds(&bench);
     bench.model("model", &tokenizer, tokenizer.eos());
-    let told = "model = \"@model\"\ndata = \"@rows\"\nsplit = \"pretrain\"\nmax_steps = 1\nmax_length = 600\n";
+    let told = "model = \"@model\"\ndata = \"@rows\"\nsplit = \"pretrain\"\nmax_steps = 1\nmax_length = 3000\n";
     let valid = bench.at("rows/valid.jsonl");
     std::fs::copy(bench.at("rows/pretrain.jsonl"), &valid).unwrap();
     let said = |measures: &Measures| {
