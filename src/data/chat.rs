@@ -144,7 +144,12 @@ impl ChatTemplate {
     /// What the template refuses.
     pub fn prompt(&self, history: &[Message]) -> Result<Prompt> {
         let text = self.render(history, true)?;
-        Ok(self.parts(history, &text).unwrap_or(Prompt::Text(text)))
+        Ok(self.parts(history, &text).unwrap_or(Prompt::Parts {
+            head: String::new(),
+            turns: Vec::new(),
+            tail: text,
+            rendered: true,
+        }))
     }
 
     fn parts(&self, history: &[Message], text: &str) -> Option<Prompt> {
@@ -169,7 +174,12 @@ impl ChatTemplate {
             done = so_far.len();
         }
         let last = turns.pop().unwrap_or_default();
-        Some(Prompt::parts(head, turns, last + &text[done..]))
+        Some(Prompt::Parts {
+            head,
+            turns,
+            tail: last + &text[done..],
+            rendered: true,
+        })
     }
 
     /// What `reply` adds to the prompt for a reply to `history`, up to the end of the rendering.
@@ -396,10 +406,8 @@ mod tests {
                       {% endfor %}";
         let template = ChatTemplate::new(source.into(), BTreeMap::new()).unwrap();
         let history = messages(&[("user", "a"), ("assistant", "b"), ("user", "c")]);
-        assert!(matches!(
-            template.prompt(&history).unwrap(),
-            Prompt::Text(_)
-        ));
+        let prompt = template.prompt(&history).unwrap();
+        assert!(prompt.rendered() && prompt.droppable() == 0);
         let error = template.completion(&history, &messages(&[("assistant", "d")]));
         assert!(error.unwrap_err().to_string().contains("does not begin"));
     }
@@ -460,7 +468,9 @@ mod tests {
         ]);
         let persona = ["i sail.".to_owned(), "i bake.".to_owned()];
         let prompt = crate::data::template::persona_prompt(&persona, &history);
-        assert_eq!(template.prompt(&said).unwrap(), prompt);
+        let rendered = template.prompt(&said).unwrap();
+        assert_eq!(rendered.text(), prompt.text());
+        assert_eq!(rendered.droppable(), prompt.droppable());
         let reply = messages(&[("assistant", "me.")]);
         assert_eq!(template.completion(&said, &reply).unwrap(), " me.\n");
     }

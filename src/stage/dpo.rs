@@ -11,7 +11,8 @@ pub const KIND: Kind = Kind {
     name: "dpo",
     about: "preference optimization (DPO, IPO, ...) on chosen and rejected completions",
     produces: Produces::Model,
-    version: 1,
+    // 2: what a chat template has rendered gets no other special tokens; both sides see the same prompt.
+    version: 2,
     uses_backend: true,
     read,
 };

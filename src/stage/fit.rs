@@ -9,12 +9,15 @@ use crate::backend::{self, Work};
 use crate::data::Tokenizer;
 use crate::model::config::ScoreHead;
 use crate::model::decoder::{Compute, Precision};
+use crate::model::hf::config_json;
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
+use crate::stage::cuts;
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces};
+use crate::stage::limits;
 use crate::stage::measures::Measures;
 use crate::stage::memory;
 use crate::stage::rows::RowsSettings;
@@ -29,6 +32,7 @@ pub struct Fit {
     pub model: StageRef,
     pub settings: TrainSettings,
     pub max_length: usize,
+    pub min_prompt_kept: f64,
     bf16: Option<bool>,
     gradient_checkpointing: bool,
 }
@@ -94,6 +98,7 @@ impl Fit {
                 keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
             },
             max_length: keys.usize("max_length", 1024, 2..),
+            min_prompt_kept: cuts::read_kept(keys),
             bf16: keys
                 .doc("compute in bf16 with f32 weights and moments; where left out, on cuda only")
                 .optional_bool("bf16"),
@@ -156,6 +161,7 @@ impl Fit {
         let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
         let encoding = Encoding {
             max_length: self.max_length,
+            min_prompt_kept: self.min_prompt_kept,
             group: drawn.0.unwrap_or(group),
             shuffle: drawn.1.unwrap_or(shuffle),
         };
@@ -163,6 +169,23 @@ impl Fit {
         let what = format!("{} ({})", context.label, split.name());
         let set = corpus::dataset(examples, tokenizer, encoding, &what, &context.dir, measures)?;
         Ok((!set.examples.is_empty()).then_some(set))
+    }
+
+    /// Refuses a set with longer sequences than the model of `model` reads, all of whose tokens but `in_name` are
+    /// read.
+    ///
+    /// # Errors
+    /// See [`limits::check`].
+    pub fn fits(
+        &self,
+        context: &Context,
+        model: &StageRef,
+        set: &Dataset,
+        in_name: usize,
+    ) -> Result<()> {
+        let config = config_json::read(&folder::model_dir(context.input(model)))?;
+        let longest = set.examples.longest().saturating_sub(in_name);
+        limits::check(context, &model.name, &config, longest, self.max_length)
     }
 
     /// Trains the input model, with a new scoring head if one is given, unless it has been already, and
@@ -214,19 +237,6 @@ impl Work for Train<'_> {
         }
         model.compute = compute;
         let (train, valid) = self.sets;
-        let longest = valid.as_ref().map_or(0, |valid| valid.examples.longest());
-        // What a scoring head reads ends before the token that is scored in name only.
-        let in_name = usize::from(self.head.is_some());
-        let longest = train.examples.longest().max(longest) - in_name;
-        if longest > model.config.max_positions {
-            bail!(
-                "{}: an example has {longest} tokens, but the model reads at most {}; lower \
-                 max_length ({})",
-                self.context.label,
-                model.config.max_positions,
-                self.fit.max_length
-            );
-        }
         let job = Job {
             label: &self.context.label,
             settings: &self.fit.settings,

@@ -11,7 +11,8 @@ pub const KIND: Kind = Kind {
     name: "kto",
     about: "preference optimization (KTO, BCO) on completions labelled as desirable or not",
     produces: Produces::Model,
-    version: 1,
+    // 2: what a chat template has rendered gets no other special tokens.
+    version: 2,
     uses_backend: true,
     read,
 };

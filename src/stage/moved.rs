@@ -69,6 +69,8 @@ impl Work for Both<'_> {
         let (policy, tokenizer) = folder::open::<B>(policy, device)?;
         let encoding = Encoding {
             max_length: self.max_length,
+            // Sampling has refused prompts that are too long.
+            min_prompt_kept: 0.0,
             group: Group::None,
             shuffle: false,
         };

@@ -7,9 +7,11 @@ use burn::module::AutodiffModule;
 use crate::eval::ranking::perplexity;
 use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
+use crate::stage::cuts;
 use crate::stage::folder;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::limits;
 use crate::stage::measures::{Measure, Measures};
 use crate::train::evaluate;
 
@@ -17,7 +19,8 @@ pub const KIND: Kind = Kind {
     name: "perplexity",
     about: "perplexity of reference replies, their EOS included",
     produces: Produces::Measure,
-    version: 1,
+    // 2: what a chat template has rendered gets no other special tokens.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -27,6 +30,7 @@ struct Perplexity {
     data: StageRef,
     split: Split,
     max_length: usize,
+    min_prompt_kept: f64,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -35,6 +39,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         data: keys.stage("data", corpus::EXAMPLES),
         split: Split::read(keys, "test"),
         max_length: keys.usize("max_length", 1024, 2..),
+        min_prompt_kept: cuts::read_kept(keys),
     })
 }
 
@@ -48,12 +53,21 @@ impl Measure for Perplexity {
             &tokenizer,
             Encoding {
                 max_length: self.max_length,
+                min_prompt_kept: self.min_prompt_kept,
                 group: Group::Dialogue,
                 shuffle: false,
             },
             &context.label,
             &context.dir,
             &mut measures,
+        )?;
+        let longest = set.examples.longest();
+        limits::check(
+            context,
+            &self.model.name,
+            &model.config,
+            longest,
+            self.max_length,
         )?;
         let tokens: usize = (0..set.examples.len())
             .flat_map(|example| set.examples.branches(example))

@@ -190,11 +190,8 @@ impl Reinforce {
         let mut cut = 0;
         let mut encoded = Vec::with_capacity(examples.len());
         for example in examples {
-            let mut tokens = encode_prompt(tokenizer, &example.prompt, usize::MAX)?;
-            if tokens.len() > most {
-                cut += 1;
-                tokens = encode_prompt(tokenizer, &example.prompt, most)?;
-            }
+            let (tokens, cuts) = encode_prompt(tokenizer, &example.prompt, most)?;
+            cut += usize::from(cuts.cut_prompt_tokens > 0);
             encoded.push(tokens);
         }
         if cut > 0 {

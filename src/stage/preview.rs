@@ -55,15 +55,19 @@ pub fn training(
     if !train.examples.is_empty() {
         text.push_str("  first example, scored tokens in brackets:\n");
         for branch in train.examples.branches(0) {
-            let (prompt, scored) = branch.tokens.split_at(branch.scored_from);
+            let (prompt, rest) = branch.tokens.split_at(branch.scored_from);
             text.push_str(&format!("    {:?}", tokenizer.decode(prompt)?));
-            for &token in scored {
+            let mut scored = branch.places().peekable();
+            for (place, &token) in (branch.scored_from..).zip(rest) {
                 let piece = if token == tokenizer.eos() {
                     tokenizer.eos_text().to_owned()
                 } else {
                     tokenizer.decode(&[token])?
                 };
-                text.push_str(&format!(" [{piece}]"));
+                match scored.next_if_eq(&place) {
+                    Some(_) => text.push_str(&format!(" [{piece}]")),
+                    None => text.push_str(&format!(" {piece:?}")),
+                }
             }
             text.push('\n');
         }

@@ -101,7 +101,7 @@ impl Work for Sample<'_> {
             .iter()
             .map(|(stream, prompt)| {
                 Ok(Request {
-                    prompt: encode_prompt(&tokenizer, prompt, prompt_room)?,
+                    prompt: encode_prompt(&tokenizer, prompt, prompt_room)?.0,
                     stream: *stream,
                 })
             })
