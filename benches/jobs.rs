@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use rapport::backend::{self, Work};
-use rapport::data::encode::encode_pair;
-use rapport::data::{Prompt, Tokenizer};
+use rapport::data::encode::{Limits, encode_example};
+use rapport::data::{Completion, Prompt, Role, Tokenizer};
 use rapport::generate::{Request, Sampling, generate};
 use rapport::model::{Decoder, hf, weights};
 use rapport::objective::Objective;
@@ -128,17 +128,24 @@ fn replies<B: Ops>(
 }
 
 fn rank<B: Ops>(model: &Decoder<B>, tokenizer: &Tokenizer, rows: &[RankRow]) -> Result<Value> {
-    let limit = model.config.max_positions;
     let mut examples = Vec::new();
     let mut trees = Vec::new();
     for row in rows {
         let first = examples.len();
         let prompt = Prompt::Text(row.prompt.clone());
-        for candidate in &row.candidates {
-            let encoded = encode_pair(tokenizer, &prompt, candidate, limit, true)?;
+        let candidates = row.candidates.iter();
+        let candidates: Vec<Completion> = candidates
+            .map(|text| Completion::new(text, Role::Reply))
+            .collect();
+        let limits = Limits {
+            max_length: model.config.max_positions,
+            append_eos: true,
+        };
+        let encoded = encode_example(tokenizer, &prompt, &candidates, limits)?;
+        for completion in encoded.completions {
             let sequence = Sequence {
-                scored_from: encoded.prompt_len,
-                tokens: encoded.tokens,
+                scored_from: encoded.prompt.len(),
+                tokens: [&encoded.prompt[..], &completion.tokens].concat(),
             };
             examples.push(TrainExample {
                 sequences: vec![sequence],

@@ -188,10 +188,9 @@ fn view(trees: &[Vec<(Vec<u32>, usize)>]) -> TreeView {
     let trees: Vec<Vec<Branch<'_>>> = trees
         .iter()
         .map(|tree| {
-            let branches = tree.iter().map(|(tokens, scored_from)| Branch {
-                tokens,
-                scored_from: *scored_from,
-            });
+            let branches = tree
+                .iter()
+                .map(|(tokens, scored_from)| Branch::new(tokens, *scored_from));
             branches.collect()
         })
         .collect();

@@ -1,7 +1,7 @@
 """Write the small references that the parity tests compare with, into tests/fixtures/.
 
     pip install torch transformers trl accelerate datasets
-    python scripts/make_references.py            # or: ... models | trl | scores
+    python scripts/make_references.py            # or: ... models | trl | chat | scores
 
 models/NAME/    a tiny random model in Hugging Face form, and expected.json: for several sequences the
                 logits of the last positions, the log-prob of every next token, and a greedy
@@ -11,6 +11,10 @@ trl_dpo/        a tiny Llama with its tokenizer (model/), pairs.jsonl, and expec
                 expected_ipo.json and in bf16 in expected_bf16.json.
 trl_kto/        labels.jsonl and expected.json: the same for KTOTrainer, from the same model.
 trl_sft/        rows.jsonl and expected.json: the same for SFTTrainer, from the same model.
+trl_chat/       a tiny Llama whose tokenizer puts a BOS before plain text and whose chat template prints none and ends
+                a reply by itself (model/); chat.jsonl, conversations, and text.jsonl, plain pairs in which tokens
+                straddle the border on one side, on both or on none; expected_chat.json, expected_text.json: DPO as
+                above, and SFT on the chosen side of the conversations in expected_sft.json.
 trl_reward/     pairs.jsonl with margins and expected.json: the same for RewardTrainer, from the same model
                 with a scoring head of zeros.
 scores/NAME/    a tiny random model with a scoring head, for the tokenizer of trl_dpo/, and expected.json: its
@@ -282,6 +286,71 @@ def make_trl():
     print("SFT", [round(step["loss"], 4) for step in sft])
 
 
+TEMPLATE = ("{%- for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
+            "{%- endfor %}{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}")
+
+
+def chat_rows():
+    rows = []
+    for persona, turns in DIALOGUES:
+        history = [{"role": "system", "content": " ".join(persona)}]
+        for user, chosen, rejected in turns:
+            history.append({"role": "user", "content": user})
+            reply = lambda text: [{"role": "assistant", "content": text}]
+            rows.append({"prompt": list(history), "chosen": reply(chosen), "rejected": reply(rejected)})
+            history += reply(chosen)
+    return rows
+
+
+def straddling_rows():
+    """Prompts that end within a word, a character of several bytes or white space, so that tokens merge across."""
+    ends = [("the bak", "ery.", "\n"), ("a hive ", "hums", "\n"), ("q🙂", "🙃 é", "\u200d👩"), ("i pain", "t.", "s?")]
+    rows = []
+    for at, pair in enumerate(trl_rows()):
+        prompt, chosen, rejected = ends[at % 4]
+        rows.append({"prompt": pair["prompt"] + " " + prompt, "chosen": chosen + pair["chosen"],
+                     "rejected": rejected + pair["rejected"]})
+    return rows
+
+
+def make_trl_chat():
+    import trl
+    from tokenizers import processors
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+    out = FIXTURES / "trl_chat"
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "model").mkdir(parents=True)
+    torch.manual_seed(1)
+    chat, text = chat_rows(), straddling_rows()
+    for name, rows in [("chat", chat), ("text", text)]:
+        (out / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = [row["prompt"] + row["chosen"] + row["rejected"] for row in trl_rows()]
+    tokenizer = byte_tokenizer(words + ["the bakery a hive hums i paint paints"] * 40)
+    tokenizer.add_special_tokens({"bos_token": "<s>", "pad_token": "<pad>",
+                                  "additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)])
+    tokenizer.chat_template = TEMPLATE
+    assert tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+    config = LlamaConfig(**rotary(vocab_size=len(tokenizer), max_position_embeddings=1024, initializer_range=0.1,
+                                  tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id,
+                                  bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id))
+    random_model(config).save_pretrained(out / "model")
+    tokenizer.save_pretrained(out / "model")
+    shown = {"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__,
+             "batch": BATCH, "learning_rate": 1e-3, "weight_decay": 0.1, "max_grad_norm": 1.0, "adam_epsilon": 1e-8}
+    for name, rows in [("chat", chat), ("text", text)]:
+        steps = train(DPOTrainer, DPOConfig, out / "model", rows, beta=0.5, loss_type="sigmoid")
+        write_json(out / f"expected_{name}.json", shown | {"beta": 0.5, "steps": steps})
+        print("DPO", name, [round(step["loss"], 4) for step in steps])
+    rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in chat]
+    (out / "sft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    steps = train(SFTTrainer, SFTConfig, out / "model", rows)
+    write_json(out / "expected_sft.json", shown | {"steps": steps})
+    print("SFT chat", [round(step["loss"], 4) for step in steps])
+
+
 # ---------------------------------------------------------------- scoring heads
 
 LABELS = ["ease", "topic", "trust"]
@@ -381,13 +450,16 @@ def make_trl_reward():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["models", "trl", "scores"], default=["models", "trl", "scores"])
+    parser.add_argument("what", nargs="*", choices=["models", "trl", "chat", "scores"],
+                        default=["models", "trl", "chat", "scores"])
     chosen = parser.parse_args().what
     torch.set_num_threads(1)
     if "models" in chosen:
         make_models()
     if "trl" in chosen:
         make_trl()
+    if "chat" in chosen:
+        make_trl_chat()
     if "scores" in chosen:
         make_score_models()
         make_score_losses()

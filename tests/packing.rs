@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use burn::module::AutodiffModule;
 use rapport::data::rows::{labelled_rows, preference_rows, sft_rows};
 use rapport::data::{Example, Reading, Tokenizer};
 use rapport::model::config::{DecoderConfig, Family};
+use rapport::model::forest::{Branch, Forest};
+use rapport::model::weights;
 use rapport::objective::{Bco, Kto, Objective, Running, Sigmoid, Sum, Unpaired};
 use rapport::stage::Measures;
 use rapport::stage::corpus::{self, Encoding, Group};
@@ -155,6 +158,78 @@ fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
     }
 }
 
+/// The same examples, of whose completions the second token and the third are not scored.
+fn gapped(set: Dataset) -> Dataset {
+    let mut writer = ExamplesWriter::memory();
+    let mut reference = Vec::new();
+    for example in 0..set.examples.len() {
+        let gap = |branch: &Branch<'_>| [1, 3].map(|after| branch.scored_from as u32 + after);
+        let branches: Vec<_> = set.examples.branches(example).collect();
+        let gaps: Vec<[[u32; 2]; 1]> = branches.iter().map(|branch| [gap(branch)]).collect();
+        let gapped = branches.into_iter().zip(&gaps);
+        let gapped = gapped.map(|(branch, gap)| Branch {
+            unscored: gap,
+            ..branch
+        });
+        writer.push(gapped).unwrap();
+        reference.extend_from_slice(set.examples.reference(example));
+    }
+    let mut examples = writer.finish().unwrap();
+    if !reference.is_empty() {
+        examples.set_reference(reference);
+    }
+    examples.set_desirable((0..set.examples.len()).map(|example| example % 3 != 1));
+    Dataset { examples, ..set }
+}
+
+#[test]
+fn tokens_between_scored_ones_are_read_and_neither_scored_nor_trained_on() {
+    let device = Default::default();
+    for family in FAMILIES {
+        let model = model::<Ad>(&config(family), 2, &device);
+        for objective in objectives() {
+            let run = |grouped: bool, size: usize| {
+                let set = gapped(dataset(dialogues(&objective), grouped));
+                let batches: Vec<_> = set
+                    .micro_batches(0, 0, size)
+                    .iter()
+                    .map(|units| set.batch(units, &objective))
+                    .collect();
+                let (gradients, _) =
+                    gradients(&model, &objective, &batches, &mut Running::default());
+                let logps = branch_logps(&model.valid(), &set, &objective, size, |_| true);
+                (flatten(&model, gradients), logps.unwrap().concat(), set)
+            };
+            let (alone, _, set) = run(false, 1);
+            let norm = alone.iter().map(|g| g * g).sum::<f32>().sqrt();
+            assert!(norm > 1e-2, "a gradient to compare with");
+            // Each sequence by itself, every token scored, and the wanted ones added up.
+            let mut expected = Vec::new();
+            for branch in (0..set.examples.len()).flat_map(|at| set.examples.branches(at)) {
+                assert_eq!(
+                    branch.scored(),
+                    branch.tokens.len() - branch.scored_from - 2
+                );
+                let whole = Branch::new(branch.tokens, 1);
+                let forest = Forest::pack(&[vec![whole]], 0);
+                let logps = weights::host(model.valid().token_logps(&forest));
+                expected.push(branch.places().map(|place| logps[place - 1]).sum::<f32>());
+            }
+            for (grouped, size) in [(true, 3), (true, 1), (false, 4)] {
+                let (packed, logps, _) = run(grouped, size);
+                for (a, b) in packed.iter().zip(&alone) {
+                    assert!((a - b).abs() <= 1e-5 * norm.max(1.0), "{family:?}: {a} {b}");
+                }
+                assert_eq!(logps.len(), expected.len());
+                for (a, b) in logps.iter().zip(&expected) {
+                    let within = 1e-5 * b.abs().max(1.0);
+                    assert!((a - b).abs() <= within, "{family:?}: {a} {b}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn tails_beyond_the_shorter_completion_weigh_what_the_objective_says() {
     let device = Default::default();
@@ -251,6 +326,7 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
         let run = |group: Group, size: usize| {
             let encoding = Encoding {
                 max_length: 256,
+                min_prompt_kept: 0.5,
                 group,
                 shuffle: true,
             };

@@ -76,10 +76,7 @@ fn logits_and_logps_are_those_of_transformers() {
             if case.ids.len() < 2 {
                 continue;
             }
-            let branch = Branch {
-                tokens: &case.ids,
-                scored_from: 1,
-            };
+            let branch = Branch::new(&case.ids, 1);
             let forest = Forest::pack(&[vec![branch]], 0);
             let logps = model.token_logps(&forest).into_data();
             let logps = logps.into_vec::<f32>().unwrap();

@@ -211,7 +211,16 @@ fn texts_that_are_too_long_are_cut_and_counted() {
     let model = model(work.path());
     let long = json!({"prompt": "Bot: i keep bees. ".repeat(20), "completion": " i keep bees."});
     let rows = file(work.path(), &[long, json!({"completion": "short."})]);
-    let (code, stdout, stderr) = score(work.path(), &model, &rows, &[]);
+    let allowed = ["--min-prompt-kept", "0.1"];
+    let (code, stdout, stderr) = score(work.path(), &model, &rows, &allowed);
     assert_eq!((code, lines(&stdout).len()), (0, 2), "{stderr}");
-    assert!(stderr.contains("max_length 64 cut 1 prompts"), "{stderr}");
+    let cut = "max_position_embeddings 64 cut 1 prompts";
+    assert!(stderr.contains(cut), "{stderr}");
+    // Less than half of it is scored, which nobody has asked for.
+    let (code, stdout, stderr) = score(work.path(), &model, &rows, &[]);
+    assert_eq!((code, &*stdout), (2, ""), "{stderr}");
+    assert!(
+        stderr.contains(cut) && stderr.contains("is left of 1, 1)"),
+        "{stderr}"
+    );
 }

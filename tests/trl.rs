@@ -34,12 +34,18 @@ pub fn expected(fixture: &str, name: &str) -> Value {
 }
 
 pub fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
-    let dir = fixtures().join(fixture);
-    let expected = expected(fixture, "expected");
+    settings_for(
+        "trl_dpo/model",
+        expected(fixture, "expected"),
+        &format!("{fixture}/{rows}"),
+    )
+}
+
+fn settings_for(model: &str, expected: Value, rows: &str) -> (Value, Vec<String>) {
     let steps = expected["steps"].as_array().unwrap().len();
     let mut sets = vec![
-        format!("model.path={}", fixtures().join("trl_dpo/model").display()),
-        format!("data.train={}", dir.join(rows).display()),
+        format!("model.path={}", fixtures().join(model).display()),
+        format!("data.train={}", fixtures().join(rows).display()),
         "data.shuffle=false".into(),
         format!("train.per_device_train_batch_size={}", expected["batch"]),
         format!("train.max_steps={steps}"),
@@ -110,6 +116,43 @@ fn dpo_takes_the_steps_of_trl() {
     ] {
         assert!(work.path().join("out/model").join(file).exists(), "{file}");
     }
+}
+
+/// The template prints no BOS, which the tokenizer puts before plain text, and ends a reply without EOS.
+#[test]
+fn conversations_are_trained_on_as_their_template_renders_them() {
+    for (recipe, rows) in [("dpo", "chat"), ("sft", "sft")] {
+        let work = tempfile::tempdir().unwrap();
+        let expected = expected("trl_chat", &format!("expected_{rows}"));
+        let rows = format!("trl_chat/{rows}.jsonl");
+        let (expected, sets) = settings_for("trl_chat/model", expected, &rows);
+        let ours = rapport(work.path(), recipe, &sets);
+        let mut keys = vec![("loss", 1e-4), ("grad_norm", 1e-3)];
+        if recipe == "dpo" {
+            keys.extend([("logps/chosen", 1e-4), ("logps/rejected", 1e-4)]);
+        }
+        compare(&ours, &expected, &keys);
+    }
+}
+
+/// Where tokens merge across the border of either side, the prompt ends before them on both.
+#[test]
+fn plain_pairs_that_straddle_the_border_are_cut_as_trl_cuts_them() {
+    let work = tempfile::tempdir().unwrap();
+    let expected = expected("trl_chat", "expected_text");
+    let (expected, sets) = settings_for("trl_chat/model", expected, "trl_chat/text.jsonl");
+    let ours = rapport(work.path(), "dpo", &sets);
+    compare(
+        &ours,
+        &expected,
+        &[
+            ("loss", 1e-4),
+            ("grad_norm", 1e-3),
+            ("rewards/margins", 1e-3),
+            ("logps/chosen", 1e-4),
+            ("logps/rejected", 1e-4),
+        ],
+    );
 }
 
 #[test]

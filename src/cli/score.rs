@@ -14,8 +14,9 @@ use crate::store::{
 
 /// Scores the dialogues or texts of a file with a reward model or a classifier.
 ///
-/// Prints one line {"id": ..., "scores": {...}} for each row, in order. Rows are JSON Lines: rated dialogues (`turns`),
-/// `messages`, `prompt` and `completion`, or `premise` and `hypothesis` for a classifier.
+/// Prints one line {"id": ..., "scores": {...}} for each row, in order, and two for a pair. Rows are JSON Lines: rated
+/// dialogues (`turns`), `messages`, `prompt` and `completion`, `chosen` and `rejected`, or `premise` and `hypothesis` for
+/// a classifier. Conversations are written as those were that the model learned from.
 #[derive(Args)]
 pub struct Score {
     /// A reward model's artifact, or a model folder with a scoring head (ForSequenceClassification).
@@ -25,6 +26,9 @@ pub struct Score {
     /// Write the scores here, whole or not at all, instead of printing them.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Share of a prompt's tokens that must fit into the model; less is an error.
+    #[arg(long, default_value_t = 0.5)]
+    min_prompt_kept: f64,
     /// flex, ndarray, wgpu or cuda; by default the first that this build has.
     #[arg(long)]
     backend: Option<String>,
@@ -53,7 +57,12 @@ impl Score {
             }
         }
         scorer::heads(&self.model).map_err(|error| BadInput(format!("{error:#}")))?;
-        let scored = score_file(&self.model, &self.file, backend, &Stop::install())?;
+        let scored = score_file(
+            &self.model,
+            &self.file,
+            (backend, self.min_prompt_kept),
+            &Stop::install(),
+        )?;
         for note in &scored.notes {
             say(note);
         }

@@ -1,75 +1,151 @@
-//! From a prompt and a completion to token ids, split by offset and cut where they are too long.
+//! From a prompt and its completions to token ids: where the prompt ends, what is scored, and what is cut
+//! where they are too long.
 
 use anyhow::{Context as _, Result, ensure};
 use rayon::prelude::*;
 
-use crate::data::{Example, Prompt, Tokenizer};
+use crate::data::{Completion, Example, Prompt, Tokenizer};
 
 /// Raised when the same text begins to give other tokens, or to be cut elsewhere, so that old artifacts are left.
-pub const VERSION: u32 = 1;
+///
+/// 2: rendered text has no other special tokens; one prompt for all completions; TRL's border.
+pub const VERSION: u32 = 2;
 
-/// A tokenised prompt with its completion.
+/// A tokenised prompt with all its completions, which see the same of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoded {
+pub struct EncodedExample {
+    pub prompt: Vec<u32>,
+    pub completions: Vec<EncodedCompletion>,
+    pub cuts: Cuts,
+}
+
+/// A completion's tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedCompletion {
     pub tokens: Vec<u32>,
-    /// How many of `tokens` are the prompt's.
-    pub prompt_len: usize,
-    /// Prompt tokens that `max_length` cut off.
+    /// Ranges `[from, to]` of places in `tokens`, `to` left out, that are not scored; in order and apart.
+    pub unscored: Vec<[u32; 2]>,
+}
+
+/// What was cut off an example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cuts {
+    /// Tokens of the whole prompt, and how many of them were cut off.
+    pub prompt_tokens: usize,
     pub cut_prompt_tokens: usize,
-    /// Completion tokens that `max_length` cut off; only where the completion alone was too long.
-    pub cut_completion_tokens: usize,
     /// Whole turns dropped from the prompt, oldest first.
     pub dropped_turns: usize,
+    /// Completions that were cut at their end, and by how many tokens.
+    pub cut_completions: usize,
+    pub cut_completion_tokens: usize,
 }
 
-/// Tokenises prompt and completion as one text and splits by offset: a token belongs to the prompt
-/// if it ends within it, so one that straddles the border is scored with the completion. (TRL cuts
-/// where the tokens of the prompt alone and of both begin to differ; where no token straddles, that is
-/// the same place.) With `append_eos` the end-of-text token follows, unless the completion already
-/// ends in it, blanks aside, as a chat template's does.
+impl Cuts {
+    /// The share of the prompt's tokens that is left.
+    pub fn kept(&self) -> f64 {
+        let left = self.prompt_tokens.saturating_sub(self.cut_prompt_tokens);
+        match self.prompt_tokens {
+            0 => 1.0,
+            whole => left as f64 / whole as f64,
+        }
+    }
+}
+
+/// How long an example may be and how its completions end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens that prompt and completion may have together.
+    pub max_length: usize,
+    /// Whether a completion of plain text is followed by the end-of-text token. One that a chat template
+    /// has rendered, or whose tokens are given, ends as it does.
+    pub append_eos: bool,
+}
+
+impl Limits {
+    /// What the prompt may have where its longest completion has so many tokens: what that leaves, but at
+    /// least half of all. A completion that is still too long is cut at its end.
+    fn prompt_room(self, longest: usize) -> usize {
+        let left = self.max_length.saturating_sub(longest);
+        left.max(self.max_length / 2)
+    }
+}
+
+/// Tokenises a prompt with each of its completions as one text. The prompt ends where the tokens of the
+/// prompt alone and of any such text begin to differ, as in TRL: a token across the border is scored with
+/// its completion, and what stands before it in the other texts with theirs, so that all are scored after
+/// the same tokens. A special token of the prompt is never scored. Completions whose tokens are given
+/// follow the prompt's own.
 ///
-/// Over `max_length` tokens, the oldest turns are dropped whole, then the oldest prompt tokens (a BOS
-/// in front stays), and the completion is cut at its end only if it is too long alone.
+/// Over the limit, the oldest turns are dropped whole, then the oldest prompt tokens (a BOS in front
+/// stays), alike for all completions, so far as the longest asks for it; at least half of the limit is
+/// left to the prompt, and completions that do not fit into the rest are cut at their end.
 ///
 /// # Errors
-/// An empty completion, or text that the tokenizer refuses.
-pub fn encode_pair(
+/// A completion without a token, or without one that is scored; a text that the tokenizer refuses.
+pub fn encode_example(
     tokenizer: &Tokenizer,
     prompt: &Prompt,
-    completion: &str,
-    max_length: usize,
-    append_eos: bool,
-) -> Result<Encoded> {
-    let (whole, ends) = encode_from(tokenizer, prompt, 0, completion, append_eos)?;
-    let mut best = whole.clone();
-    // Counting the tokens of each turn says nearly how many turns must go; text that begins elsewhere
-    // may tokenise a little differently, hence the last steps one by one.
-    let mut dropped_turns = enough(prompt, &ends, whole.tokens.len(), max_length).saturating_sub(1);
-    if dropped_turns > 0 {
-        best = encode_from(tokenizer, prompt, dropped_turns, completion, append_eos)?.0;
+    completions: &[Completion],
+    limits: Limits,
+) -> Result<EncodedExample> {
+    let encoder = Encoder {
+        tokenizer,
+        prompt,
+        completions,
+        append_eos: limits.append_eos,
+    };
+    let fits = |it: &EncodedExample| it.prompt.len() <= limits.prompt_room(it.longest());
+    let mut encoded = encoder.without(0)?;
+    let whole = encoded.prompt.len();
+    let mut dropped_turns = 0;
+    if !fits(&encoded) && prompt.droppable() > 0 {
+        let room = limits.prompt_room(encoded.longest());
+        // Counting the tokens of each turn says nearly how many turns must go; text that begins elsewhere
+        // may tokenise a little differently, hence the last steps one by one.
+        dropped_turns = encoder.enough(room)?.saturating_sub(1);
+        loop {
+            encoded = encoder.without(dropped_turns)?;
+            if fits(&encoded) || dropped_turns == prompt.droppable() {
+                break;
+            }
+            dropped_turns += 1;
+        }
     }
-    while best.tokens.len() > max_length && dropped_turns < prompt.droppable() {
-        dropped_turns += 1;
-        best = encode_from(tokenizer, prompt, dropped_turns, completion, append_eos)?.0;
-    }
-    let keep_first = usize::from(best.tokens.first().copied() == tokenizer.bos());
-    let excess = best.tokens.len().saturating_sub(max_length);
-    let cut = excess.min(best.prompt_len.saturating_sub(keep_first));
-    best.tokens.drain(keep_first..keep_first + cut);
-    best.prompt_len -= cut;
-    // A completion that is too long alone takes the place of a BOS too, but for one token.
-    let excess = best
-        .tokens
+    let excess = encoded
+        .prompt
         .len()
-        .saturating_sub(max_length.max(best.prompt_len + 1));
-    best.tokens.truncate(best.tokens.len() - excess);
-    best.cut_completion_tokens = excess;
-    best.cut_prompt_tokens = whole.prompt_len - best.prompt_len;
-    best.dropped_turns = dropped_turns;
-    Ok(best)
+        .saturating_sub(limits.prompt_room(encoded.longest()));
+    let bos = encoded.prompt.first().copied();
+    let keep_first = usize::from(bos.is_some() && bos == tokenizer.bos());
+    let cut = excess.min(encoded.prompt.len().saturating_sub(keep_first));
+    encoded.prompt.drain(keep_first..keep_first + cut);
+    encoded.cuts = Cuts {
+        prompt_tokens: whole,
+        cut_prompt_tokens: whole.saturating_sub(encoded.prompt.len()),
+        dropped_turns,
+        ..Cuts::default()
+    };
+    let room = limits.max_length.saturating_sub(encoded.prompt.len());
+    for completion in &mut encoded.completions {
+        let excess = completion.tokens.len().saturating_sub(room.max(1));
+        if excess > 0 {
+            completion.truncate(completion.tokens.len() - excess);
+            encoded.cuts.cut_completions += 1;
+            encoded.cuts.cut_completion_tokens += excess;
+        }
+        ensure!(
+            completion.scored() > 0,
+            match excess {
+                0 => "nothing of a completion is scored: its chat template marks none of it",
+                _ =>
+                    "nothing is left of a completion that is scored: the limit of its length cuts all of it off",
+            }
+        );
+    }
+    Ok(encoded)
 }
 
-/// Token ids of a prompt alone, cut like [`encode_pair`] cuts.
+/// A prompt alone, as [`encode_example`] tokenises and cuts it.
 ///
 /// # Errors
 /// A prompt without a single token, or text that the tokenizer refuses.
@@ -77,215 +153,215 @@ pub fn encode_prompt(
     tokenizer: &Tokenizer,
     prompt: &Prompt,
     max_length: usize,
-) -> Result<Vec<u32>> {
-    let mut ids = tokenizer.encode(&prompt.text())?.ids;
-    let mut dropped = 0;
-    while ids.len() > max_length && dropped < prompt.droppable() {
-        dropped += 1;
-        ids = tokenizer.encode(&prompt.text_from(dropped))?.ids;
-    }
-    let excess = ids.len().saturating_sub(max_length);
-    let keep_first = usize::from(ids.first().copied() == tokenizer.bos()).min(ids.len());
-    let cut = excess.min(ids.len() - keep_first);
-    ids.drain(keep_first..keep_first + cut);
-    ensure!(!ids.is_empty(), "the prompt is empty");
-    Ok(ids)
+) -> Result<(Vec<u32>, Cuts)> {
+    let limits = Limits {
+        max_length,
+        append_eos: false,
+    };
+    let EncodedExample { prompt, cuts, .. } = encode_example(tokenizer, prompt, &[], limits)?;
+    ensure!(!prompt.is_empty(), "the prompt is empty");
+    Ok((prompt, cuts))
 }
 
-/// [`encode_pair`] of every completion of every example, on all cores; order is kept.
+/// [`encode_example`] of every example, on all cores; order is kept.
 ///
 /// # Errors
-/// As [`encode_pair`], with the example's id.
+/// As [`encode_example`], with the example's id.
 pub fn encode_all(
     tokenizer: &Tokenizer,
     examples: &[Example],
-    max_length: usize,
-    append_eos: bool,
-) -> Result<Vec<Vec<Encoded>>> {
+    limits: Limits,
+) -> Result<Vec<EncodedExample>> {
     let encode = |example: &Example| {
-        let texts = example
-            .completions
-            .iter()
-            .map(|completion| &completion.text);
-        texts
-            .map(|text| encode_pair(tokenizer, &example.prompt, text, max_length, append_eos))
-            .collect::<Result<Vec<_>>>()
+        encode_example(tokenizer, &example.prompt, &example.completions, limits)
             .with_context(|| format!("example {}", example.id))
     };
     examples.par_iter().map(encode).collect()
 }
 
-/// About how many of the oldest turns must go for `tokens` to become `max_length`; all if that is not
-/// enough.
-fn enough(prompt: &Prompt, ends: &[usize], tokens: usize, max_length: usize) -> usize {
-    let Prompt::Parts { head, turns, .. } = prompt else {
-        return 0;
-    };
-    let before = |byte: usize| ends.partition_point(|&end| end <= byte);
-    let first = before(head.len());
-    let mut byte = head.len();
-    let mut dropped = 0;
-    while tokens - (before(byte) - first) > max_length && dropped < turns.len() {
-        byte += turns[dropped].len();
-        dropped += 1;
+impl EncodedExample {
+    /// Tokens of the longest completion.
+    fn longest(&self) -> usize {
+        let lengths = self.completions.iter().map(|it| it.tokens.len());
+        lengths.max().unwrap_or(0)
     }
-    dropped
 }
 
-/// The tokens without the `dropped` oldest turns, nothing cut, and where in the text each one ends.
-fn encode_from(
-    tokenizer: &Tokenizer,
-    prompt: &Prompt,
-    dropped: usize,
-    completion: &str,
-    append_eos: bool,
-) -> Result<(Encoded, Vec<usize>)> {
-    let prompt = prompt.text_from(dropped);
-    let border = prompt.len();
-    let encoding = tokenizer.encode(&(prompt + completion))?;
-    let prompt_len = encoding.ends.partition_point(|&end| end <= border);
-    let mut tokens = encoding.ids;
-    ensure!(prompt_len < tokens.len(), "the completion is empty");
-    let ended = completion.trim_end().ends_with(tokenizer.eos_text());
-    if append_eos && !ended {
-        tokens.push(tokenizer.eos());
+impl EncodedCompletion {
+    /// The tokens of which `scored` says whether each one is.
+    fn masked(tokens: Vec<u32>, scored: impl Iterator<Item = bool>) -> Self {
+        let mut unscored: Vec<[u32; 2]> = Vec::new();
+        for (place, _) in (0..).zip(scored).filter(|(_, scored)| !scored) {
+            match unscored.last_mut() {
+                Some([_, to]) if *to == place => *to += 1,
+                _ => unscored.push([place, place + 1]),
+            }
+        }
+        Self { tokens, unscored }
     }
-    let encoded = Encoded {
-        tokens,
-        prompt_len,
-        cut_prompt_tokens: 0,
-        cut_completion_tokens: 0,
-        dropped_turns: 0,
-    };
-    Ok((encoded, encoding.ends))
+
+    /// Number of scored tokens.
+    fn scored(&self) -> usize {
+        let gaps = self.unscored.iter().map(|[from, to]| (to - from) as usize);
+        self.tokens.len() - gaps.sum::<usize>()
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.tokens.truncate(length);
+        let end = length as u32;
+        self.unscored.retain(|[from, _]| *from < end);
+        if let Some([_, to]) = self.unscored.last_mut() {
+            *to = end.min(*to);
+        }
+    }
+}
+
+/// What [`encode_example`] is told.
+struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    prompt: &'a Prompt,
+    completions: &'a [Completion],
+    append_eos: bool,
+}
+
+/// A prompt and one completion before it is known where the prompt ends.
+struct Whole {
+    ids: Vec<u32>,
+    /// Where each token lies in the completion's text, if it says what of it is scored.
+    spans: Vec<(usize, usize)>,
+}
+
+impl Encoder<'_> {
+    /// The tokens without the `dropped` oldest turns, nothing cut.
+    fn without(&self, dropped: usize) -> Result<EncodedExample> {
+        let mut text = self.prompt.text_from(dropped);
+        let alone = self.tokenizer.ids(&text, self.prompt.rendered())?;
+        let end = text.len();
+        let mut border = alone.len();
+        let mut wholes = Vec::with_capacity(self.completions.len());
+        for completion in self.completions {
+            let whole = match &completion.tokens {
+                Some(drawn) => {
+                    ensure!(!drawn.is_empty(), "the completion is empty");
+                    let ids = [&alone[..], drawn].concat();
+                    Whole {
+                        ids,
+                        spans: Vec::new(),
+                    }
+                }
+                None => {
+                    text.truncate(end);
+                    text.push_str(&completion.text);
+                    let whole = self.whole(&text, end, completion.scored.is_some())?;
+                    let both = alone.iter().zip(&whole.ids);
+                    let common = both.take_while(|(a, b)| a == b).count();
+                    ensure!(common < whole.ids.len(), "the completion is empty");
+                    border = border.min(common);
+                    whole
+                }
+            };
+            wholes.push(whole);
+        }
+        let (prompt, left) = alone.split_at(border);
+        let completions = self.completions.iter().zip(wholes);
+        Ok(EncodedExample {
+            prompt: prompt.to_vec(),
+            completions: completions
+                .map(|(completion, whole)| self.completion(completion, whole, border, left))
+                .collect(),
+            cuts: Cuts::default(),
+        })
+    }
+
+    fn whole(&self, text: &str, end: usize, with_spans: bool) -> Result<Whole> {
+        let rendered = self.prompt.rendered();
+        if !with_spans {
+            return Ok(Whole {
+                ids: self.tokenizer.ids(text, rendered)?,
+                spans: Vec::new(),
+            });
+        }
+        let encoding = self.tokenizer.encode_as(text, rendered)?;
+        let spans = encoding.starts.iter().zip(&encoding.ends);
+        let in_completion = |byte: usize| byte.saturating_sub(end);
+        Ok(Whole {
+            spans: spans
+                .map(|(&start, &end)| (in_completion(start), in_completion(end)))
+                .collect(),
+            ids: encoding.ids,
+        })
+    }
+
+    /// What follows the border, of which `left` is the prompt's own.
+    fn completion(
+        &self,
+        completion: &Completion,
+        whole: Whole,
+        border: usize,
+        left: &[u32],
+    ) -> EncodedCompletion {
+        let Whole { mut ids, spans } = whole;
+        let given = completion.tokens.is_some();
+        let ended = given || self.prompt.rendered();
+        if self.append_eos && !ended && !completion.text.ends_with(self.tokenizer.eos_text()) {
+            ids.push(self.tokenizer.eos());
+        }
+        let tokens = ids.split_off(border);
+        let controls = self.controls(left, &tokens);
+        let marked = completion.scored.as_ref().filter(|_| !given);
+        if controls == 0 && marked.is_none() {
+            return EncodedCompletion {
+                tokens,
+                unscored: Vec::new(),
+            };
+        }
+        let scored = (0..tokens.len()).map(|place| {
+            // A token counts as marked if any of its bytes is, as in transformers' masks.
+            let in_marks = |marks: &Vec<(usize, usize)>| match spans.get(border + place) {
+                Some(&(start, end)) => marks.iter().any(|mark| mark.0 < end && start < mark.1),
+                None => true,
+            };
+            place >= controls && marked.is_none_or(in_marks)
+        });
+        EncodedCompletion::masked(tokens, scored)
+    }
+
+    /// How many of the tokens after the border reach to the last special token that the prompt has there.
+    fn controls(&self, left: &[u32], tokens: &[u32]) -> usize {
+        let special = |id: &&u32| self.tokenizer.is_special(**id);
+        let mut wanted = left.iter().filter(special).peekable();
+        let mut reach = 0;
+        for (place, id) in tokens.iter().enumerate() {
+            if wanted.peek().is_none() {
+                break;
+            }
+            if wanted.next_if_eq(&id).is_some() {
+                reach = place + 1;
+            }
+        }
+        reach
+    }
+
+    /// About how many of the oldest turns must go for the prompt to have `room` tokens; all if that is not
+    /// enough.
+    fn enough(&self, room: usize) -> Result<usize> {
+        let Prompt::Parts { head, turns, .. } = self.prompt else {
+            return Ok(0);
+        };
+        let encoding = self
+            .tokenizer
+            .encode_as(&self.prompt.text(), self.prompt.rendered())?;
+        let before = |byte: usize| encoding.ends.partition_point(|&end| end <= byte);
+        let first = before(head.len());
+        let mut byte = head.len();
+        let mut dropped = 0;
+        while encoding.ids.len() - (before(byte) - first) > room && dropped < turns.len() {
+            byte += turns[dropped].len();
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn tokenizer() -> Tokenizer {
-        let texts = (0..300).map(|i| format!("User: hello {i}\nBot: i have {} cats.\n", i % 7));
-        Tokenizer::train_bpe(texts.collect(), 400).unwrap()
-    }
-
-    fn parts(turns: usize) -> Prompt {
-        Prompt::parts(
-            "Persona:\n- i have 3 cats.\n".into(),
-            (0..turns).map(|i| format!("User: hello {i}\n")).collect(),
-            "User: cats?\nBot:".into(),
-        )
-    }
-
-    #[test]
-    fn what_fits_is_whole_and_ends_with_one_eos() {
-        let tokenizer = tokenizer();
-        let encoded = encode_pair(&tokenizer, &parts(3), " i have 3 cats.", 1000, true).unwrap();
-        let (prompt, completion) = encoded.tokens.split_at(encoded.prompt_len);
-        assert_eq!(tokenizer.decode(prompt).unwrap(), parts(3).text());
-        assert_eq!(tokenizer.decode(completion).unwrap(), " i have 3 cats.");
-        let eos = encoded.tokens.iter().filter(|&&t| t == tokenizer.eos());
-        assert_eq!(eos.count(), 1);
-        assert_eq!((encoded.cut_prompt_tokens, encoded.dropped_turns), (0, 0));
-    }
-
-    #[test]
-    fn the_oldest_turns_go_first_and_the_persona_stays() {
-        let tokenizer = tokenizer();
-        let whole = encode_pair(&tokenizer, &parts(6), " yes.", 1000, true).unwrap();
-        let limit = whole.tokens.len() - 8;
-        let cut = encode_pair(&tokenizer, &parts(6), " yes.", limit, true).unwrap();
-        assert!(cut.tokens.len() <= limit);
-        assert!(cut.dropped_turns >= 1 && cut.dropped_turns < 6);
-        let text = tokenizer.decode(&cut.tokens).unwrap();
-        assert!(text.starts_with("Persona:\n- i have 3 cats.\n"), "{text}");
-        assert!(
-            !text.contains("hello 0") && text.contains("hello 5"),
-            "{text}"
-        );
-        assert_eq!(cut.cut_prompt_tokens, whole.prompt_len - cut.prompt_len);
-    }
-
-    #[test]
-    fn a_template_that_ends_a_reply_itself_is_not_ended_twice() {
-        let tokenizer = tokenizer();
-        let prompt = Prompt::Text("User: hello\nBot:".into());
-        let eos = |text: &str| {
-            let encoded = encode_pair(&tokenizer, &prompt, text, 100, true).unwrap();
-            let eos = encoded.tokens.iter().filter(|&&t| t == tokenizer.eos());
-            eos.count()
-        };
-        assert_eq!(eos(" hi.<|endoftext|>\n"), 1);
-        assert_eq!(eos(" hi.\n"), 1);
-        assert!(encode_pair(&tokenizer, &prompt, "", 100, true).is_err());
-    }
-
-    #[test]
-    fn a_token_across_the_border_belongs_to_the_completion() {
-        let tokenizer = tokenizer();
-        let alone = tokenizer.encode("User: ").unwrap().ids;
-        let prompt = Prompt::Text("User: ".into());
-        let encoded = encode_pair(&tokenizer, &prompt, "hello 3", 100, false).unwrap();
-        assert_eq!(encoded.prompt_len, alone.len() - 1);
-        let completion = &encoded.tokens[encoded.prompt_len..];
-        assert_eq!(tokenizer.decode(completion).unwrap(), " hello 3");
-    }
-
-    #[test]
-    fn all_are_encoded_in_order_and_a_bad_one_is_named() {
-        use crate::data::{Completion, Role};
-        let tokenizer = tokenizer();
-        let example = |id: usize, text: &str| Example {
-            id: id.to_string(),
-            group: id.to_string(),
-            prompt: parts(id),
-            completions: vec![Completion::new(text, Role::Reply)],
-            meta: Default::default(),
-        };
-        let examples: Vec<_> = (0..20).map(|id| example(id, " yes.")).collect();
-        let all = encode_all(&tokenizer, &examples, 50, true).unwrap();
-        for (turns, encoded) in all.iter().enumerate() {
-            let one = encode_pair(&tokenizer, &parts(turns), " yes.", 50, true).unwrap();
-            assert_eq!(encoded, &[one]);
-        }
-        let error = encode_all(&tokenizer, &[example(7, "")], 50, true).unwrap_err();
-        assert_eq!(format!("{error:#}"), "example 7: the completion is empty");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn no_completion_is_emptied_and_no_limit_is_passed(
-            turns in 0usize..8, reply in "[a-z .é]{1,60}", limit in 2usize..120,
-        ) {
-            let tokenizer = tokenizer_once();
-            let prompt = parts(turns);
-            let whole = encode_pair(tokenizer, &prompt, &reply, 10_000, true).unwrap();
-            let cut = encode_pair(tokenizer, &prompt, &reply, limit, true).unwrap();
-            prop_assert!(cut.tokens.len() <= limit);
-            prop_assert!(cut.tokens.len() > cut.prompt_len);
-            prop_assert_eq!(tokenizer.decode(&whole.tokens).unwrap(), prompt.text() + &reply);
-            // No more turns go than must.
-            if let (Prompt::Parts { head, turns, tail, .. }, 1..) = (&prompt, cut.dropped_turns) {
-                let turns = turns[cut.dropped_turns - 1..].to_vec();
-                let one_more = Prompt::parts(head.clone(), turns, tail.clone());
-                let one_more = encode_pair(tokenizer, &one_more, &reply, 10_000, true).unwrap();
-                prop_assert!(one_more.tokens.len() > limit);
-            }
-            let length = |e: &Encoded| e.tokens.len() - e.prompt_len;
-            prop_assert_eq!(length(&cut) + cut.cut_completion_tokens, length(&whole));
-            if whole.tokens.len() <= limit {
-                prop_assert_eq!(&cut, &whole);
-            }
-            if length(&whole) <= limit {
-                prop_assert_eq!(cut.cut_completion_tokens, 0);
-            }
-        }
-    }
-
-    fn tokenizer_once() -> &'static Tokenizer {
-        static ONCE: std::sync::OnceLock<Tokenizer> = std::sync::OnceLock::new();
-        ONCE.get_or_init(tokenizer)
-    }
-}
+mod tests;

@@ -53,10 +53,12 @@ pub struct Tokenizer {
     pad: Option<u32>,
 }
 
-/// Token ids of a text, and where in the text each one ends.
+/// Token ids of a text, and where in the text each one lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoding {
     pub ids: Vec<u32>,
+    /// Byte offset of each token's beginning; 0 for a special token in front.
+    pub starts: Vec<usize>,
     /// Byte offset of each token's end; 0 for a special token in front.
     pub ends: Vec<usize>,
 }
@@ -103,26 +105,69 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
-        let doubled = matches!(&self.bos, Some((_, name)) if text.starts_with(name.as_str()));
+        self.encode_as(text, false)
+    }
+
+    /// [`encode`](Self::encode), but of a text that a chat template has `rendered`, the tokens of the text
+    /// alone: nothing goes in front.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the text.
+    pub fn encode_as(&self, text: &str, rendered: bool) -> Result<Encoding> {
         let encoding = self.unbroken("tokenising", text.len(), || {
-            self.inner.encode(text, !doubled)
+            self.inner.encode(text, self.adds_special(text, rendered))
         })?;
-        let mut ids = encoding.get_ids().to_vec();
-        if let Some(id) = ids.iter().find(|id| **id as usize >= self.ids) {
-            bail!(
+        let of_text = ..self.of_text(&encoding);
+        let offsets = &encoding.get_offsets()[of_text];
+        Ok(Encoding {
+            ids: self.known(&encoding.get_ids()[of_text])?,
+            starts: offsets.iter().map(|it| it.0).collect(),
+            ends: offsets.iter().map(|it| it.1).collect(),
+        })
+    }
+
+    /// The ids of [`encode_as`](Self::encode_as), for less where nobody asks for places.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses the text.
+    pub fn ids(&self, text: &str, rendered: bool) -> Result<Vec<u32>> {
+        let encoding = self.unbroken("tokenising", text.len(), || {
+            self.inner
+                .encode_fast(text, self.adds_special(text, rendered))
+        })?;
+        self.known(&encoding.get_ids()[..self.of_text(&encoding)])
+    }
+
+    /// The ids, if each is of a token of the tokenizer.
+    fn known(&self, ids: &[u32]) -> Result<Vec<u32>> {
+        match ids.iter().find(|id| **id as usize >= self.ids) {
+            None => Ok(ids.to_vec()),
+            Some(id) => bail!(
                 "{}: gives token {id}, which is none of its {}; save the tokenizer again",
                 self.file.display(),
                 self.ids
-            );
+            ),
         }
-        let mut ends: Vec<usize> = encoding.get_offsets().iter().map(|o| o.1).collect();
-        // What a post-processor puts after the text, such as an EOS, spans none of it.
-        let kept = usize::from(ids.first().copied() == self.bos());
-        while ids.len() > kept && ends.last() == Some(&0) {
-            ids.pop();
-            ends.pop();
-        }
-        Ok(Encoding { ids, ends })
+    }
+
+    fn adds_special(&self, text: &str, rendered: bool) -> bool {
+        let doubled = matches!(&self.bos, Some((_, name)) if text.starts_with(name.as_str()));
+        !rendered && !doubled
+    }
+
+    /// How many tokens are left without those that a post-processor puts after the text, such as an EOS.
+    fn of_text(&self, encoding: &tokenizers::Encoding) -> usize {
+        let added = encoding.get_special_tokens_mask().iter().rev();
+        let added = added.take_while(|&&it| it == 1).count();
+        let bos = encoding.get_ids().first().copied() == self.bos() && !encoding.is_empty();
+        (encoding.len() - added).max(usize::from(bos))
+    }
+
+    /// Whether a token is one that the tokenizer's files call special, such as those that mark turns.
+    pub fn is_special(&self, id: u32) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        let token = added.get_added_tokens_decoder().get(&id);
+        token.is_some_and(|token| token.special)
     }
 
     /// Token ids to text, special tokens left out.
@@ -207,7 +252,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When the tokenizer cannot be written down.
-    pub fn ids(&self) -> Result<Hash> {
+    pub fn identity(&self) -> Result<Hash> {
         let text = self.inner.to_string(false);
         let text = text.map_err(|error| anyhow!("{}: {error}", self.file.display()))?;
         Ok(hash_bytes(text.as_bytes()))

@@ -14,12 +14,34 @@ pub struct Branch<'a> {
     pub tokens: &'a [u32],
     /// Tokens from here on are scored. Must be at least 1: the first token has no parent.
     pub scored_from: usize,
+    /// Ranges `[from, to]` of places in `tokens`, `to` left out, that are not scored after all: in order,
+    /// apart, and none before `scored_from`.
+    pub unscored: &'a [[u32; 2]],
 }
 
-impl Branch<'_> {
+impl<'a> Branch<'a> {
+    /// A branch of which every token from `scored_from` on is scored.
+    pub fn new(tokens: &'a [u32], scored_from: usize) -> Self {
+        Self {
+            tokens,
+            scored_from,
+            unscored: &[],
+        }
+    }
+
     /// Number of scored tokens.
     pub fn scored(&self) -> usize {
-        self.tokens.len() - self.scored_from
+        let gaps = self.unscored.iter().map(|[from, to]| (to - from) as usize);
+        self.tokens.len() - self.scored_from - gaps.sum::<usize>()
+    }
+
+    /// The places of the scored tokens, in order.
+    pub fn places(&self) -> impl Iterator<Item = usize> + use<'a> {
+        let mut gaps = self.unscored.iter().peekable();
+        (self.scored_from..self.tokens.len()).filter(move |&place| {
+            while gaps.next_if(|[_, to]| *to as usize <= place).is_some() {}
+            gaps.peek().is_none_or(|[from, _]| place < *from as usize)
+        })
     }
 }
 
@@ -74,7 +96,7 @@ impl Forest {
     ///
     /// # Panics
     ///
-    /// If a branch is scored from its first token, or shorter than what it scores.
+    /// If a branch is scored from its first token, or nothing of it is scored.
     pub fn pack(trees: &[Vec<Branch<'_>>], max_width: usize) -> Self {
         let mut forest = Forest::default();
         let mut longest = 0;
@@ -193,13 +215,14 @@ impl Tree {
         // (node, token, branch) in branch order; nodes become columns once laid out.
         let mut wanted: Vec<Scored> = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
+            let mut places = branch.places().peekable();
             assert!(
-                branch.scored_from >= 1 && branch.scored_from < branch.tokens.len(),
+                branch.scored_from >= 1 && places.peek().is_some(),
                 "a branch scores at least one token, and never its first"
             );
             let mut parent = ROOT;
             for (depth, &token) in branch.tokens.iter().enumerate() {
-                if depth >= branch.scored_from {
+                if places.next_if_eq(&depth).is_some() {
                     wanted.push(Scored {
                         parent,
                         token,
@@ -263,10 +286,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn branch(tokens: &[u32], scored_from: usize) -> Branch<'_> {
-        Branch {
-            tokens,
-            scored_from,
-        }
+        Branch::new(tokens, scored_from)
+    }
+
+    #[test]
+    fn what_stands_between_scored_tokens_is_read_and_not_scored() {
+        let gapped = Branch {
+            unscored: &[[2, 4], [5, 6]],
+            ..branch(&[1, 2, 3, 4, 5, 6], 1)
+        };
+        assert_eq!(gapped.scored(), 2);
+        assert_eq!(gapped.places().collect::<Vec<_>>(), [1, 4]);
+        let forest = Forest::pack(&[vec![gapped, branch(&[1, 2, 9], 2)]], 0);
+        assert_eq!(forest.tokens, [1, 2, 3, 4, 5]);
+        let parents: Vec<_> = forest.scored.iter().map(|s| (s.parent, s.token)).collect();
+        assert_eq!(parents, [(0, 2), (3, 5), (1, 9)]);
     }
 
     #[test]
@@ -345,22 +379,30 @@ mod tests {
         #[test]
         fn every_scored_token_sees_exactly_its_own_prefix(
             trees in prop::collection::vec(
-                prop::collection::vec((prop::collection::vec(0u32..4, 2..12), 1usize..6), 1..5), 1..6),
+                prop::collection::vec((prop::collection::vec(0u32..4, 2..12), 1usize..6, 0usize..4), 1..5), 1..6),
             max_width in 0usize..40,
         ) {
-            let trees: Vec<Vec<Branch>> = trees.iter().map(|tree| tree.iter().map(|(tokens, from)| Branch {
-                tokens, scored_from: (*from).min(tokens.len() - 1) }).collect()).collect();
+            // The last token is always scored, and before it a gap of up to three tokens is not.
+            let gaps: Vec<Vec<Vec<[u32; 2]>>> = trees.iter().map(|tree| tree.iter().map(|(tokens, from, gap)| {
+                let (last, from) = (tokens.len() - 1, (*from).min(tokens.len() - 1));
+                let gap = last.saturating_sub(*gap).max(from);
+                if gap < last { vec![[gap as u32, last as u32]] } else { Vec::new() }
+            }).collect()).collect();
+            let trees: Vec<Vec<Branch>> = trees.iter().zip(&gaps).map(|(tree, gaps)| {
+                tree.iter().zip(gaps).map(|((tokens, from, _), gaps)| Branch {
+                    tokens, scored_from: (*from).min(tokens.len() - 1), unscored: gaps }).collect()
+            }).collect();
             let forest = Forest::pack(&trees, max_width);
             let largest = trees.iter().map(|tree| Forest::pack(std::slice::from_ref(tree), 0).width);
             prop_assert!(forest.width <= largest.max().unwrap().max(max_width));
             prop_assert!(forest.computed <= forest.rows * forest.width);
             let visible = visible(&forest);
             let flat: Vec<&Branch> = trees.iter().flatten().collect();
-            let mut at: Vec<usize> = flat.iter().map(|b| b.scored_from).collect();
+            let mut at: Vec<Vec<usize>> = flat.iter().map(|b| b.places().collect()).collect();
+            at.iter_mut().for_each(|places| places.reverse());
             for scored in &forest.scored {
                 let branch = flat[scored.branch];
-                let depth = at[scored.branch];
-                at[scored.branch] += 1;
+                let depth = at[scored.branch].pop().unwrap();
                 prop_assert_eq!(branch.tokens[depth], scored.token);
                 let (row, column) = (scored.parent / forest.width, scored.parent % forest.width);
                 let seen: Vec<u32> = (0..forest.width)
@@ -374,9 +416,7 @@ mod tests {
                     .collect();
                 prop_assert_eq!(&seen[..], &branch.tokens[..depth]);
             }
-            for (branch, end) in flat.iter().zip(at) {
-                prop_assert_eq!(branch.tokens.len(), end);
-            }
+            prop_assert!(at.iter().all(Vec::is_empty));
         }
     }
 }

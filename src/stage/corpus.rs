@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::data::encode::{Encoded, encode_all};
+use crate::data::encode::{EncodedExample, Limits, encode_all};
 use crate::data::template::dialogue_examples;
 use crate::data::{Completion, Dialogue, Example, Examples, Role, Tokenizer};
 use crate::model::forest::Branch;
+use crate::stage::cuts::Cut;
 use crate::stage::keys::Keys;
 use crate::stage::kind::Produces;
 use crate::stage::measures::Measures;
@@ -202,6 +203,8 @@ impl Group {
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     pub max_length: usize,
+    /// The share of a prompt's tokens that must be left.
+    pub min_prompt_kept: f64,
     pub group: Group,
     pub shuffle: bool,
 }
@@ -209,11 +212,12 @@ pub struct Encoding {
 /// Examples tokenised at once, on all cores.
 const CHUNK: usize = 512;
 
-/// Tokenises examples with an EOS after each completion, counting what `max_length` cuts off. Tokens
-/// go to nameless files in `dir`, so that a data set need not fit in memory.
+/// Tokenises examples with an EOS after each completion that no template has ended, counting what
+/// `max_length` cuts off. Tokens go to nameless files in `dir`, so that a data set need not fit in memory.
 ///
 /// # Errors
-/// An example that cannot be read, tokenised or scored, by its id; or a failure to write.
+/// An example that cannot be read, tokenised or scored, by its id; prompts of which too little is
+/// left; or a failure to write.
 pub fn dataset(
     examples: impl IntoIterator<Item = Result<Example>>,
     tokenizer: &Tokenizer,
@@ -237,7 +241,7 @@ pub fn tokenised(
     dir: &Path,
     measures: &mut Measures,
 ) -> Result<Dataset> {
-    let mut cut = Cut::default();
+    let mut cut = Cut::new(encoding.min_prompt_kept);
     let mut writer = ExamplesWriter::files(dir)?;
     let mut groups = Groups::default();
     let mut examples = examples.into_iter();
@@ -248,19 +252,15 @@ pub fn tokenised(
         if chunk.is_empty() {
             break;
         }
-        let encoded = encode_all(tokenizer, &chunk, encoding.max_length, append_eos)
-            .with_context(|| what.to_owned())?;
+        let limits = Limits {
+            max_length: encoding.max_length,
+            append_eos,
+        };
+        let encoded = encode_all(tokenizer, &chunk, limits).with_context(|| what.to_owned())?;
         for (example, encoded) in chunk.iter().zip(&encoded) {
-            encoded.iter().for_each(|encoded| cut.add(encoded));
-            let branches: Option<Vec<Branch>> = encoded.iter().map(branch).collect();
-            let Some(branches) = branches else {
-                bail!(
-                    "{what}: example {}: a single token without a prompt cannot be scored; give it \
-                     a prompt",
-                    example.id
-                );
-            };
-            writer.push(branches)?;
+            cut.add(&example.id, &encoded.cuts);
+            push(&mut writer, encoded)
+                .with_context(|| format!("{what}: example {}", example.id))?;
             match example.completions[0].role {
                 Role::Desirable => labels.push(true),
                 Role::Undesirable => labels.push(false),
@@ -274,7 +274,9 @@ pub fn tokenised(
         }
         count += chunk.len();
     }
-    cut.note(what, encoding.max_length, count, measures);
+    let limit = format!("max_length {}", encoding.max_length);
+    let remedy = "raise max_length";
+    cut.settle((what, &limit), remedy, measures)?;
     let mut examples = writer.finish()?;
     examples.set_desirable(labels);
     Ok(Dataset {
@@ -287,45 +289,39 @@ pub fn tokenised(
     })
 }
 
-/// What is scored of a sequence; nothing where it has one token, which nothing predicts.
-fn branch(encoded: &Encoded) -> Option<Branch<'_>> {
-    let scored_from = encoded.prompt_len.max(1);
-    (scored_from < encoded.tokens.len()).then_some(Branch {
-        tokens: &encoded.tokens,
-        scored_from,
-    })
-}
-
-/// What `max_length` cut off.
-#[derive(Default)]
-pub struct Cut {
-    prompts: usize,
-    completions: usize,
-    turns: usize,
-}
-
-impl Cut {
-    /// Counts what was cut off an encoded text.
-    pub fn add(&mut self, encoded: &Encoded) {
-        self.prompts += usize::from(encoded.cut_prompt_tokens > 0);
-        self.completions += usize::from(encoded.cut_completion_tokens > 0);
-        self.turns += encoded.dropped_turns;
-    }
-
-    /// Notes it, of so many `examples`, if anything was.
-    pub fn note(&self, what: &str, max_length: usize, examples: usize, measures: &mut Measures) {
-        let Self {
-            prompts,
-            completions,
-            turns,
-        } = self;
-        if prompts + completions > 0 {
-            measures.note(format!(
-                "{what}: max_length {max_length} cut {prompts} prompts ({turns} whole turns, oldest \
-                 first) and {completions} completions of {examples}"
-            ));
+/// Adds an example's sequences, each up to the last token of it that is scored: nobody reads what follows.
+fn push(writer: &mut ExamplesWriter, encoded: &EncodedExample) -> Result<()> {
+    let start = encoded.prompt.len() as u32;
+    let mut sequences = Vec::with_capacity(encoded.completions.len());
+    for completion in &encoded.completions {
+        let mut tokens = [&encoded.prompt[..], &completion.tokens].concat();
+        let moved = |[from, to]: &[u32; 2]| [from + start, to + start];
+        let mut unscored: Vec<[u32; 2]> = completion.unscored.iter().map(moved).collect();
+        if let Some(&[from, _]) = unscored.last().filter(|it| it[1] as usize == tokens.len()) {
+            tokens.truncate(from as usize);
+            unscored.pop();
         }
+        // Nothing predicts the first token of all.
+        if start == 0 {
+            unscored.iter_mut().for_each(|gap| gap[0] = gap[0].max(1));
+            unscored.retain(|[from, to]| from < to);
+        }
+        sequences.push((tokens, unscored));
     }
+    let scored_from = encoded.prompt.len().max(1);
+    let branches: Vec<Branch> = sequences
+        .iter()
+        .map(|(tokens, unscored)| Branch {
+            tokens,
+            scored_from,
+            unscored,
+        })
+        .collect();
+    // The places are asked for, since fewer tokens than the prompt's have none.
+    if branches.iter().any(|it| it.places().next().is_none()) {
+        bail!("a single token without a prompt cannot be scored; give it a prompt");
+    }
+    writer.push(branches)
 }
 
 /// The row of a user's file that an example is from: ids are "row 3", or "row 3:5" for the message of

@@ -11,7 +11,8 @@ pub const KIND: Kind = Kind {
     name: "dpo",
     about: "preference optimization (DPO, IPO, ...) on chosen and rejected completions",
     produces: Produces::Model,
-    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with.
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
+    // both sides see the same prompt, and what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
     read,

@@ -403,9 +403,9 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
         assert!(said.contains("max_new_tokens is 4000"), "{said}");
         assert!(said.contains("@model reads at most 4000"), "{said}");
         let said = error(kind, &format!("{told}max_new_tokens = 3990"));
-        assert!(said.contains("allow_short_prompts=true"), "{said}");
+        assert!(said.contains("min_prompt_kept"), "{said}");
     }
-    let told = format!("{judge}max_new_tokens = 3990\nallow_short_prompts = true");
+    let told = format!("{judge}max_new_tokens = 3990\nmin_prompt_kept = 0.0");
     let measures = bench.run("cut", "judge", &told).unwrap();
     let cut = |note: &String| note.contains("were cut to 10 tokens");
     assert!(measures.notes.iter().any(cut), "{:?}", measures.notes);

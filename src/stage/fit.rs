@@ -1,20 +1,23 @@
 //! What every training stage shares: its settings by TRL's names, and the run from folder to folder.
 
 use crate::ops::TrainBackend;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use burn::tensor::backend::Backend;
 
 use crate::backend::{self, Work};
 use crate::data::Tokenizer;
 use crate::model::config::ScoreHead;
 use crate::model::decoder::{Compute, Precision};
+use crate::model::hf::config_json;
 use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
+use crate::stage::cuts;
 use crate::stage::drawn;
 use crate::stage::folder::{self, SavedAs};
 use crate::stage::keys::{BATCH, COUNT, Keys, POSITIVE, SIZE, StageRef};
 use crate::stage::kind::{Context, Produces};
+use crate::stage::limits;
 use crate::stage::measures::Measures;
 use crate::stage::memory;
 use crate::stage::precision::Bf16;
@@ -31,6 +34,7 @@ pub struct Fit {
     pub model: StageRef,
     pub settings: TrainSettings,
     pub max_length: usize,
+    pub min_prompt_kept: f64,
     pub bf16: Bf16,
     dtype: SavedAs,
     gradient_checkpointing: bool,
@@ -110,6 +114,7 @@ impl Fit {
                 keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
             },
             max_length: keys.usize("max_length", 1024, 2..=SIZE),
+            min_prompt_kept: cuts::read_kept(keys),
             bf16: Bf16::read(keys),
             dtype: SavedAs::read(keys),
             gradient_checkpointing: read_checkpointing(keys),
@@ -157,6 +162,7 @@ impl Fit {
         let (group, shuffle) = rows.map_or((Group::Dialogue, true), |r| (r.group(), r.shuffle));
         let encoding = Encoding {
             max_length: self.max_length,
+            min_prompt_kept: self.min_prompt_kept,
             group: drawn.0.unwrap_or(group),
             shuffle: drawn.1.unwrap_or(shuffle),
         };
@@ -182,6 +188,23 @@ impl Fit {
             say(&format!("{}: {note}", context.label));
             measures.note(note);
         }
+    }
+
+    /// Refuses a set with longer sequences than the model of `model` reads, all of whose tokens but `in_name` are
+    /// read.
+    ///
+    /// # Errors
+    /// See [`limits::check`].
+    pub fn fits(
+        &self,
+        context: &Context,
+        model: &StageRef,
+        set: &Dataset,
+        in_name: usize,
+    ) -> Result<()> {
+        let config = config_json::read(&folder::model_dir(context.input(model)))?;
+        let longest = set.examples.longest().saturating_sub(in_name);
+        limits::check(context, &model.name, &config, longest, self.max_length)
     }
 
     /// Trains the input model, with a new scoring head if one is given, unless it has been already, and
@@ -238,23 +261,6 @@ impl Work for Train<'_> {
         }
         model.compute = compute;
         let (train, valid) = self.sets;
-        let longest = valid.as_ref().map_or(0, |valid| valid.examples.longest());
-        // What a scoring head reads ends before the token that is scored in name only.
-        let in_name = usize::from(self.head.is_some());
-        let longest = train
-            .examples
-            .longest()
-            .max(longest)
-            .saturating_sub(in_name);
-        if longest > model.config.max_positions {
-            bail!(
-                "{}: an example has {longest} tokens, but the model reads at most {}; lower \
-                 max_length ({})",
-                self.context.label,
-                model.config.max_positions,
-                self.fit.max_length
-            );
-        }
         let job = Job {
             label: &self.context.label,
             settings: &self.fit.settings,

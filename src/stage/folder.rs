@@ -95,7 +95,7 @@ impl SavedAs {
 
 /// Refuses a reference whose log-probs would be of other tokens than the model's.
 pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef) -> Result<()> {
-    let ids = |stage: &StageRef| Tokenizer::open(&model_dir(context.input(stage)))?.ids();
+    let ids = |stage: &StageRef| Tokenizer::open(&model_dir(context.input(stage)))?.identity();
     ensure!(
         ids(model)? == ids(reference)?,
         "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",

@@ -11,7 +11,8 @@ pub const KIND: Kind = Kind {
     name: "kto",
     about: "preference optimization (KTO, BCO) on completions labelled as desirable or not",
     produces: Produces::Model,
-    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with.
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
+    // what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
     read,

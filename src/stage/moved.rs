@@ -48,10 +48,7 @@ pub fn moved(
     let mut count = 0;
     for reply in replies.iter().filter(fits) {
         let tokens = [&reply.prompt[..], &reply.tokens].concat();
-        writer.push([Branch {
-            tokens: &tokens,
-            scored_from: reply.prompt.len(),
-        }])?;
+        writer.push([Branch::new(&tokens, reply.prompt.len())])?;
         count += 1;
     }
     if count < replies.len() {

@@ -7,10 +7,12 @@ use burn::module::AutodiffModule;
 use crate::eval::ranking::perplexity;
 use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
+use crate::stage::cuts;
 use crate::stage::drawn;
 use crate::stage::folder;
 use crate::stage::keys::{Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::limits;
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
 use crate::train::evaluate;
@@ -19,7 +21,8 @@ pub const KIND: Kind = Kind {
     name: "perplexity",
     about: "perplexity of reference replies, their EOS included",
     produces: Produces::Measure,
-    version: 1,
+    // 2: what a chat template has rendered gets no other special tokens.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -30,6 +33,7 @@ struct Perplexity {
     split: Split,
     max_length: usize,
     bf16: Bf16,
+    min_prompt_kept: f64,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -39,6 +43,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         split: Split::read(keys, "test"),
         max_length: keys.usize("max_length", 1024, 2..=SIZE),
         bf16: Bf16::read(keys),
+        min_prompt_kept: cuts::read_kept(keys),
     })
 }
 
@@ -55,12 +60,21 @@ impl Measure for Perplexity {
             &tokenizer,
             Encoding {
                 max_length: self.max_length,
+                min_prompt_kept: self.min_prompt_kept,
                 group: Group::Dialogue,
                 shuffle: false,
             },
             &context.label,
             &context.dir,
             &mut measures,
+        )?;
+        let longest = set.examples.longest();
+        limits::check(
+            context,
+            &self.model.name,
+            &model.config,
+            longest,
+            self.max_length,
         )?;
         let tokens: usize = (0..set.examples.len())
             .flat_map(|example| set.examples.branches(example))

@@ -133,6 +133,7 @@ impl Prefer {
             .dataset(context, data, (None, None), tokenizer, measures)?;
         let Some(mut set) = set else { return Ok(None) };
         let Objective::Unpaired(Unpaired::Kto(_)) = self.objective else {
+            self.fits(context, &set)?;
             return Ok(Some(set));
         };
         let what = format!("{} ({})", context.label, split.name());
@@ -150,7 +151,17 @@ impl Prefer {
             ));
         }
         set.examples = examples;
+        self.fits(context, &set)?;
         Ok(Some(set))
+    }
+
+    /// Refuses what either model cannot read.
+    fn fits(&self, context: &Context, set: &Dataset) -> Result<()> {
+        let reference = self.reference.as_ref();
+        for model in [Some(&self.fit.model), reference].into_iter().flatten() {
+            self.fit.fits(context, model, set, 0)?;
+        }
+        Ok(())
     }
 
     /// The objective with what it takes from the number of examples of each label.
@@ -191,7 +202,8 @@ impl Prefer {
             false => json!(units),
         };
         let settings = json!({
-            "version": 3,
+            // 4: rendered text has no other special tokens, and both sides of a pair see the same of their prompt.
+            "version": 4,
             "modules": modules::SCORING,
             // What is scored: pairs, labelled completions, or these and mismatched ones that the seed draws.
             "scored": match &self.objective {

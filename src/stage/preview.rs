@@ -67,9 +67,14 @@ pub fn training(
 fn spelled(tokenizer: &Tokenizer, branch: &Branch<'_>) -> Result<String> {
     let prompt = &branch.tokens[..branch.scored_from];
     let mut text = format!("{:?}", tokenizer.decode_after(&[], prompt)?);
+    let mut scored = branch.places().peekable();
     for at in branch.scored_from..branch.tokens.len() {
         let (before, token) = branch.tokens[at - 1..=at].split_at(1);
-        text.push_str(&format!(" [{}]", tokenizer.decode_after(before, token)?));
+        let piece = tokenizer.decode_after(before, token)?;
+        match scored.next_if_eq(&at) {
+            Some(_) => text.push_str(&format!(" [{piece}]")),
+            None => text.push_str(&format!(" {piece:?}")),
+        }
     }
     Ok(text)
 }
@@ -96,10 +101,7 @@ mod tests {
         let text = |text: &str| tokenizer.encode(text).unwrap().ids;
         let prompt = text("<|pad|>hi");
         let tokens = [&prompt[..], &text(" there"), &[tokenizer.eos()]].concat();
-        let branch = Branch {
-            tokens: &tokens,
-            scored_from: prompt.len(),
-        };
+        let branch = Branch::new(&tokens, prompt.len());
         let shown = spelled(&tokenizer, &branch).unwrap();
         assert!(shown.starts_with("\"<|pad|>hi\" ["), "{shown}");
         assert!(shown.ends_with(" [<|endoftext|>]"), "{shown}");

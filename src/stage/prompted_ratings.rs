@@ -33,8 +33,8 @@ pub const KIND: Kind = Kind {
     name: "prompted-ratings",
     about: "how well a model rates dialogues when asked, with and without examples, by the expected score",
     produces: Produces::Measure,
-    // 2: shorter words.
-    version: 2,
+    // 3: where a prompt ends follows its own tokens.
+    version: 3,
     uses_backend: true,
     read,
 };
@@ -126,6 +126,8 @@ impl Measure for PromptedRatings {
             (
                 Encoding {
                     max_length: self.max_length,
+                    // Examples are shown so far as there is room, and counted.
+                    min_prompt_kept: 0.0,
                     group: Group::Dialogue,
                     shuffle: false,
                 },

@@ -9,9 +9,11 @@ use crate::data::{Completion, Example, RankingItem, Role};
 use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, rank};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group};
+use crate::stage::cuts;
 use crate::stage::folder;
 use crate::stage::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::limits;
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
 use crate::store::{Progress, read_jsonl, write_jsonl};
@@ -21,7 +23,8 @@ pub const KIND: Kind = Kind {
     name: "rank",
     about: "which candidate reply the model finds likeliest: Hits, Entail, Random, Contradict",
     produces: Produces::Measure,
-    version: 1,
+    // 2: all candidates of an item see the same of its prompt.
+    version: 2,
     uses_backend: true,
     read,
 };
@@ -30,6 +33,7 @@ struct Rank {
     model: StageRef,
     data: StageRef,
     max_length: usize,
+    min_prompt_kept: f64,
     batch_size: usize,
     bf16: Bf16,
 }
@@ -39,6 +43,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", &[Produces::Dialogues]),
         max_length: keys.usize("max_length", 1024, 2..=SIZE),
+        min_prompt_kept: cuts::read_kept(keys),
         batch_size: keys
             .doc("items scored at once; does not change the result")
             .usize("per_device_eval_batch_size", 4, 1..=BATCH),
@@ -52,9 +57,11 @@ impl Measure for Rank {
             model,
             data,
             max_length,
+            min_prompt_kept,
             batch_size,
             bf16,
         } = self;
+        let name = &model.name;
         let (model, tokenizer) = folder::open::<B>(context.input(model), device)?;
         let path = context.input(data).join("ranking.jsonl");
         let items: Vec<RankingItem> = read_jsonl(&path)?;
@@ -65,12 +72,20 @@ impl Measure for Rank {
             &tokenizer,
             Encoding {
                 max_length: *max_length,
+                min_prompt_kept: *min_prompt_kept,
                 group: Group::None,
                 shuffle: false,
             },
             &context.label,
             &context.dir,
             &mut measures,
+        )?;
+        limits::check(
+            context,
+            name,
+            &model.config,
+            set.examples.longest(),
+            *max_length,
         )?;
         let progress = Progress::new(&context.label, items.len());
         let model = model

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use crate::data::encode::Limits;
 use crate::data::{Example, Rated, Role, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
@@ -20,16 +21,19 @@ use crate::stage::measures::Measures;
 use crate::stage::rated_set::RatedSet;
 use crate::stage::reward::weighed;
 use crate::stage::rows::RowsSettings;
+use crate::stage::scored::Reading;
 use crate::stage::scorer::one_of;
+use crate::stage::scoring_format::{Format, Texts};
 use crate::stage::{drawn, held_out, preview, scored};
-use crate::store::{read_sealed_dir, say, seal_dir, write_sealed};
+use crate::store::{BadInput, read_sealed_dir, say, seal_dir, write_sealed};
 use crate::train::{Dataset, Keep};
 
 pub const KIND: Kind = Kind {
     name: "reward-model",
     about: "a scoring head over a decoder: ratings, Bradley-Terry on pairs, or classes",
     produces: Produces::RewardModel,
-    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with.
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
+    // an EOS follows plain text in pairs; the folder says how its texts are written.
     version: 2,
     uses_backend: true,
     read,
@@ -218,6 +222,7 @@ impl Stage for RewardModel {
 struct Sets {
     head: ScoreHead,
     objective: Objective,
+    format: Format,
     train: Dataset,
     valid: Option<Dataset>,
     measures: Measures,
@@ -233,6 +238,7 @@ impl RewardModel {
         let Sets {
             head,
             objective,
+            format,
             train,
             valid,
             measures,
@@ -241,6 +247,8 @@ impl RewardModel {
             bail!("{}: {message}", context.label);
         }
         let sets = (train, valid);
+        // Before the rest: a folder that has its weights has this too.
+        format.write(&model_dir(&context.dir))?;
         self.fit
             .run(context, &tokenizer, &objective, Some(&head), sets, measures)
     }
@@ -266,7 +274,8 @@ impl RewardModel {
                 };
                 let head = ScoreHead::plain(vec!["reward".into()], Problem::Regression);
                 let objective = Objective::Score(Score::BradleyTerry { centre: *centre });
-                let mut sets = self.of_examples(context, head, objective, margin)?;
+                let mut sets =
+                    self.of_examples(context, head, objective, Format::of_pairs, margin)?;
                 for set in [Some(&mut sets.train), sets.valid.as_mut()]
                     .into_iter()
                     .flatten()
@@ -285,7 +294,8 @@ impl RewardModel {
                     classes: classes.len(),
                 });
                 let head = ScoreHead::plain(classes.clone(), Problem::SingleLabelClassification);
-                self.of_examples(context, head, objective, |example| {
+                let format = |_: &[Example]| Ok(Format::bare(Texts::Plain));
+                self.of_examples(context, head, objective, format, |example| {
                     let class = class_of(example)?;
                     let at = classes.iter().position(|it| it == class);
                     let at = at.with_context(|| {
@@ -369,9 +379,10 @@ impl RewardModel {
             weights: labels.iter().map(|(_, weight)| *weight).collect(),
         });
         let mut measures = Measures::default();
+        let format = Format::bare(Texts::Transcript);
         let set = |rows: &[Rated], split: Split, measures: &mut Measures| -> Result<Dataset> {
             let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
-            let mut set = self.tokenised(context, &examples, split, measures)?;
+            let mut set = self.tokenised(context, &examples, (split, format), measures)?;
             let targets = rows.iter().flat_map(|row| {
                 let each = head.labels.iter().zip(head.centre.iter().zip(&head.scale));
                 each.map(|(label, (centre, scale))| match row.mean(label) {
@@ -399,6 +410,7 @@ impl RewardModel {
         Ok(Sets {
             head,
             objective,
+            format,
             train,
             valid: Some(valid),
             measures,
@@ -411,27 +423,38 @@ impl RewardModel {
         context: &Context,
         head: ScoreHead,
         objective: Objective,
+        format: impl Fn(&[Example]) -> Result<Format>,
         target: impl Fn(&Example) -> Result<f32>,
     ) -> Result<Sets> {
         let data = context.input(&self.data);
         let tokenizer = self.tokenizer(context)?;
         let mut measures = Measures::default();
-        let mut set = |split: Split| -> Result<Option<Dataset>> {
-            let examples = self.examples_of(data, split)?;
+        let train = self.examples_of(data, Split::Train)?;
+        if train.is_empty() {
+            let message = format!(
+                "{}: @{} has no examples to train on in its train split",
+                context.label, self.data.name
+            );
+            return Err(BadInput(message).into());
+        }
+        let format = format(&train)?;
+        let mut set = |examples: Vec<Example>, split: Split| -> Result<Option<Dataset>> {
             if examples.is_empty() {
                 return Ok(None);
             }
             let what = format!("{} ({})", context.label, split.name());
             let examples = drawn::all_readable(data, &tokenizer, (examples, &what), &mut measures)?;
-            let mut set = self.tokenised(context, &examples, split, &mut measures)?;
+            let mut set = self.tokenised(context, &examples, (split, format), &mut measures)?;
             let targets = examples.iter().map(&target).collect::<Result<_>>()?;
             set.examples.set_targets(targets);
             Ok(Some(set))
         };
-        let (train, valid) = (set(Split::Train)?.unwrap_or_default(), set(Split::Valid)?);
+        let train = set(train, Split::Train)?.unwrap_or_default();
+        let valid = set(self.examples_of(data, Split::Valid)?, Split::Valid)?;
         Ok(Sets {
             head,
             objective,
+            format,
             train,
             valid,
             measures,
@@ -442,7 +465,7 @@ impl RewardModel {
         &self,
         context: &Context,
         examples: &[Example],
-        split: Split,
+        (split, format): (Split, Format),
         measures: &mut Measures,
     ) -> Result<Dataset> {
         let source = model_dir(context.input(&self.fit.model));
@@ -450,14 +473,26 @@ impl RewardModel {
         let tokenizer = Tokenizer::open(&source)?;
         let config = scored::padded(config_json::read(&source)?, &tokenizer);
         let rows = RowsSettings::find(context.input(&self.data))?;
+        let limit = format!("max_length {}", self.fit.max_length);
+        let reading = Reading {
+            limits: Limits {
+                max_length: self.fit.max_length,
+                append_eos: format.append_eos,
+            },
+            limit: &limit,
+            remedy: "raise max_length",
+            min_prompt_kept: self.fit.min_prompt_kept,
+        };
         let set = scored::dataset(
             examples,
             &tokenizer,
             &config,
-            (self.fit.max_length, &what),
+            (reading, &what),
             Some(&context.dir),
             measures,
         )?;
+        // What a head reads ends before the token that is scored in name only.
+        self.fit.fits(context, &self.fit.model, &set, 1)?;
         Ok(Dataset {
             shuffle: rows.is_none_or(|rows| rows.shuffle),
             ..set

@@ -8,6 +8,7 @@ use crate::data::{Completion, Prompt, Role, Tokenizer, encode::encode_prompt};
 use crate::generate::{self, Request, Sampling};
 use crate::model::hf::config_json;
 use crate::ops::TrainBackend;
+use crate::stage::cuts::{self, Cut};
 use crate::stage::folder::{self, model_dir};
 use crate::stage::generation::Asked;
 use crate::stage::keys::{BATCH, Keys, StageRef};
@@ -55,13 +56,7 @@ pub struct PromptKept(f64);
 impl PromptKept {
     /// Reads the key.
     pub fn read(keys: &mut Keys<'_>) -> Self {
-        Self(
-            keys.doc(
-                "share of a prompt's tokens that must be left where its oldest are cut so that max_new_tokens fit; a \
-                 prompt that would lose more is an error",
-            )
-            .float("min_prompt_kept", 0.5, 0.0..=1.0),
-        )
+        Self(cuts::read_kept(keys))
     }
 
     /// As [`encoded`](Self::encoded); what is wrong is what the user gave.
@@ -105,41 +100,25 @@ impl PromptKept {
             model.name
         );
         let room = most - max_new_tokens;
-        let (mut cut, mut refused, mut worst) = (0, 0, 0);
+        let mut cut = Cut::new(self.0);
         let mut encoded: Vec<Vec<u32>> = Vec::new();
         let mut last: Option<&Prompt> = None;
-        let mut count = 0;
-        for prompt in prompts {
+        for (at, prompt) in prompts.into_iter().enumerate() {
             if let (true, Some(before)) = (last == Some(prompt), encoded.last()) {
                 encoded.push(before.clone());
                 continue;
             }
-            (last, count) = (Some(prompt), count + 1);
-            let mut tokens =
-                encode_prompt(tokenizer, prompt, usize::MAX).with_context(|| label.clone())?;
-            if tokens.len() > room {
-                let whole = tokens.len();
-                tokens = encode_prompt(tokenizer, prompt, room)?;
-                cut += 1;
-                refused += usize::from((tokens.len() as f64) < self.0 * whole as f64);
-                worst = worst.max(whole);
-            }
+            last = Some(prompt);
+            let (tokens, cuts) =
+                encode_prompt(tokenizer, prompt, room).with_context(|| label.clone())?;
+            cut.add(&format!("prompt {}", at + 1), &cuts);
             encoded.push(tokens);
         }
-        ensure!(
-            refused == 0,
-            "{label}: max_new_tokens ({max_new_tokens}) leaves {room} of the {most} tokens that @{} reads to a prompt, \
-             and {refused} of {count} prompts would lose more than min_prompt_kept ({}) allows: the longest has \
-             {worst}; lower max_new_tokens, or set min_prompt_kept lower to cut them nevertheless",
-            model.name,
-            self.0
+        let limit = format!(
+            "max_new_tokens ({max_new_tokens}), which leaves {room} of the {most} tokens that @{} reads to a prompt,",
+            model.name
         );
-        if cut > 0 {
-            measures.note(format!(
-                "{cut} of {count} prompts were cut to {room} tokens, oldest first, to leave room for max_new_tokens \
-                 ({max_new_tokens}); the longest had {worst}"
-            ));
-        }
+        cut.settle((label, &limit), "lower max_new_tokens", measures)?;
         let longest = encoded.iter().map(Vec::len).max().unwrap_or(0) + max_new_tokens;
         for other in others {
             let most = positions(other)?;

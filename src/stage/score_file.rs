@@ -7,20 +7,21 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::backend::{self, Work};
-use crate::data::to_score::{Scorable, ToScore, to_score};
-use crate::data::{Example, Prompt};
+use crate::data::Example;
+use crate::data::to_score::{Reads, Scorable, ToScore, to_score};
 use crate::eval::correlation::pearson;
 use crate::model::config::Problem;
 use crate::ops::TrainBackend;
 use crate::stage::measures::Measures;
 use crate::stage::scored;
 use crate::stage::scorer::{self, Scorer};
+use crate::stage::scoring_format::Texts;
 use crate::store::{Progress, Stop};
 
 /// A file's scores, and what is to be said of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredFile {
-    /// `{"id": ..., "scores": {...}}` for each row, in order: on the scale of the ratings that the model learned
+    /// `{"id": ..., "scores": {...}}` for each row, in order, with a `side` for each of a pair's two: on the scale of the ratings that the model learned
     /// from, or the probability of each class.
     pub lines: Vec<Value>,
     /// What was cut or left out, and how the scores go along with the file's own ratings.
@@ -28,21 +29,43 @@ pub struct ScoredFile {
 }
 
 /// Scores the rows of `file`, in any of the forms of [`to_score`], with `model`, a reward model's artifact or a model
-/// folder with a scoring head, on the backend of that name.
+/// folder with a scoring head, on the backend of that name. Texts are written as those were that the model learned
+/// from, so far as its folder says so.
 ///
 /// # Errors
-/// A model or a file that cannot be read, every bad row by its line, [`crate::store::Stopped`].
-pub fn score_file(model: &Path, file: &Path, backend: &str, stop: &Stop) -> Result<ScoredFile> {
+/// A model or a file that cannot be read, every bad row by its line, prompts of which less than the share
+/// `min_prompt_kept` fits into the model, [`crate::store::Stopped`].
+pub fn score_file(
+    model: &Path,
+    file: &Path,
+    (backend, min_prompt_kept): (&str, f64),
+    stop: &Stop,
+) -> Result<ScoredFile> {
     let (_, problem) = scorer::heads(model)?;
-    let classifier = problem == Problem::SingleLabelClassification;
-    let (rows, left_out) = to_score(file, classifier)?;
+    let (format, template, stated) = scorer::format(model)?;
+    let reads = Reads {
+        classifier: problem == Problem::SingleLabelClassification,
+        template: template.as_ref(),
+    };
+    let (rows, left_out) = to_score(file, reads)?;
     let work = Scores {
         model,
         rows: &rows,
+        min_prompt_kept,
         stop,
     };
     let (labels, scores, measures) = backend::dispatch(backend, work)??;
     let mut notes: Vec<String> = Vec::new();
+    let conversations = rows.iter().any(|row| row.is_conversation());
+    if !stated && conversations {
+        notes.push(format!(
+            "the model's folder does not say how its conversations were written; they are read {}",
+            match format.texts {
+                Texts::Messages => "by its chat template",
+                Texts::Transcript | Texts::Plain => "as lines of \"User: ...\" and \"Bot: ...\"",
+            }
+        ));
+    }
     if left_out > 0 {
         notes.push(format!(
             "{left_out} messages of the role system were left out"
@@ -63,7 +86,10 @@ pub fn score_file(model: &Path, file: &Path, backend: &str, stop: &Stop) -> Resu
             .zip(scores)
             .map(|(label, score)| (label.clone(), json!(score)))
             .collect();
-        json!({"id": row.id, "scores": named})
+        match row.side {
+            Some(side) => json!({"id": row.id, "side": side, "scores": named}),
+            None => json!({"id": row.id, "scores": named}),
+        }
     });
     Ok(ScoredFile {
         lines: lines.collect(),
@@ -96,6 +122,7 @@ fn agreement(rows: &[ToScore], labels: &[String], scores: &[Vec<f64>]) -> Vec<St
 struct Scores<'a> {
     model: &'a Path,
     rows: &'a [ToScore],
+    min_prompt_kept: f64,
     stop: &'a Stop,
 }
 
@@ -103,7 +130,8 @@ impl Work for Scores<'_> {
     type Output = Result<(Vec<String>, Vec<Vec<f64>>, Measures)>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let scorer = Scorer::<B::InnerBackend>::open(self.model, device)?;
+        let mut scorer = Scorer::<B::InnerBackend>::open(self.model, device)?;
+        scorer.min_prompt_kept = self.min_prompt_kept;
         let examples: Vec<Example> = self.rows.iter().map(example).collect();
         let mut measures = Measures::default();
         let progress = Progress::new("score", examples.len());
@@ -124,10 +152,9 @@ impl Work for Scores<'_> {
 fn example(row: &ToScore) -> Example {
     let mut example = match &row.text {
         Scorable::Dialogue(turns) => scored::of_turns(turns),
-        Scorable::Text { prompt, completion } => scored::of_replies(
-            &Prompt::Text(prompt.clone()),
-            std::slice::from_ref(completion),
-        ),
+        Scorable::Text { prompt, completion } => {
+            scored::of_replies(prompt, std::slice::from_ref(completion))
+        }
         Scorable::Pair {
             premise,
             hypothesis,

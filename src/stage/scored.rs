@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::data::encode::{Encoded, encode_all};
+use crate::data::encode::{Limits, encode_all};
 use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, Turn, template};
 use crate::model::DecoderConfig;
 use crate::model::forest::Branch;
-use crate::stage::corpus::Cut;
+use crate::stage::cuts::Cut;
 use crate::stage::measures::Measures;
 use crate::train::{Dataset, ExamplesWriter, Units};
 
@@ -53,19 +53,31 @@ pub fn padded(config: DecoderConfig, tokenizer: &Tokenizer) -> DecoderConfig {
     }
 }
 
-/// Tokenises examples for the scoring head of a model like `config`, one sequence a completion. Over
-/// `max_length` tokens, the oldest turns are dropped, then the oldest tokens, and counted.
+/// How examples are tokenised for a scoring head.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// How long a text may be, and whether an EOS follows what no template has ended.
+    pub limits: Limits,
+    /// What that length is called and what leaves more of a text.
+    pub limit: &'a str,
+    pub remedy: &'a str,
+    /// The share of a prompt's tokens that must be left.
+    pub min_prompt_kept: f64,
+}
+
+/// Tokenises examples for the scoring head of a model like `config`, one sequence a completion. What is too
+/// long is cut alike for all completions of an example, and counted.
 ///
 /// A sequence is read at the last token that is not padding, as transformers does. What stands behind it is
 /// a token that is scored in name only, since a forest reads a scored token's parent.
 ///
 /// # Errors
-/// A text without a token, by its example's id.
+/// A text without a token, by its example's id; prompts of which too little is left.
 pub fn dataset(
     examples: &[Example],
     tokenizer: &Tokenizer,
     config: &DecoderConfig,
-    (max_length, what): (usize, &str),
+    (reading, what): (Reading<'_>, &str),
     dir: Option<&Path>,
     measures: &mut Measures,
 ) -> Result<Dataset> {
@@ -73,13 +85,15 @@ pub fn dataset(
         Some(dir) => ExamplesWriter::files(dir)?,
         None => ExamplesWriter::memory(),
     };
-    let mut cut = Cut::default();
+    let mut cut = Cut::new(reading.min_prompt_kept);
     for chunk in examples.chunks(512) {
         let encoded =
-            encode_all(tokenizer, chunk, max_length, false).with_context(|| what.to_owned())?;
+            encode_all(tokenizer, chunk, reading.limits).with_context(|| what.to_owned())?;
         for (example, encoded) in chunk.iter().zip(encoded) {
-            let mut sequences = Vec::with_capacity(encoded.len());
-            for Encoded { mut tokens, .. } in encoded.into_iter().inspect(|it| cut.add(it)) {
+            cut.add(&example.id, &encoded.cuts);
+            let mut sequences = Vec::with_capacity(encoded.completions.len());
+            for completion in &encoded.completions {
+                let mut tokens = [&encoded.prompt[..], &completion.tokens].concat();
                 while tokens
                     .last()
                     .is_some_and(|last| Some(*last) == config.padding())
@@ -94,14 +108,13 @@ pub fn dataset(
                 tokens.push(tokenizer.eos());
                 sequences.push(tokens);
             }
-            let branches = sequences.iter().map(|tokens| Branch {
-                tokens,
-                scored_from: tokens.len() - 1,
-            });
+            let branches = sequences
+                .iter()
+                .map(|tokens| Branch::new(tokens, tokens.len() - 1));
             writer.push(branches)?;
         }
     }
-    cut.note(what, max_length, examples.len(), measures);
+    cut.settle((what, reading.limit), reading.remedy, measures)?;
     Ok(Dataset {
         examples: writer.finish()?,
         units: Units::Single(examples.len()),
@@ -155,11 +168,20 @@ mod tests {
         let padded = format!(" a cat.{}", tokenizer.eos_text());
         let both = of_replies(&prompt, &[" a cat.".into(), padded]);
         let mut measures = Measures::default();
+        let reading = Reading {
+            limits: Limits {
+                max_length: 64,
+                append_eos: false,
+            },
+            limit: "",
+            remedy: "",
+            min_prompt_kept: 0.5,
+        };
         let set = dataset(
             &[both],
             &tokenizer,
             &config,
-            (64, "test"),
+            (reading, "test"),
             None,
             &mut measures,
         )

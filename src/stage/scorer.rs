@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::data::{Example, Tokenizer};
+use crate::data::chat::{ChatTemplate, Message};
+use crate::data::encode::Limits;
+use crate::data::{Example, Prompt, Tokenizer};
 use crate::model::Decoder;
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::decoder::Precision;
@@ -14,7 +16,8 @@ use crate::objective::{Objective, Score};
 use crate::ops::Ops;
 use crate::stage::folder::{model_dir, open_any};
 use crate::stage::measures::Measures;
-use crate::stage::scored;
+use crate::stage::scored::{self, Reading};
+use crate::stage::scoring_format::{Format, Texts};
 use crate::train::unit_values;
 
 /// Tokens scored at once.
@@ -27,6 +30,11 @@ pub struct Scorer<B: Ops> {
     /// Mean and standard deviation of the ratings that each score was trained on.
     units: Vec<(f64, f64)>,
     problem: Problem,
+    format: Format,
+    /// What its chat template puts after a reply, where it learned from conversations.
+    ending: String,
+    /// The share of a prompt's tokens that must be left where the model's positions are too few.
+    pub min_prompt_kept: f64,
 }
 
 /// Where a model with one output of several lies in a reward model's artifact.
@@ -82,6 +90,42 @@ pub fn heads(artifact: &Path) -> Result<(Vec<PathBuf>, Problem)> {
     Ok((dirs, problem))
 }
 
+/// How the texts of a reward model's artifact, or of a folder, are written; with it the chat template that writes them,
+/// where one does, and whether the folder itself says so.
+///
+/// # Errors
+/// A folder that cannot be read; models of one artifact that read texts of different forms.
+pub fn format(artifact: &Path) -> Result<(Format, Option<ChatTemplate>, bool)> {
+    let mut found: Option<(Format, Option<ChatTemplate>, bool)> = None;
+    for dir in folders(artifact)? {
+        let template = ChatTemplate::find(&dir)?;
+        let (format, stated) = Format::of(&dir, template.is_some())?;
+        let template = template.filter(|_| format.texts == Texts::Messages);
+        match &found {
+            Some((other, ..)) => ensure!(
+                *other == format,
+                "{}: its models read texts of different forms",
+                artifact.display()
+            ),
+            None => found = Some((format, template, stated)),
+        }
+    }
+    found.with_context(|| format!("{}: no model", artifact.display()))
+}
+
+/// What a chat template puts after a reply's words.
+fn ending(template: &ChatTemplate) -> Option<String> {
+    // No template writes this by itself.
+    const WORDS: &str = "qzx reply qzx";
+    let (asked, reply) = (
+        [Message::new("user", "a")],
+        [Message::new("assistant", WORDS)],
+    );
+    let completion = template.completion(&asked, &reply).ok()?;
+    let (_, ending) = completion.rsplit_once(WORDS)?;
+    Some(ending.to_owned())
+}
+
 impl<B: Ops> Scorer<B> {
     /// Opens a reward model's artifact, or any model folder with a scoring head.
     ///
@@ -89,6 +133,7 @@ impl<B: Ops> Scorer<B> {
     /// As [`heads`], and weights that do not fit.
     pub fn open(artifact: &Path, device: &B::Device) -> Result<Self> {
         let (dirs, problem) = heads(artifact)?;
+        let (format, template, _) = format(artifact)?;
         let (mut models, mut labels) = (Vec::new(), Vec::new());
         let mut units = Vec::new();
         for dir in dirs {
@@ -104,6 +149,9 @@ impl<B: Ops> Scorer<B> {
             labels,
             units,
             problem,
+            format,
+            ending: template.as_ref().and_then(ending).unwrap_or_default(),
+            min_prompt_kept: 0.0,
         })
     }
 
@@ -124,6 +172,16 @@ impl<B: Ops> Scorer<B> {
     /// trained on ratings.
     pub fn unit(&self, place: usize) -> (f64, f64) {
         self.units[place]
+    }
+
+    /// Drawn replies to a prompt, ended as those were that the model learned from.
+    pub fn replies(&self, prompt: &Prompt, replies: &[String]) -> Example {
+        let ended = |reply: &String| match prompt.rendered() && !reply.ends_with(&self.ending) {
+            true => format!("{reply}{}", self.ending),
+            false => reply.clone(),
+        };
+        let replies: Vec<String> = replies.iter().map(ended).collect();
+        scored::of_replies(prompt, &replies)
     }
 
     /// Whether the scores are ratings or the probabilities of classes.
@@ -151,7 +209,18 @@ impl<B: Ops> Scorer<B> {
             let (Some(head), limit) = (&config.score, config.max_positions) else {
                 continue;
             };
-            let set = scored::dataset(examples, tokenizer, config, (limit, what), None, measures)?;
+            let name = format!("max_position_embeddings {limit}");
+            let reading = Reading {
+                limits: Limits {
+                    max_length: limit,
+                    append_eos: self.format.append_eos,
+                },
+                limit: &name,
+                remedy: "take a reward model that reads more",
+                min_prompt_kept: self.min_prompt_kept,
+            };
+            let set =
+                scored::dataset(examples, tokenizer, config, (reading, what), None, measures)?;
             let units: Vec<usize> = (0..set.units.len()).collect();
             let batches = set.by_tokens(&units, TOKENS);
             // Which loss it would be trained with makes no difference to what it says.

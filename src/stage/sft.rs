@@ -1,6 +1,6 @@
 //! `sft`: supervised fine-tuning on the replies of dialogues or on rows.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::data::Tokenizer;
 use crate::objective::Objective;
@@ -17,7 +17,8 @@ pub const KIND: Kind = Kind {
     name: "sft",
     about: "supervised fine-tuning, loss on replies",
     produces: Produces::Model,
-    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with.
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
+    // what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
     read,
@@ -53,7 +54,10 @@ impl Stage for Sft {
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
-        let sets = (train.unwrap_or_default(), valid);
+        let Some(train) = train else {
+            bail!("{}: there are no completions to train on", context.label);
+        };
+        let sets = (train, valid);
         self.fit
             .run(context, &tokenizer, &Objective::Sft, None, sets, measures)
     }
@@ -78,6 +82,12 @@ impl Sft {
     ) -> Result<Option<Dataset>> {
         let drawn = (self.group, self.shuffle);
         let data = (&self.data, split, Take::Good);
-        self.fit.dataset(context, data, drawn, tokenizer, measures)
+        let set = self
+            .fit
+            .dataset(context, data, drawn, tokenizer, measures)?;
+        if let Some(set) = &set {
+            self.fit.fits(context, &self.fit.model, set, 0)?;
+        }
+        Ok(set)
     }
 }

@@ -100,7 +100,7 @@ impl<B: Ops> Reward<B> {
             Form::Sum(terms) => {
                 let examples: Vec<_> = asked
                     .iter()
-                    .map(|(prompt, replies)| scored::of_replies(prompt, replies))
+                    .map(|(prompt, replies)| self.scorer.replies(prompt, replies))
                     .collect();
                 let scores = self.scorer.scores(&examples, what, measures, done)?;
                 let worth = |scores: Vec<f64>| Worth {

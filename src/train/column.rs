@@ -25,6 +25,12 @@ macro_rules! number {
 }
 number!(u32, u64);
 
+impl Number for [u32; 2] {
+    fn put(self, out: &mut Vec<u8>) {
+        self.into_iter().for_each(|number| number.put(out));
+    }
+}
+
 /// Numbers that are read like a slice, wherever they lie.
 #[derive(Debug)]
 pub(super) enum Column<T> {

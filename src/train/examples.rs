@@ -1,4 +1,4 @@
-//! Tokenised examples: four columns of numbers, which need not fit in memory.
+//! Tokenised examples: columns of numbers, which need not fit in memory.
 
 use std::path::Path;
 
@@ -17,10 +17,7 @@ pub struct Sequence {
 impl Sequence {
     /// The sequence as a branch of a tree.
     pub fn branch(&self) -> Branch<'_> {
-        Branch {
-            tokens: &self.tokens,
-            scored_from: self.scored_from,
-        }
+        Branch::new(&self.tokens, self.scored_from)
     }
 }
 
@@ -40,6 +37,9 @@ pub struct Examples {
     /// Where each sequence's tokens end, and from which of its own on they are scored.
     token_ends: Column<u64>,
     scored_from: Column<u32>,
+    /// The ranges of places that are not scored, and where each sequence's end.
+    unscored: Column<[u32; 2]>,
+    unscored_ends: Column<u64>,
     /// Where each example's sequences end.
     sequence_ends: Column<u64>,
     /// The reference's log-prob of each sequence, or nothing; NaN where it is not known.
@@ -82,6 +82,8 @@ impl Examples {
             tokens: &self.tokens
                 [start(&self.token_ends, sequence)..self.token_ends[sequence] as usize],
             scored_from: self.scored_from[sequence] as usize,
+            unscored: &self.unscored
+                [start(&self.unscored_ends, sequence)..self.unscored_ends[sequence] as usize],
         })
     }
 
@@ -161,9 +163,11 @@ pub struct ExamplesWriter {
     tokens: Writer<u32>,
     token_ends: Writer<u64>,
     scored_from: Writer<u32>,
+    unscored: Writer<[u32; 2]>,
+    unscored_ends: Writer<u64>,
     sequence_ends: Writer<u64>,
-    /// Tokens and sequences so far, and tokens of the longest.
-    written: (u64, u64),
+    /// Tokens, sequences and unscored ranges so far, and tokens of the longest sequence.
+    written: (u64, u64, u64),
     longest: usize,
 }
 
@@ -172,7 +176,8 @@ impl ExamplesWriter {
     pub fn memory() -> Self {
         Self::with(
             [(); 2].map(|()| Writer::Memory(Vec::new())),
-            [(); 2].map(|()| Writer::Memory(Vec::new())),
+            Writer::Memory(Vec::new()),
+            [(); 3].map(|()| Writer::Memory(Vec::new())),
         )
     }
 
@@ -183,18 +188,25 @@ impl ExamplesWriter {
     pub fn files(dir: &Path) -> Result<Self> {
         Ok(Self::with(
             [Writer::file(dir)?, Writer::file(dir)?],
-            [Writer::file(dir)?, Writer::file(dir)?],
+            Writer::file(dir)?,
+            [Writer::file(dir)?, Writer::file(dir)?, Writer::file(dir)?],
         ))
     }
 
-    fn with([tokens, scored_from]: [Writer<u32>; 2], ends: [Writer<u64>; 2]) -> Self {
-        let [token_ends, sequence_ends] = ends;
+    fn with(
+        [tokens, scored_from]: [Writer<u32>; 2],
+        unscored: Writer<[u32; 2]>,
+        ends: [Writer<u64>; 3],
+    ) -> Self {
+        let [token_ends, unscored_ends, sequence_ends] = ends;
         Self {
             tokens,
             token_ends,
             scored_from,
+            unscored,
+            unscored_ends,
             sequence_ends,
-            written: (0, 0),
+            written: (0, 0, 0),
             longest: 0,
         }
     }
@@ -207,6 +219,7 @@ impl ExamplesWriter {
         for Branch {
             tokens,
             scored_from,
+            unscored,
         } in sequences
         {
             self.tokens.extend(tokens)?;
@@ -214,6 +227,9 @@ impl ExamplesWriter {
             self.written.1 += 1;
             self.token_ends.extend(&[self.written.0])?;
             self.scored_from.extend(&[scored_from as u32])?;
+            self.unscored.extend(unscored)?;
+            self.written.2 += unscored.len() as u64;
+            self.unscored_ends.extend(&[self.written.2])?;
             self.longest = self.longest.max(tokens.len());
         }
         self.sequence_ends.extend(&[self.written.1])
@@ -228,6 +244,8 @@ impl ExamplesWriter {
             tokens: self.tokens.finish()?,
             token_ends: self.token_ends.finish()?,
             scored_from: self.scored_from.finish()?,
+            unscored: self.unscored.finish()?,
+            unscored_ends: self.unscored_ends.finish()?,
             sequence_ends: self.sequence_ends.finish()?,
             reference: Vec::new(),
             desirable: Vec::new(),
@@ -258,6 +276,31 @@ impl FromIterator<TrainExample> for Examples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_scored_is_kept_by_sequence() {
+        let tokens: Vec<u32> = (0..9).collect();
+        let unscored: [&[[u32; 2]]; 4] = [&[], &[[2, 4], [6, 7]], &[], &[[1, 8]]];
+        let dir = tempfile::tempdir().unwrap();
+        for mut writer in [
+            ExamplesWriter::memory(),
+            ExamplesWriter::files(dir.path()).unwrap(),
+        ] {
+            let branch = |unscored| Branch {
+                unscored,
+                ..Branch::new(&tokens, 1)
+            };
+            writer
+                .push(unscored[..2].iter().copied().map(branch))
+                .unwrap();
+            writer
+                .push(unscored[2..].iter().copied().map(branch))
+                .unwrap();
+            let examples = writer.finish().unwrap();
+            let found = (0..2).flat_map(|at| examples.branches(at));
+            assert!(found.map(|branch| branch.unscored).eq(unscored));
+        }
+    }
 
     #[test]
     fn examples_in_files_read_like_those_in_memory() {

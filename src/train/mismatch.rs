@@ -26,7 +26,7 @@ pub fn with_mismatches(
         "all examples have the same prompt, but the KL estimate needs completions of other prompts",
     )?;
     let mut cut = 0;
-    let mut tokens = Vec::new();
+    let (mut tokens, mut unscored) = (Vec::new(), Vec::new());
     for (example, &partner) in partners.iter().enumerate() {
         let own = first(examples, example);
         let other = first(examples, partner);
@@ -37,11 +37,25 @@ pub fn with_mismatches(
             tokens.truncate(max_length.max(own.scored_from + 1));
             cut += 1;
         }
-        let scored_from = own.scored_from;
-        let mismatched = Branch {
-            tokens: &tokens,
-            scored_from,
+        unscored.clear();
+        let moved = |place: &u32| {
+            let place = *place as usize - other.scored_from + own.scored_from;
+            place.min(tokens.len()) as u32
         };
+        let gaps = other
+            .unscored
+            .iter()
+            .map(|[from, to]| [moved(from), moved(to)]);
+        unscored.extend(gaps.filter(|[from, to]| from < to));
+        let mut mismatched = Branch {
+            tokens: &tokens,
+            scored_from: own.scored_from,
+            unscored: &unscored,
+        };
+        // Where the cut leaves nothing that is scored, all that is left is.
+        if mismatched.scored() == 0 {
+            mismatched.unscored = &[];
+        }
         writer.push([own, mismatched])?;
     }
     let mut matched = writer.finish()?;

@@ -33,10 +33,9 @@ fn distribution(model: &Decoder<Inner>, prompt: &[u32]) -> Vec<f64> {
     let sequences: Vec<Vec<u32>> = (0..TOKENS as u32)
         .map(|token| [prompt, &[token]].concat())
         .collect();
-    let branches = sequences.iter().map(|tokens| Branch {
-        tokens,
-        scored_from: prompt.len(),
-    });
+    let branches = sequences
+        .iter()
+        .map(|tokens| Branch::new(tokens, prompt.len()));
     let forest = Forest::pack(&[branches.collect()], 0);
     let logps = weights::host(model.token_logps(&forest));
     logps

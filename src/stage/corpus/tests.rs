@@ -88,6 +88,7 @@ fn a_tokenised_set_has_the_labels_of_its_completions() {
     let set = |take: Take| {
         let encoding = Encoding {
             max_length: 64,
+            min_prompt_kept: 0.5,
             group: Group::None,
             shuffle: false,
         };

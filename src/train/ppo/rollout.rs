@@ -38,10 +38,7 @@ impl Episode {
     }
 
     fn branch(&self) -> Branch<'_> {
-        Branch {
-            tokens: &self.tokens,
-            scored_from: self.scored_from,
-        }
+        Branch::new(&self.tokens, self.scored_from)
     }
 }
 
