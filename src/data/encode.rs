@@ -35,18 +35,24 @@ pub struct Cuts {
     pub cut_prompt_tokens: usize,
     /// Whole turns dropped from the prompt, oldest first.
     pub dropped_turns: usize,
+    /// Those of the tokens cut off that were not of whole turns, so that a text has lost its beginning.
+    pub cut_within: usize,
     /// Completions that were cut at their end, and by how many tokens.
     pub cut_completions: usize,
     pub cut_completion_tokens: usize,
 }
 
 impl Cuts {
-    /// The share of the prompt's tokens that is left.
+    /// Tokens of the prompt that are left.
+    pub fn left(&self) -> usize {
+        self.prompt_tokens.saturating_sub(self.cut_prompt_tokens)
+    }
+
+    /// The share that is left of what the prompt had without its whole dropped turns.
     pub fn kept(&self) -> f64 {
-        let left = self.prompt_tokens.saturating_sub(self.cut_prompt_tokens);
-        match self.prompt_tokens {
+        match self.left() + self.cut_within {
             0 => 1.0,
-            whole => left as f64 / whole as f64,
+            before => self.left() as f64 / before as f64,
         }
     }
 }
@@ -123,6 +129,7 @@ pub fn encode_example(
         prompt_tokens: whole,
         cut_prompt_tokens: whole.saturating_sub(encoded.prompt.len()),
         dropped_turns,
+        cut_within: cut,
         ..Cuts::default()
     };
     let room = limits.max_length.saturating_sub(encoded.prompt.len());

@@ -371,7 +371,7 @@ mod tests {
             assert_eq!(text, "bad key [api key]", "{end}");
         }
         assert_eq!(hidden("it ends in ET/abc+123=."), "it ends in [api key].");
-        assert_eq!(hidden("sk-SECRET/ and more"), "[api key] and more");
+        assert_eq!(hidden("sk-SECRET/ or more"), "[api key] or more");
     }
 
     #[test]

@@ -23,12 +23,14 @@ pub(super) fn apply(root: &mut Node, problems: &mut Vec<Problem>) {
     let names: Vec<String> = stages.names().iter().map(ToString::to_string).collect();
     let mut left = MOST_TAKEN;
     for name in &names {
-        settle(stages, name, &mut left, problems);
+        if !settle(stages, name, &mut left, problems) {
+            return;
+        }
     }
 }
 
-/// Settles one stage, and before it those it is like, the last of the chain first.
-fn settle(stages: &mut Table, name: &str, left: &mut usize, problems: &mut Vec<Problem>) {
+/// Settles one stage, and before it those it is like, the last of the chain first. False once more is taken than may be.
+fn settle(stages: &mut Table, name: &str, left: &mut usize, problems: &mut Vec<Problem>) -> bool {
     let mut chain = vec![name.to_owned()];
     let mut likes: Vec<Node> = Vec::new();
     loop {
@@ -74,25 +76,27 @@ fn settle(stages: &mut Table, name: &str, left: &mut usize, problems: &mut Vec<P
         likes.push(like);
     }
     while let (Some(other), Some(like)) = (chain.pop(), likes.pop()) {
-        let (Some(mut base), Some(own)) = (
-            stages.get(&other).cloned(),
-            stages.get_mut(&chain[chain.len() - 1]),
-        ) else {
+        let Some(base) = stages.get(&other) else {
             continue;
         };
-        let taken = values(&base);
+        let taken = values(base);
         if taken > *left {
             let message = format!("stages like others come to more than {MOST_TAKEN} values");
             problems.push(Problem::new(like.origin, "", message));
-            return;
+            return false;
         }
         *left -= taken;
+        let mut base = base.clone();
+        let Some(own) = stages.get_mut(&chain[chain.len() - 1]) else {
+            continue;
+        };
         base.merge(own.clone());
         *own = Node {
             origin: own.origin.clone(),
             ..base
         };
     }
+    true
 }
 
 /// How many values there are in a value.

@@ -9,7 +9,10 @@ use crate::store::BadInput;
 
 /// Reads how much of a prompt must be left where it is cut.
 pub fn read_kept(keys: &mut Keys<'_>) -> f64 {
-    keys.doc("share of a prompt's tokens that must be left where it is cut; one that loses more is an error")
+    keys.doc(
+        "share that must be left of a prompt whose text is cut, its oldest turns dropped whole before, and of all \
+         prompts together; less is an error",
+    )
         .float(KEPT, KEPT_DEFAULT, 0.0..=1.0)
 }
 
@@ -30,9 +33,12 @@ pub struct Cut {
     turns: usize,
     completions: usize,
     completion_tokens: usize,
+    /// Tokens of all prompts before anything was cut, and after.
+    whole: usize,
+    left: usize,
     /// The share of a prompt that must be left.
     min_kept: f64,
-    /// Prompts of which less is left, and the first of them by their examples.
+    /// Prompts of whose text less is left, and the first of them by their examples.
     short: usize,
     named: Vec<String>,
 }
@@ -49,6 +55,8 @@ impl Cut {
     /// Counts what was cut off the example of that id.
     pub fn add(&mut self, id: &str, cuts: &Cuts) {
         self.examples += 1;
+        self.whole += cuts.prompt_tokens;
+        self.left += cuts.left();
         self.prompts += usize::from(cuts.cut_prompt_tokens > 0);
         self.prompt_tokens += cuts.cut_prompt_tokens;
         self.turns += cuts.dropped_turns;
@@ -74,9 +82,13 @@ impl Cut {
         measures: &mut Measures,
     ) -> Result<()> {
         let short = match self.short {
+            0 if (self.left as f64) < self.min_kept * self.whole as f64 => format!(
+                "; less than {} of all prompts' tokens is left",
+                self.min_kept
+            ),
             0 => String::new(),
             short => format!(
-                "; less than {} of its tokens is left of {short}, {}{}",
+                "; less than {} is left of the text of {short}, {}{}",
                 self.min_kept,
                 self.named.join(", "),
                 if short > self.named.len() {
@@ -98,10 +110,20 @@ impl Cut {
         if prompts + completions == 0 {
             return Ok(());
         }
+        let mut parts = Vec::new();
+        if prompts > 0 {
+            parts.push(format!(
+                "{prompts} prompts ({prompt_tokens} tokens, {turns} whole turns among them, oldest first{short})"
+            ));
+        }
+        if completions > 0 {
+            parts.push(format!(
+                "{completions} completions ({completion_tokens} tokens at their ends)"
+            ));
+        }
         let note = format!(
-            "{what}: {limit} cut {prompts} prompts ({prompt_tokens} tokens, {turns} whole turns among them, oldest \
-             first{short}) and {completions} completions ({completion_tokens} tokens at their ends) of {examples} \
-             examples"
+            "{what}: {limit} cut {} of {examples} examples",
+            parts.join(" and ")
         );
         if !short.is_empty() {
             let message = format!("{note}; {remedy}, or set {KEPT} lower to cut them nevertheless");
@@ -129,6 +151,7 @@ mod tests {
         Cuts {
             prompt_tokens,
             cut_prompt_tokens,
+            cut_within: cut_prompt_tokens,
             ..Cuts::default()
         }
     }
@@ -149,7 +172,7 @@ mod tests {
         let error = error.to_string();
         for part in [
             "max_length 4 cut 9 prompts",
-            "less than 0.5 of its tokens is left of 7, row 2, row 3, row 4, row 5, row 6 and others",
+            "less than 0.5 is left of the text of 7, row 2, row 3, row 4, row 5, row 6 and others",
             "raise max_length, or set min_prompt_kept lower",
         ] {
             assert!(error.contains(part), "{part}\nnot in\n{error}");
@@ -159,6 +182,31 @@ mod tests {
         settle(0.4, &mut measures).unwrap();
         assert_eq!(measures.notes.len(), 2);
         assert_eq!(measures.numbers["cut_prompt_tokens"], 2.0 * 52.0);
+    }
+
+    #[test]
+    fn whole_turns_may_go_but_not_most_of_all_prompts() {
+        let turns = |cut_prompt_tokens| Cuts {
+            cut_within: 0,
+            ..cut(10, cut_prompt_tokens)
+        };
+        let settle = |all: [usize; 2]| {
+            let mut counted = Cut::new(KEPT_DEFAULT);
+            for gone in all {
+                counted.add("row", &turns(gone));
+            }
+            counted.settle(
+                ("train", "max_length 4"),
+                "raise max_length",
+                &mut Measures::default(),
+            )
+        };
+        settle([8, 2]).unwrap();
+        let error = settle([8, 3]).unwrap_err().to_string();
+        assert!(
+            error.contains("less than 0.5 of all prompts' tokens"),
+            "{error}"
+        );
     }
 
     #[test]

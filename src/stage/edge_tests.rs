@@ -407,7 +407,7 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
     }
     let told = format!("{judge}max_new_tokens = 3990\nmin_prompt_kept = 0.0");
     let measures = bench.run("cut", "judge", &told).unwrap();
-    let cut = |note: &String| note.contains("were cut to 10 tokens");
+    let cut = |note: &String| note.contains("leaves 10 of the 4000 tokens");
     assert!(measures.notes.iter().any(cut), "{:?}", measures.notes);
     // A reference that reads less than the model.
     std::fs::rename(bench.at("other"), bench.at("long")).unwrap();

@@ -204,7 +204,7 @@ impl Fit {
     ) -> Result<()> {
         let config = config_json::read(&folder::model_dir(context.input(model)))?;
         let longest = set.examples.longest().saturating_sub(in_name);
-        limits::check(context, &model.name, &config, longest, self.max_length)
+        limits::check(&model.name, &config, longest, self.max_length)
     }
 
     /// Trains the input model, with a new scoring head if one is given, unless it has been already, and

@@ -3,7 +3,6 @@
 use anyhow::Result;
 
 use crate::model::DecoderConfig;
-use crate::stage::kind::Context;
 use crate::store::BadInput;
 
 /// Refuses sequences of `longest` tokens, cut to `max_length`, where the model of the stage named `model` has
@@ -11,21 +10,14 @@ use crate::store::BadInput;
 ///
 /// # Errors
 /// [`BadInput`] that names model and key.
-pub fn check(
-    context: &Context,
-    model: &str,
-    config: &DecoderConfig,
-    longest: usize,
-    max_length: usize,
-) -> Result<()> {
+pub fn check(model: &str, config: &DecoderConfig, longest: usize, max_length: usize) -> Result<()> {
     let positions = config.max_positions;
     if longest <= positions {
         return Ok(());
     }
     let message = format!(
-        "{}: an example has {longest} tokens, but @{model} reads at most {positions} \
-         (max_position_embeddings); lower max_length ({max_length}) to {positions}",
-        context.label
+        "an example has {longest} tokens, but @{model} reads at most {positions} \
+         (max_position_embeddings); lower max_length ({max_length}) to {positions}"
     );
     Err(BadInput(message).into())
 }

@@ -69,13 +69,7 @@ impl Measure for Perplexity {
             &mut measures,
         )?;
         let longest = set.examples.longest();
-        limits::check(
-            context,
-            &self.model.name,
-            &model.config,
-            longest,
-            self.max_length,
-        )?;
+        limits::check(&self.model.name, &model.config, longest, self.max_length)?;
         let tokens: usize = (0..set.examples.len())
             .flat_map(|example| set.examples.branches(example))
             .map(|branch| branch.scored())

@@ -362,7 +362,7 @@ mod tests {
             ),
             ("top_p = 0.9", "top_p"),
             (
-                "gradient_accumulation_steps = 4000000000\nnum_mini_batches = 4000000000",
+                "gradient_accumulation_steps = 1000000\nnum_mini_batches = 1000000",
                 "num_mini_batches",
             ),
         ] {

@@ -80,13 +80,7 @@ impl Measure for Rank {
             &context.dir,
             &mut measures,
         )?;
-        limits::check(
-            context,
-            name,
-            &model.config,
-            set.examples.longest(),
-            *max_length,
-        )?;
+        limits::check(name, &model.config, set.examples.longest(), *max_length)?;
         let progress = Progress::new(&context.label, items.len());
         let model = model
             .valid()

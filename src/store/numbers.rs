@@ -170,7 +170,7 @@ mod tests {
             points: vec![(1.0, 1e300)],
         };
         let text = serde_json::to_string(&all).unwrap();
-        let expected = r#"{"one":"inf","maybe":["-inf",0.1],"points":[[1.0,1e300]]}"#;
+        let expected = r#"{"one":"inf","maybe":["-inf",0.1],"points":[[1.0,1e+300]]}"#;
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_str::<All>(&text).unwrap(), all);
         for nan in ["null", "\"nan\""] {

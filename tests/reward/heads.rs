@@ -208,14 +208,14 @@ fn a_pretrained_folder_is_taken_for_what_it_is_and_nothing_else() {
     let scoring = scoring_model(work.path(), "qwen2");
     let language = root().join("tests/fixtures/trl_dpo/model");
     let (code, stderr) = opened(work.path(), "pretrained", &scoring);
-    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(code, 2, "{stderr}");
     assert!(
         stderr.contains("qwen2: has a head that scores")
             && stderr.contains("pretrained-reward-model"),
         "{stderr}"
     );
     let (code, stderr) = opened(work.path(), "pretrained-reward-model", &language);
-    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(code, 2, "{stderr}");
     assert!(
         stderr.contains("a language model, where one with a scoring head"),
         "{stderr}"

@@ -74,6 +74,14 @@ fn labelled_pairs_add_up_and_are_apart() {
             let found: Vec<&Role> = example.completions.iter().map(|it| &it.role).collect();
             assert_eq!(found, roles.iter().collect::<Vec<_>>());
         }
+        // A reward model reads texts; the ids are for the model that drew them.
+        let read = |mut example: Example| {
+            for completion in &mut example.completions {
+                completion.tokens = None;
+            }
+            example
+        };
+        let examples: Vec<Example> = examples.into_iter().map(read).collect();
         let worth: Vec<f64> = scores(&reward, &examples)
             .iter()
             .map(|scores| scores[place("agency")] + 0.5 * scores[place("trust")])

@@ -10,6 +10,8 @@ mod logps;
 mod norm;
 mod product;
 #[cfg(test)]
+mod record_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod torch_tests;
