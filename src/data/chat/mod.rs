@@ -44,7 +44,8 @@ const TOKENS: [&str; 7] = [
 
 /// Raised when the same messages begin to give another text, so that old artifacts are left.
 // 2: Jinja as transformers runs it; all that a row says; the day is given.
-pub const VERSION: u32 = 2;
+// 3: `break` in a loop without items or in a block leaves the right loop; marks of `tool_use`.
+pub const VERSION: u32 = 3;
 
 /// Roles that every template is expected to know, or to refuse itself.
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
@@ -181,6 +182,15 @@ impl ChatTemplate {
             .text)
     }
 
+    /// The template for what a row gives.
+    fn chosen(&self, beside: &Beside) -> &Template {
+        let tools = beside.kwargs.get("tools").or(beside.tools.as_ref());
+        match &self.tool_use {
+            Some(tool_use) if tools.is_some_and(|tools| !tools.is_null()) => tool_use,
+            _ => &self.template,
+        }
+    }
+
     fn rendered(
         &self,
         messages: &[Message],
@@ -195,17 +205,14 @@ impl ChatTemplate {
         let list: Vec<Value> = messages.iter().map(Message::for_template).collect();
         variables.insert("messages".into(), list.into());
         variables.insert("add_generation_prompt".into(), add_generation_prompt.into());
-        let template = match &self.tool_use {
-            Some(tool_use) if !variables["tools"].is_null() => tool_use,
-            _ => &self.template,
-        };
-        let rendered = template
-            .render(&variables, self.day)
-            .map_err(|error| match error.kind {
-                ErrorKind::Bound => Unbounded(error.to_string()).into(),
-                ErrorKind::Raised => anyhow!("the chat template refuses the messages: {error}"),
-                _ => anyhow!("the chat template cannot render the messages: {error}"),
-            });
+        let rendered =
+            self.chosen(beside)
+                .render(&variables, self.day)
+                .map_err(|error| match error.kind {
+                    ErrorKind::Bound => Unbounded(error.to_string()).into(),
+                    ErrorKind::Raised => anyhow!("the chat template refuses the messages: {error}"),
+                    _ => anyhow!("the chat template cannot render the messages: {error}"),
+                });
         let rendered: Rendered = rendered?;
         if rendered.asked_day {
             self.asked_day.store(true, Ordering::Relaxed);
@@ -324,20 +331,21 @@ impl ChatTemplate {
         while !prompt.is_char_boundary(border) {
             border -= 1;
         }
+        let marks = self.chosen(beside).marks();
         let mut found = Vec::new();
         for ((key, _), whole) in replies.iter().zip(wholes) {
             let text = whole.text[border..].to_owned();
             if text.is_empty() {
                 bail!("{key}: the chat template adds nothing to the prompt for this reply");
             }
-            let marked = self.template.marks().then(|| {
+            let marked = marks.then(|| {
                 let within = |&(start, end): &(usize, usize)| {
                     let start = start.max(border);
                     (start < end).then(|| (start - border, end - border))
                 };
                 whole.marked.iter().filter_map(within).collect()
             });
-            if self.template.marks() && whole.marked_elsewhere {
+            if marks && whole.marked_elsewhere {
                 bail!(
                     "{key}: the chat template has {{% generation %}} in a macro or set block, where its place is not known"
                 );

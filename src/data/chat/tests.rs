@@ -151,6 +151,31 @@ fn marks_of_a_reply_are_counted_from_its_beginning() {
 }
 
 #[test]
+fn marks_are_those_of_the_template_that_is_rendered() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = |open: &str, close: &str| {
+        format!("{{% for m in messages %}}[{open}{{{{ m.content }}}}{close}]{{% endfor %}}")
+    };
+    let config = serde_json::json!({"chat_template": [
+        {"name": "default", "template": source("", "")},
+        {"name": "tool_use", "template": source("{% generation %}", "{% endgeneration %}")},
+    ]});
+    let path = folder.path().join("tokenizer_config.json");
+    fs::write(path, config.to_string()).unwrap();
+    let template = ChatTemplate::find(folder.path()).unwrap().unwrap();
+    let (history, reply) = (messages(&[("user", "a")]), messages(&[("assistant", "b")]));
+    let marked = |tools: Option<Value>| {
+        let kwargs = Map::new();
+        let replies = [("completion", &*reply)];
+        let found = template.conversation(&history, &replies, &Beside { tools, kwargs });
+        found.unwrap().replies.remove(0).marked
+    };
+    assert_eq!(marked(None), None);
+    let tools = serde_json::json!([{"name": "add"}]);
+    assert_eq!(marked(Some(tools)), Some(vec![(1, 2)]));
+}
+
+#[test]
 fn a_template_without_end_is_told_apart_from_one_that_refuses() {
     let source = "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}";
     let template = ChatTemplate::new(source.into(), Map::new()).unwrap();

@@ -22,13 +22,21 @@ pub enum ErrorKind {
     Bound,
 }
 
+/// Letters of a message.
+const MAX_LETTERS: usize = 2000;
+
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        // A template's words, and a key that it looks for, may hold all that it is given.
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_LETTERS) {
+            message.truncate(end);
+        }
         Self {
             kind,
-            message: message.into(),
+            message,
             line: None,
         }
     }

@@ -97,10 +97,7 @@ pub(super) fn call(run: &mut Run<'_>, name: &str, given: Given) -> Result<Value>
         "raise_exception" => {
             let [message] = given.bind(name, ["message"], 1)?;
             let message = message.unwrap_or(Value::None).to_text(meter)?;
-            // What a template says may hold all that it is given.
-            Err(Error::raised(
-                message.chars().take(2000).collect::<String>(),
-            ))
+            Err(Error::raised(&*message))
         }
         _ => {
             let [format] = given.bind("strftime_now", ["format"], 1)?;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::error::{Error, Result};
+use super::meter::Meter;
 use super::value::Value;
 
 #[derive(Clone, Default)]
@@ -12,6 +13,17 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// Steps for the letters of the texts in it, which are read.
+    pub fn scan(&self, meter: &Meter) -> Result<()> {
+        let named = self.named.iter().map(|(_, value)| value);
+        let texts = self
+            .positional
+            .iter()
+            .chain(named)
+            .filter_map(Value::as_text);
+        meter.scan(texts.map(|text| text.len()).sum())
+    }
+
     /// Puts the arguments into the places of the parameters, of which the first `needed` must be given.
     pub fn bind<const N: usize>(
         self,

@@ -4,6 +4,7 @@ use super::error::{Error, Result};
 use super::given::{Given, int_or, text_of};
 use super::meter::Meter;
 use super::number::float_text;
+use super::sort::sort;
 use super::value::Value;
 
 struct Writer<'m> {
@@ -92,23 +93,13 @@ impl Writer<'_> {
                     entries.push((key, name, value));
                 }
                 if self.sort {
-                    let mut failed = None;
-                    entries.sort_by(|(a, ..), (b, ..)| {
-                        a.compare(b, self.meter)
-                            .unwrap_or_else(|error| {
-                                failed = Some(error);
-                                None
-                            })
-                            .unwrap_or(std::cmp::Ordering::Equal)
-                    });
-                    if let Some(error) = failed {
-                        return Err(error);
-                    }
+                    entries = sort(entries, &mut |(a, ..), (b, ..)| a.compare(b, self.meter))?;
                 }
                 self.out.push('{');
                 for (index, (_, name, value)) in entries.iter().enumerate() {
                     self.between(index, depth)?;
                     self.text(name)?;
+                    self.meter.charge(self.key.len())?;
                     self.out.push_str(&self.key);
                     self.value(value, depth + 1)?;
                 }
@@ -132,6 +123,7 @@ impl Writer<'_> {
 
     fn between(&mut self, index: usize, depth: usize) -> Result<()> {
         if index > 0 {
+            self.meter.charge(self.item.len())?;
             self.out.push_str(&self.item);
         }
         self.line(depth + 1)

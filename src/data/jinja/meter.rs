@@ -73,7 +73,7 @@ impl Meter {
     }
 
     fn new_list(&self, items: Vec<Value>) -> Result<Rc<List>> {
-        self.charge(items.len() * size_of::<Value>())?;
+        self.charge(size_of::<List>() + items.len() * size_of::<Value>())?;
         let depth = self.deeper(items.iter().map(Value::depth))?;
         Ok(Rc::new(List { items, depth }))
     }
@@ -109,7 +109,7 @@ impl Meter {
     }
 
     pub(super) fn dict(&self, entries: IndexMap<Key, (Value, Value)>) -> Result<Value> {
-        self.charge(entries.len() * 3 * size_of::<Value>())?;
+        self.charge(size_of::<Dict>() + entries.len() * 4 * size_of::<Value>())?;
         let depth = self.deeper(entries.values().map(|(_, value)| value.depth()))?;
         Ok(Value::Dict(Rc::new(Dict { entries, depth })))
     }

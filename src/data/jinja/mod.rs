@@ -10,7 +10,6 @@ mod ast;
 mod dates;
 mod error;
 mod eval;
-mod expression;
 mod filters;
 mod functions;
 mod given;
@@ -21,6 +20,7 @@ mod methods;
 mod number;
 mod ops;
 mod parser;
+mod sort;
 mod tests;
 mod value;
 

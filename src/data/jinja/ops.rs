@@ -8,7 +8,7 @@ use super::filters::escape;
 use super::meter::Meter;
 use super::methods;
 use super::number::percent;
-use super::value::{Key, Value};
+use super::value::{Key, List, Value};
 
 /// A value's operator with another.
 pub(super) fn binary(
@@ -28,11 +28,15 @@ pub(super) fn binary(
     match (operator, left, right) {
         (Binary::Add, Value::Safe(_), Value::Text(_) | Value::Safe(_))
         | (Binary::Add, Value::Text(_), Value::Safe(_)) => {
-            let [left, right] = [left, right].map(|value| match value {
-                Value::Safe(text) => text.to_string(),
-                other => escape(other.as_text().map_or("", |text| text)),
-            });
-            return Ok(Value::Safe((left + &right).into()));
+            let mut joined = String::new();
+            for value in [left, right] {
+                match value {
+                    Value::Text(text) => joined.push_str(&escape(text, meter)?),
+                    other => other.write(&mut joined, meter)?,
+                }
+            }
+            meter.charge(joined.len())?;
+            return Ok(Value::Safe(joined.into()));
         }
         (Binary::Add, Value::Text(left), Value::Text(right)) => {
             meter.charge(left.len() + right.len())?;
@@ -59,7 +63,6 @@ pub(super) fn binary(
     }
     let wrong = |what: &str| Error::operation(what);
     if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
-        let too_large = || Error::operation("an integer is larger than is supported");
         let whole = match operator {
             Binary::Add => a.checked_add(b),
             Binary::Subtract => a.checked_sub(b),
@@ -78,7 +81,7 @@ pub(super) fn binary(
                     it
                 }
             }),
-            Binary::Power if b < 0 => return Ok(Value::Float((a as f64).powf(b as f64))),
+            Binary::Power if b < 0 => return power(a as f64, b as f64),
             Binary::Power => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
         };
         return whole.map(Value::Int).ok_or_else(too_large);
@@ -117,8 +120,23 @@ pub(super) fn binary(
                 rest
             }
         }
-        Binary::Power => a.powf(b),
+        Binary::Power => return power(a, b),
     }))
+}
+
+pub(super) fn too_large() -> Error {
+    Error::operation("an integer is larger than is supported")
+}
+
+fn power(a: f64, b: f64) -> Result<Value> {
+    let power = a.powf(b);
+    let wrong = match a.is_finite() && b.is_finite() {
+        true if a == 0.0 && b < 0.0 => "0.0 cannot be raised to a negative power",
+        true if power.is_nan() => "complex numbers are not supported",
+        true if power.is_infinite() => "a number is larger than a float holds",
+        _ => return Ok(Value::Float(power)),
+    };
+    Err(Error::operation(wrong))
 }
 
 fn repeat(value: &Value, times: i128, meter: &Meter) -> Result<Value> {
@@ -162,10 +180,10 @@ pub(super) fn attribute(value: &Value, name: &Rc<str>, meter: &Meter) -> Result<
             meter.step(1)?;
             match dict.entries.get(&Key::Text(name.clone())) {
                 Some((_, value)) => Ok(value.clone()),
-                None => Ok(missing(value, name)),
+                None => missing(value, name, meter),
             }
         }
-        _ => Ok(missing(value, name)),
+        _ => missing(value, name, meter),
     }
 }
 
@@ -207,16 +225,17 @@ pub(super) fn item(value: &Value, key: &Value, meter: &Meter) -> Result<Value> {
     };
     match own_attribute(value, name)? {
         Some(found) => Ok(found),
-        None => Ok(missing(value, name)),
+        None => missing(value, name, meter),
     }
 }
 
-fn missing(value: &Value, name: &str) -> Value {
+fn missing(value: &Value, name: &str, meter: &Meter) -> Result<Value> {
+    meter.charge(name.len())?;
     let what = match value {
         Value::None => format!("'None' has no attribute '{name}'"),
         other => format!("'{} object' has no attribute '{name}'", other.type_name()),
     };
-    Value::Undefined(what.into())
+    Ok(Value::Undefined(what.into()))
 }
 
 /// What Python's `getattr` finds.
@@ -246,14 +265,17 @@ fn own_attribute(value: &Value, name: &Rc<str>) -> Result<Option<Value>> {
 
 /// `value[start:stop:step]`, as Python counts.
 pub(super) fn slice(value: &Value, ends: [&Value; 3], meter: &Meter) -> Result<Value> {
-    let letters: Vec<Value>;
-    let items = match value {
-        Value::Undefined(what) => return Err(Error::operation(&**what)),
-        Value::Text(_) | Value::Safe(_) => {
-            letters = value.items(meter)?;
-            &letters
+    let letters: Vec<char> = match value.as_text() {
+        Some(text) => {
+            meter.charge((size_of::<char>() + size_of::<usize>()) * text.len())?;
+            text.chars().collect()
         }
-        Value::List(list) | Value::Tuple(list) | Value::View("range", list) => &list.items,
+        None => Vec::new(),
+    };
+    let length = match value {
+        Value::Undefined(what) => return Err(Error::operation(&**what)),
+        Value::Text(_) | Value::Safe(_) => letters.len(),
+        Value::List(list) | Value::Tuple(list) | Value::View("range", list) => list.items.len(),
         other => {
             // As Jinja2 has it of what cannot be cut.
             let what = format!("'{} object' cannot be sliced", other.type_name());
@@ -276,7 +298,7 @@ pub(super) fn slice(value: &Value, ends: [&Value; 3], meter: &Meter) -> Result<V
     if step == 0 {
         return Err(Error::operation("slice step cannot be zero"));
     }
-    let length = items.len() as i128;
+    let length = length as i128;
     let (least, most) = if step > 0 {
         (0, length)
     } else {
@@ -291,20 +313,19 @@ pub(super) fn slice(value: &Value, ends: [&Value; 3], meter: &Meter) -> Result<V
         true => (place(start, 0), place(stop, length)),
         false => (place(start, length - 1), place(stop, -1)),
     };
-    let mut taken = Vec::new();
+    let mut places = Vec::new();
     while if step > 0 { at < stop } else { at > stop } {
-        taken.push(items[at as usize].clone());
+        places.push(at as usize);
         at = at.saturating_add(step);
     }
+    let items = |list: &List| places.iter().map(|at| list.items[*at].clone()).collect();
     match value {
-        Value::List(_) => meter.list(taken),
-        Value::Tuple(_) => meter.tuple(taken),
-        Value::View(name, _) => meter.view(name, taken),
+        Value::List(list) => meter.list(items(list)),
+        Value::Tuple(list) => meter.tuple(items(list)),
+        Value::View(name, list) => meter.view(name, items(list)),
         _ => {
-            let mut text = String::new();
-            taken
-                .iter()
-                .try_for_each(|letter| letter.write(&mut text, meter))?;
+            let text: String = places.iter().map(|at| letters[*at]).collect();
+            meter.charge(text.len())?;
             Ok(match value {
                 Value::Safe(_) => Value::Safe(text.into()),
                 _ => Value::text(text),

@@ -75,6 +75,12 @@ fn no_template_runs_or_grows_for_ever() {
         "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}".into(),
         "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}".into(),
         "{% set x = 'a' * 10000000 %}{% for i in range(100000) %}{% set y = x | trim | int %}{% endfor %}".into(),
+        doubling("{% set ns.x = ns.x | safe %}{% set ns.x = ns.x + ns.x %}"),
+        "{{ (['a' * 1000000] * 100000) | sort | length }}".into(),
+        "{{ ([1] * 100000) | tojson(separators=['x' * 1000000, ':']) }}".into(),
+        "{% set k = 'a' * 10000000 %}{% for i in range(100000) %}{% set y = [][k] %}{% endfor %}".into(),
+        "{{ 'a' | map(*(['map'] * 2500)) | list }}".into(),
+        "{{ 'a' | map(*(['map'] * 1000000)) | list }}".into(),
         format!("{{{{ {} 1 }}}}", "not ".repeat(20_000)),
         format!("{{{{ 1{} }}}}", "+1".repeat(20_000)),
         format!("{{{{ a{} }}}}", ".b".repeat(41_000)),
@@ -94,9 +100,37 @@ fn no_template_runs_or_grows_for_ever() {
         ("{% set h = namespace(t=1) %}{% for i in range(9) %}{% set n = namespace() %}{% set n.p = h %}{% endfor %}".into(), "hold"),
         ("\n{{ nothing.at.all }}".into(), "line 2: 'nothing' is undefined"),
         ("{% include 'x' %}".into(), "stands alone"),
+        ("{{ ('{0:' * 100000 ~ '}' * 100000).format(1) }}".into(), "recursion"),
+        ("{{ (-170141183460469231731687303715884105727 - 1) | abs }}".into(), "larger"),
+        // Going through it would move the loop itself on.
+        ("{% for x in [1, 2] %}{% for y in loop %}{% endfor %}{% endfor %}".into(), "not iterable"),
+        ("{{ ('%(' ~ 'a' * 1000000 ~ ')s') % {} }}".into(), "KeyError"),
     ] {
         let error = error(&template).to_string();
-        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(expected) && error.len() < 3000, "{error}");
+    }
+}
+
+#[test]
+fn what_is_large_and_may_be_takes_no_longer_than_it_must() {
+    let nan = "{% set ns = namespace(x=[]) %}{% for i in range(300) %}\
+               {% set ns.x = ns.x + [('nan' | float) if i % 3 == 0 else i * 7919 % 101] %}{% endfor %}";
+    for (template, expected) in [
+        (
+            "{{ ('a' * 5000000).strip('b' * 5000000 ~ 'a') }}".to_owned(),
+            "",
+        ),
+        (format!("{nan}{{{{ ns.x | sort | length }}}}"), "300"),
+        (
+            "{% for x in [1] %}{{ loop.changed(loop) }}{% endfor %}".into(),
+            "True",
+        ),
+    ] {
+        let start = Instant::now();
+        let rendered = Template::new(&template).unwrap();
+        let rendered = rendered.render(&Map::new(), Day::DEFAULT).unwrap();
+        assert_eq!(rendered.text, expected);
+        assert!(start.elapsed().as_secs() < 20);
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) const NAMES: [&str; 39] = [
 pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<bool> {
     let meter = run.meter;
     meter.scan(8 * value.as_text().map_or(0, |text| text.len()))?;
+    given.scan(meter)?;
     let two = [
         "divisibleby",
         "sameas",
@@ -87,15 +88,13 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
     };
     let rest = |by: Value| super::ops::binary(super::ast::Binary::Modulo, &value, &by, meter);
     let compared = |fits: fn(Ordering) -> bool| Ok(value.compare(&other, meter)?.is_some_and(fits));
-    let of_text =
-        |method: &str| -> Result<bool> { Ok(letters_are(&value.to_text(meter)?, method)) };
     match name {
         "odd" => rest(Value::Int(2))?.equals(&Value::Int(1), meter),
         "even" => rest(Value::Int(2))?.equals(&Value::Int(0), meter),
         "divisibleby" => rest(other)?.equals(&Value::Int(0), meter),
         "defined" => Ok(!value.is_undefined()),
         "undefined" => Ok(value.is_undefined()),
-        "filter" => Ok(filters::NAMES.contains(&&*text_of(&value, name)?)),
+        "filter" => Ok(filters::known(&text_of(&value, name)?)),
         "test" => Ok(NAMES.contains(&&*text_of(&value, name)?)),
         "none" => Ok(matches!(value, Value::None)),
         "boolean" => Ok(matches!(value, Value::Bool(_))),
@@ -104,8 +103,16 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
         "integer" => Ok(matches!(value, Value::Int(_))),
         "float" => Ok(matches!(value, Value::Float(_))),
         "number" => Ok(value.as_float().is_some()),
-        "lower" => of_text("islower"),
-        "upper" => of_text("isupper"),
+        "lower" => Ok(in_one_case(
+            &value.to_text(meter)?,
+            char::is_lowercase,
+            char::is_uppercase,
+        )),
+        "upper" => Ok(in_one_case(
+            &value.to_text(meter)?,
+            char::is_uppercase,
+            char::is_lowercase,
+        )),
         "string" => Ok(value.as_text().is_some()),
         "mapping" => Ok(matches!(value, Value::Dict(_))),
         "sequence" => Ok(match &value {
@@ -138,10 +145,7 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
     }
 }
 
-fn letters_are(text: &str, method: &str) -> bool {
-    let (wanted, other): (fn(char) -> bool, fn(char) -> bool) = match method {
-        "islower" => (char::is_lowercase, char::is_uppercase),
-        _ => (char::is_uppercase, char::is_lowercase),
-    };
+/// Whether a text has letters of one case and none of the other.
+fn in_one_case(text: &str, wanted: fn(char) -> bool, other: fn(char) -> bool) -> bool {
     text.chars().any(wanted) && !text.chars().any(other)
 }

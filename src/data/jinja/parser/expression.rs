@@ -1,10 +1,9 @@
 //! Expressions of Jinja2's grammar.
 
-use super::ast::{Args, Binary, Compare, Expr, Node};
-use super::error::{Error, Result};
-use super::lexer::Kind;
-use super::parser::Parser;
-use super::{filters, tests};
+use super::Parser;
+use crate::data::jinja::ast::{Binary, Compare, Expr, Node};
+use crate::data::jinja::error::{Error, Result};
+use crate::data::jinja::lexer::Kind;
 
 /// How deep expressions may be nested; Python's own stack ends a little above.
 pub(super) const MAX_DEPTH: usize = 250;
@@ -15,7 +14,7 @@ impl Parser {
         self.nested(Self::condition)
     }
 
-    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.nesting += 1;
         if self.nesting > MAX_DEPTH {
             return self.too_deep();
@@ -32,7 +31,7 @@ impl Parser {
         )
     }
 
-    fn node(&self, expr: Expr) -> Result<Node> {
+    pub(super) fn node(&self, expr: Expr) -> Result<Node> {
         let depth = 1 + expr
             .children()
             .iter()
@@ -185,7 +184,7 @@ impl Parser {
         }
     }
 
-    fn primary(&mut self) -> Result<Node> {
+    pub(super) fn primary(&mut self) -> Result<Node> {
         let expr = match self.next() {
             Kind::Name(name) => match name.as_str() {
                 "true" | "True" => Expr::Bool(true),
@@ -274,7 +273,7 @@ impl Parser {
     }
 
     /// `.name`, `[key]` and calls.
-    fn postfix(&mut self, mut value: Node) -> Result<Node> {
+    pub(super) fn postfix(&mut self, mut value: Node) -> Result<Node> {
         loop {
             if self.skip_if(".") {
                 let expr = match self.next() {
@@ -320,66 +319,6 @@ impl Parser {
             (true, ends) => Ok(Expr::Slice(Box::new(value), ends)),
             (false, [Some(key), ..]) => Ok(Expr::Item(Box::new(value), key)),
             _ => self.error("expected a key between [ and ]"),
-        }
-    }
-
-    /// `|filter`, `is test` and calls of what they give.
-    fn filtered(&mut self, mut value: Node) -> Result<Node> {
-        loop {
-            if self.skip_if("|") {
-                value = self.filter(Some(value))?;
-            } else if self.skip_if_name("is") {
-                value = self.test(value)?;
-            } else if self.is("(") {
-                let args = self.arguments()?;
-                value = self.node(Expr::Call(Box::new(value), args))?;
-            } else {
-                return Ok(value);
-            }
-        }
-    }
-
-    /// One filter, from its name on.
-    pub(super) fn filter(&mut self, value: Option<Node>) -> Result<Node> {
-        let name = self.name()?;
-        if self.soft == 0 && !filters::NAMES.contains(&&*name) {
-            let message = format!("the filter `{name}` is not known here");
-            self.unknown.push(Error::syntax(message).at(self.line()));
-        }
-        let args = match self.is("(") {
-            true => self.arguments()?,
-            false => Args::default(),
-        };
-        self.node(Expr::Filter(value.map(Box::new), name, args))
-    }
-
-    fn test(&mut self, value: Node) -> Result<Node> {
-        let negated = self.skip_if_name("not");
-        let name = self.name()?;
-        if self.soft == 0 && !tests::NAMES.contains(&&*name) {
-            let message = format!("the test `{name}` is not known here");
-            self.unknown.push(Error::syntax(message).at(self.line()));
-        }
-        let mut args = Args::default();
-        let starts_argument = match self.peek() {
-            Kind::Name(name) if name == "is" => {
-                return self.error("tests cannot be chained with `is`");
-            }
-            Kind::Name(name) => !["else", "or", "and"].contains(&name.as_str()),
-            Kind::Text(_) | Kind::Int(_) | Kind::Float(_) => true,
-            Kind::Operator(operator) => ["[", "{"].contains(operator),
-            _ => false,
-        };
-        if self.is("(") {
-            args = self.arguments()?;
-        } else if starts_argument {
-            let argument = self.nested(Self::primary)?;
-            args.positional.push(self.postfix(argument)?);
-        }
-        let test = self.node(Expr::Test(Box::new(value), name, args))?;
-        match negated {
-            true => self.node(Expr::Not(Box::new(test))),
-            false => Ok(test),
         }
     }
 }

@@ -1,0 +1,257 @@
+//! Methods of Python's texts, lists and dicts, and the fields of a loop. Those that change a list or dict are refused,
+//! as the sandbox of transformers does.
+
+mod letters;
+mod text;
+
+pub(super) use letters::{capitalize, replace, split_lines, trim};
+
+use std::rc::Rc;
+
+use super::error::{Error, Result};
+use super::eval::Run;
+use super::given::Given;
+use super::meter::Meter;
+use super::value::{Loop, Value};
+
+const TEXT: [&str; 47] = [
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
+];
+
+const LIST: [&str; 11] = [
+    "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse",
+    "sort",
+];
+
+const DICT: [&str; 11] = [
+    "clear",
+    "copy",
+    "fromkeys",
+    "get",
+    "items",
+    "keys",
+    "pop",
+    "popitem",
+    "setdefault",
+    "update",
+    "values",
+];
+
+/// Those of lists and dicts that change them.
+const CHANGING: [&str; 12] = [
+    "append",
+    "clear",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "reverse",
+    "sort",
+    "popitem",
+    "setdefault",
+    "update",
+    "fromkeys",
+];
+
+/// The methods that a value has.
+pub(super) fn names(value: &Value) -> &'static [&'static str] {
+    match value {
+        Value::Text(_) | Value::Safe(_) => &TEXT,
+        Value::List(_) => &LIST,
+        Value::Tuple(_) | Value::View("range", _) => &["count", "index"],
+        Value::Dict(_) => &DICT,
+        Value::Float(_) => &["is_integer"],
+        Value::Int(_) | Value::Bool(_) => &["bit_length", "is_integer"],
+        Value::Cycler(_) => &["next", "reset"],
+        _ => &[],
+    }
+}
+
+/// A field of `loop`.
+pub(super) fn loop_field(state: &Rc<Loop>, name: &Rc<str>) -> Option<Value> {
+    let (index, length) = (state.index.get(), state.items.len());
+    let number = |number: usize| Some(Value::Int(number as i128));
+    let neighbour = |found: Option<&Value>, which: &str| {
+        Some(
+            found
+                .cloned()
+                .unwrap_or_else(|| Value::Undefined(format!("there is no {which} item").into())),
+        )
+    };
+    match &**name {
+        "index" => number(index + 1),
+        "index0" => number(index),
+        "revindex" => number(length - index),
+        "revindex0" => number(length - index - 1),
+        "first" => Some(Value::Bool(index == 0)),
+        "last" => Some(Value::Bool(index + 1 == length)),
+        "length" => number(length),
+        "depth" => number(state.level + 1),
+        "depth0" => number(state.level),
+        "previtem" => neighbour(
+            index.checked_sub(1).and_then(|at| state.items.get(at)),
+            "previous",
+        ),
+        "nextitem" => neighbour(state.items.get(index + 1), "next"),
+        "cycle" | "changed" => Some(Value::Method(Rc::new((
+            Value::Loop(state.clone()),
+            name.clone(),
+        )))),
+        _ => None,
+    }
+}
+
+/// Calls a method.
+pub(super) fn call(run: &mut Run<'_>, value: &Value, name: &str, given: Given) -> Result<Value> {
+    let meter = run.meter;
+    given.scan(meter)?;
+    match value {
+        Value::Text(text) => text::call(text, name, given, meter),
+        Value::Safe(text) => Ok(match text::call(text, name, given, meter)? {
+            Value::Text(text) => Value::Safe(text),
+            other => other,
+        }),
+        Value::List(_) | Value::Dict(_) if CHANGING.contains(&name) => {
+            Err(Error::operation(format!(
+                "the sandbox of chat templates allows no method that changes a {}: .{name}()",
+                value.type_name()
+            )))
+        }
+        Value::Dict(dict) => match name {
+            "get" => {
+                let [key, default] = given.bind("get", ["key", "default"], 1)?;
+                let key = key.unwrap_or(Value::None).key(meter)?;
+                let found = dict.entries.get(&key).map(|(_, value)| value.clone());
+                Ok(found.or(default).unwrap_or(Value::None))
+            }
+            "items" => pairs(value, meter).and_then(|items| meter.view("dict_items", items)),
+            "keys" => meter.view("dict_keys", value.items(meter)?),
+            "values" => meter.view(
+                "dict_values",
+                dict.entries
+                    .values()
+                    .map(|(_, value)| value.clone())
+                    .collect(),
+            ),
+            _ => Ok(value.clone()),
+        },
+        Value::List(list) | Value::Tuple(list) | Value::View(_, list) => match name {
+            "count" | "index" => {
+                let [item] = given.bind(name, ["value"], 1)?;
+                let item = item.unwrap_or(Value::None);
+                let mut count = 0;
+                for (index, found) in list.items.iter().enumerate() {
+                    if found.equals(&item, meter)? {
+                        if name == "index" {
+                            return Ok(Value::Int(index as i128));
+                        }
+                        count += 1;
+                    }
+                }
+                match name {
+                    "index" => Err(Error::operation("the list does not hold that value")),
+                    _ => Ok(Value::Int(count)),
+                }
+            }
+            _ => Ok(value.clone()),
+        },
+        Value::Loop(state) => match name {
+            "cycle" => {
+                let count = given.positional.len();
+                let at = state.index.get().checked_rem(count);
+                let at = at.ok_or_else(|| Error::operation("no items for cycling given"))?;
+                Ok(given.positional[at].clone())
+            }
+            _ => {
+                let now = meter.tuple(given.positional)?;
+                let mut last = state.last.borrow_mut();
+                let same = match &*last {
+                    Some(last) => last.equals(&now, meter)?,
+                    None => false,
+                };
+                *last = Some(now);
+                Ok(Value::Bool(!same))
+            }
+        },
+        Value::Cycler(cycler) => {
+            let at = match name {
+                "reset" => {
+                    cycler.at.set(0);
+                    return Ok(Value::None);
+                }
+                _ => cycler.at.get(),
+            };
+            cycler.at.set((at + 1) % cycler.items.len().max(1));
+            cycler
+                .items
+                .get(at)
+                .cloned()
+                .ok_or_else(|| Error::operation("at least one item has to be provided"))
+        }
+        Value::Float(number) => Ok(Value::Bool(number.fract() == 0.0)),
+        Value::Int(number) if name == "bit_length" => Ok(Value::Int(i128::from(
+            128 - number.unsigned_abs().leading_zeros(),
+        ))),
+        _ => Ok(Value::Bool(true)),
+    }
+}
+
+/// A dict's keys and values as tuples.
+pub(super) fn pairs(value: &Value, meter: &Meter) -> Result<Vec<Value>> {
+    match value {
+        Value::Dict(dict) => {
+            let entries = dict.entries.values();
+            entries
+                .map(|(key, value)| meter.tuple(vec![key.clone(), value.clone()]))
+                .collect()
+        }
+        Value::Undefined(_) => Ok(Vec::new()),
+        _ => Err(Error::operation("Can only get item pairs from a mapping.")),
+    }
+}
