@@ -220,7 +220,7 @@ fn texts_that_are_too_long_are_cut_and_counted() {
     let (code, stdout, stderr) = score(work.path(), &model, &rows, &[]);
     assert_eq!((code, &*stdout), (2, ""), "{stderr}");
     assert!(
-        stderr.contains(cut) && stderr.contains("is left of 1, 1)"),
+        stderr.contains(cut) && stderr.contains("is left of the text of 1, 1)"),
         "{stderr}"
     );
 }

@@ -66,12 +66,16 @@ fn settings_for(model: &str, expected: Value, rows: &str) -> (Value, Vec<String>
     (expected, sets)
 }
 
-/// Compares each step's values; the first steps carry no accumulated rounding.
+/// Compares each step's values; the first steps carry no accumulated rounding. Where TRL's margin is exactly zero, its
+/// accuracy counts no pair, and ours whichever way the last bit of two equal log-probs fell: there, the margin says all.
 pub fn compare(ours: &[Value], expected: &Value, keys: &[(&str, f64)]) {
     let theirs = expected["steps"].as_array().unwrap();
     assert_eq!(ours.len(), theirs.len(), "one line a step");
     for (ours, theirs) in ours.iter().zip(theirs) {
         for &(key, within) in keys {
+            if key == "rewards/accuracies" && theirs["rewards/margins"] == 0.0 {
+                continue;
+            }
             let (a, b) = (ours[key].as_f64().unwrap(), theirs[key].as_f64().unwrap());
             assert!(
                 (a - b).abs() <= within * b.abs().max(1.0),
@@ -82,13 +86,23 @@ pub fn compare(ours: &[Value], expected: &Value, keys: &[(&str, f64)]) {
     }
 }
 
+/// How far the first loss of DPO may be from ln 2 where policy and reference are the same: its slope there is half of
+/// beta, and each of the four log-probs, sums in f32 over other batches, is within half of its last bit. (Processors
+/// with AVX-512 gave it exactly, those with AVX2 alone miss it by 1.4e-6.)
+fn rounding(first: &Value, beta: f64) -> f64 {
+    let sums = ["logps/chosen", "logps/rejected"].map(|key| first[key].as_f64().unwrap().abs());
+    let last_bit = |sum: f64| sum.log2().floor().exp2() * f64::from(f32::EPSILON);
+    0.5 * beta * sums.map(last_bit).iter().sum::<f64>()
+}
+
 #[test]
 fn dpo_takes_the_steps_of_trl() {
     let work = tempfile::tempdir().unwrap();
     let (expected, sets) = settings("trl_dpo", "pairs.jsonl");
     let ours = rapport(work.path(), "dpo", &sets);
     let first = ours[0]["loss"].as_f64().unwrap();
-    assert!((first - std::f64::consts::LN_2).abs() < 1e-6, "{first}");
+    let rounding = rounding(&ours[0], expected["beta"].as_f64().unwrap());
+    assert!((first - std::f64::consts::LN_2).abs() <= rounding, "{first}");
     compare(
         &ours,
         &expected,

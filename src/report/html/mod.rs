@@ -120,7 +120,7 @@ mod tests {
         }
         assert!(!page.contains("<b>") && !page.contains("<entirely>"));
         // A measure that is not a number is shown as one, and drawn nowhere.
-        assert_eq!(page.matches("NaN").count(), 1, "in its table");
+        assert_eq!(page.matches("NaN").count(), 2, "with its seed");
     }
 
     #[test]
