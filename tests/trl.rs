@@ -102,7 +102,10 @@ fn dpo_takes_the_steps_of_trl() {
     let ours = rapport(work.path(), "dpo", &sets);
     let first = ours[0]["loss"].as_f64().unwrap();
     let rounding = rounding(&ours[0], expected["beta"].as_f64().unwrap());
-    assert!((first - std::f64::consts::LN_2).abs() <= rounding, "{first}");
+    assert!(
+        (first - std::f64::consts::LN_2).abs() <= rounding,
+        "{first}"
+    );
     compare(
         &ours,
         &expected,

@@ -186,7 +186,7 @@ def model_readers():
         yield Reader(file, f"model/{file}", [bpe_seed(file)], trained("rows/preferences.jsonl", "preferences", "dpo", bpe_files))
     yield Reader("special-tokens-map", "model/special_tokens_map.json",
                  [b'{"eos_token": "<|end|>", "pad_token": {"content": "<|end|>", "lstrip": false}}'], preferences)
-    yield Reader("added-tokens", "model/added_tokens.json", [b'{"<|x|>": 300, "<|y|>": 301}'], preferences)
+    yield Reader("added-tokens", "model/added_tokens.json", [b'{}', b'{"<|x|>": 300, "<|y|>": 301}'], preferences)
     yield Reader("adapter-config", "model/adapter_config.json", [ADAPTER], preferences, sound=False)
     yield Reader("template", "model/chat_template.jinja", corpus("template/chatml.jinja", "template/llama.jinja"), preferences,
                  words=TEMPLATE_WORDS)
