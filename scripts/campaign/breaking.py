@@ -138,6 +138,14 @@ class Bench:
         if told := difference(self.expected, content(folder)):
             raise Wrong(f"the next run ended well, but {told}")
 
+    def goes_on_after(self, told, folder):
+        """As goes_on, after what is told, which stands before what is wrong and is returned."""
+        try:
+            self.goes_on(folder)
+        except Wrong as wrong:
+            raise Wrong(f"{told}: {wrong}") from None
+        return told
+
 
 def broke(outcome, *allowed):
     if outcome.what not in allowed:
@@ -249,11 +257,7 @@ def damaged_store(bench, draw):
         if outcome.what not in ("failed", "bad input") or path.name.encode() not in outcome.out + outcome.err:
             raise Wrong(f"{told}: the next run left it, and verify does not find it: {outcome.where()}")
         return told
-    try:
-        bench.goes_on(folder)
-    except Wrong as wrong:
-        raise Wrong(f"{told}: {wrong}") from None
-    return told
+    return bench.goes_on_after(told, folder)
 
 
 def damaged_checkpoint(bench, draw):
@@ -271,11 +275,7 @@ def damaged_checkpoint(bench, draw):
         return "nothing was under way"
     path = draw.choice(parts)
     told = f"{damage(path, draw)} {path.relative_to(folder / 'runs/.artifacts')}"
-    try:
-        bench.goes_on(folder)
-    except Wrong as wrong:
-        raise Wrong(f"{told}: {wrong}") from None
-    return told
+    return bench.goes_on_after(told, folder)
 
 
 def streams(bench, draw):

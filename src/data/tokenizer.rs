@@ -5,6 +5,8 @@ mod decode;
 mod open;
 mod train;
 
+pub(super) use declared::NAMED;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -301,15 +301,21 @@ fn sampled(bench: &Bench) -> Vec<(&'static str, Result<Measures>)> {
     found
 }
 
-#[test]
-fn a_model_that_says_nothing_is_measured_and_teaches_nothing() {
+/// The worlds, a reward model, and two models that always say `token`.
+fn talking(tokenizer: &Tokenizer, token: u32) -> Bench {
     let bench = Bench::new();
-    let tokenizer = tokenizer();
     worlds(&bench);
     for model in ["model", "other"] {
-        bench.model(model, &tokenizer, tokenizer.eos());
+        bench.model(model, tokenizer, token);
     }
-    bench.reward(&tokenizer);
+    bench.reward(tokenizer);
+    bench
+}
+
+#[test]
+fn a_model_that_says_nothing_is_measured_and_teaches_nothing() {
+    let tokenizer = tokenizer();
+    let bench = talking(&tokenizer, tokenizer.eos());
     for (kind, found) in sampled(&bench) {
         match (kind, found) {
             ("ai-feedback" | "failures" | "pairs", found) => {
@@ -329,14 +335,9 @@ fn a_model_that_says_nothing_is_measured_and_teaches_nothing() {
 
 #[test]
 fn a_reply_that_never_ends_is_its_tokens_and_no_eos() {
-    let bench = Bench::new();
     let tokenizer = tokenizer();
-    worlds(&bench);
     let word = *tokenizer.encode("fine").unwrap().ids.last().unwrap();
-    for model in ["model", "other"] {
-        bench.model(model, &tokenizer, word);
-    }
-    bench.reward(&tokenizer);
+    let bench = talking(&tokenizer, word);
     for (kind, found) in sampled(&bench) {
         match (kind, found) {
             ("ai-feedback", found) => {
@@ -370,13 +371,8 @@ fn a_reply_that_never_ends_is_its_tokens_and_no_eos() {
 
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_computed() {
-    let bench = Bench::new();
     let tokenizer = tokenizer();
-    worlds(&bench);
-    for model in ["model", "other"] {
-        bench.model(model, &tokenizer, tokenizer.eos());
-    }
-    bench.reward(&tokenizer);
+    let bench = talking(&tokenizer, tokenizer.eos());
     let short = DecoderConfig {
         max_positions: 40,
         ..config(&tokenizer)

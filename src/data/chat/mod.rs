@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::data::Prompt;
 use crate::data::jinja::{Day, ErrorKind, Rendered, Template};
+use crate::data::tokenizer::NAMED;
 use crate::store::{BadInput, OrBadInput as _, read_json};
 
 pub use message::{Beside, Message};
@@ -31,16 +32,6 @@ pub struct ChatTemplate {
     day: Day,
     asked_day: AtomicBool,
 }
-
-const TOKENS: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
 
 /// Raised when the same messages begin to give another text, so that old artifacts are left.
 // 2: Jinja as transformers runs it; all that a row says; the day is given.
@@ -120,7 +111,7 @@ impl ChatTemplate {
         let Some(source) = source else {
             return Ok(None);
         };
-        let tokens = TOKENS.iter().filter_map(|&name| {
+        let tokens = NAMED.iter().filter_map(|&name| {
             let found = [&config[name], &map[name]]
                 .into_iter()
                 .find_map(|token| token.as_str().or_else(|| token["content"].as_str()));

@@ -8,11 +8,10 @@ use super::filters;
 use super::given::{Given, text_of};
 use super::value::Value;
 
-/// Every test that [`apply`] knows.
-pub(super) const NAMES: [&str; 39] = [
+/// The tests of a value alone that [`apply`] knows.
+const ALONE: [&str; 21] = [
     "odd",
     "even",
-    "divisibleby",
     "defined",
     "undefined",
     "filter",
@@ -31,8 +30,13 @@ pub(super) const NAMES: [&str; 39] = [
     "sequence",
     "iterable",
     "callable",
-    "sameas",
     "escaped",
+];
+
+/// Those of a value beside another.
+const BESIDE: [&str; 18] = [
+    "divisibleby",
+    "sameas",
     "in",
     "==",
     "eq",
@@ -51,32 +55,17 @@ pub(super) const NAMES: [&str; 39] = [
     "le",
 ];
 
+/// Whether [`apply`] knows the test.
+pub(super) fn known(name: &str) -> bool {
+    ALONE.contains(&name) || BESIDE.contains(&name)
+}
+
 /// Whether a value passes a test.
 pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<bool> {
     let meter = run.meter;
     meter.scan(8 * value.as_text().map_or(0, |text| text.len()))?;
     given.scan(meter)?;
-    let two = [
-        "divisibleby",
-        "sameas",
-        "in",
-        "==",
-        "eq",
-        "equalto",
-        "!=",
-        "ne",
-        ">",
-        "gt",
-        "greaterthan",
-        "ge",
-        ">=",
-        "<",
-        "lt",
-        "lessthan",
-        "<=",
-        "le",
-    ];
-    let other = match two.contains(&name) {
+    let other = match BESIDE.contains(&name) {
         true => {
             let [other] = given.bind(name, ["other"], 1)?;
             other.unwrap_or(Value::None)
@@ -95,7 +84,7 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
         "defined" => Ok(!value.is_undefined()),
         "undefined" => Ok(value.is_undefined()),
         "filter" => Ok(filters::known(&text_of(&value, name)?)),
-        "test" => Ok(NAMES.contains(&&*text_of(&value, name)?)),
+        "test" => Ok(known(&text_of(&value, name)?)),
         "none" => Ok(matches!(value, Value::None)),
         "boolean" => Ok(matches!(value, Value::Bool(_))),
         "false" => Ok(matches!(value, Value::Bool(false))),

@@ -19,7 +19,7 @@ const MAP: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 
 /// transformers' own names of special tokens, in the order in which unknown ones are added.
-const NAMED: [&str; 7] = [
+pub(in crate::data) const NAMED: [&str; 7] = [
     "bos_token",
     "eos_token",
     "unk_token",

@@ -40,7 +40,7 @@ impl Parser {
     fn test(&mut self, value: Node) -> Result<Node> {
         let negated = self.skip_if_name("not");
         let name = self.name()?;
-        if self.soft == 0 && !tests::NAMES.contains(&&*name) {
+        if self.soft == 0 && !tests::known(&name) {
             let message = format!("the test `{name}` is not known here");
             self.unknown.push(Error::syntax(message).at(self.line()));
         }
