@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod cli;
 pub mod data;
+pub mod engine;
 pub mod eval;
 pub mod generate;
 pub mod judge;

@@ -14,7 +14,7 @@ use rapport::stage::scorer::Scorer;
 use serde_json::Value;
 
 use crate::parity::fixtures;
-use crate::support::Inner;
+use crate::support::in_f32;
 pub use stages::artifact;
 
 pub const FAMILIES: [&str; 4] = ["gpt2", "llama", "mistral", "qwen2"];
@@ -67,7 +67,7 @@ pub fn example(prompt: &str, texts: &[String]) -> Example {
 }
 
 pub fn scores(folder: &Path, examples: &[Example]) -> Vec<Vec<f64>> {
-    let scorer = Scorer::<Inner>::open(folder, &Default::default()).unwrap();
+    let scorer = Scorer::open(folder, in_f32()).unwrap();
     let mut measures = Measures::default();
     let scores = scorer.scores(examples, "test", &mut measures, |_| true);
     assert!(measures.notes.is_empty(), "{:?}", measures.notes);

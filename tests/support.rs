@@ -5,7 +5,10 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use rapport::backend::default_backend;
+use rapport::engine::Device;
 use rapport::model::config::{DecoderConfig, Family};
+use rapport::model::decoder::Precision;
 use rapport::model::forest::Forest;
 use rapport::model::{Decoder, weights};
 
@@ -19,6 +22,11 @@ pub type Inner = burn::backend::Wgpu;
 #[cfg(not(any(feature = "flex", feature = "ndarray", feature = "wgpu")))]
 pub type Inner = burn::backend::Cuda;
 pub type Ad = Autodiff<Inner>;
+
+/// The default backend, computing in f32.
+pub fn in_f32() -> Device<'static> {
+    Device::new(default_backend(), Precision::F32)
+}
 
 /// A model small enough to check by hand, of any family.
 pub fn config(family: Family) -> DecoderConfig {

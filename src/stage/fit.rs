@@ -1,20 +1,19 @@
 //! What every training stage shares: its settings by TRL's names, and the run from folder to folder.
 
-use crate::ops::TrainBackend;
-use anyhow::Result;
-use burn::tensor::backend::Backend;
+use std::collections::BTreeMap;
 
-use crate::backend::{self, Work};
+use anyhow::Result;
+
 use crate::data::Tokenizer;
+use crate::engine::{self, Device, Trained};
 use crate::model::config::ScoreHead;
-use crate::model::decoder::{Compute, Precision};
+use crate::model::decoder::Precision;
 use crate::model::hf::config_json;
-use crate::model::{Decoder, weights};
 use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::cuts;
 use crate::stage::drawn;
-use crate::stage::folder::{self, SavedAs};
+use crate::stage::folder::{self, LanguageModel, SavedAs};
 use crate::stage::keys::{BATCH, COUNT, Keys, POSITIVE, SIZE, StageRef};
 use crate::stage::kind::{Context, Produces};
 use crate::stage::limits;
@@ -27,7 +26,7 @@ use crate::store::{BadInput, say};
 use crate::train::checkpoint;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
-use crate::train::{self, Dataset, Job, Keep, TrainSettings};
+use crate::train::{Dataset, Evaluation, Job, Keep, Outcome, TrainSettings};
 
 /// A training stage's common settings.
 pub struct Fit {
@@ -126,24 +125,11 @@ impl Fit {
         self.bf16.planned(backend) == Precision::Bf16
     }
 
-    /// How the model is to be computed.
-    pub fn planned(&self, context: &Context) -> Compute {
-        Compute {
-            precision: self.bf16.planned(&context.backend),
-            recompute: self.gradient_checkpointing,
-        }
-    }
-
-    /// As [`planned`](Self::planned), if the device can.
-    ///
-    /// # Errors
-    ///
-    /// bf16 asked for where the backend has none.
-    pub fn compute<B: Backend>(&self, context: &Context, device: &B::Device) -> Result<Compute> {
-        Ok(Compute {
-            precision: self.bf16.on::<B>(context, device)?,
-            recompute: self.gradient_checkpointing,
-        })
+    /// On what the model is trained, and how it is computed.
+    pub fn device<'a>(&self, context: &'a Context) -> Device<'a> {
+        let mut device = self.bf16.device(&context.backend);
+        device.compute.recompute = self.gradient_checkpointing;
+        device
     }
 
     /// A split of `data`, tokenised; nothing where it has no such split or the split is empty. Rows say
@@ -223,100 +209,64 @@ impl Fit {
             return Err(BadInput(format!("{label}: its data have nothing to train on")).into());
         }
         self.settle_best(context, sets.1.is_some(), &mut measures);
-        let work = Train {
-            fit: self,
-            context,
-            tokenizer,
+        let LanguageModel { dir, config, .. } = LanguageModel::read(context.input(&self.model))?;
+        let pad = scored::padded(config, tokenizer).pad;
+        let job = Job {
+            label: &context.label,
+            settings: &self.settings,
             objective,
-            head,
-            sets: &sets,
-            measures: &mut measures,
+            train: &sets.0,
+            valid: sets.1.as_ref(),
+            dir: &context.dir,
+            seed: context.seed,
+            stop: &context.stop,
         };
-        backend::dispatch(&context.backend, work)??;
+        let device = self.device(context);
+        let outcome = engine::train(device, &dir, head.map(|head| (head, pad)), &job)?;
+        memory::note_peak(&mut measures);
+        let bf16 = device.compute.precision == Precision::Bf16;
+        measures.numbers.extend(numbers(&outcome, objective, bf16));
+        let card = format!(
+            "# {}\n\nTrained with Rapport: {} steps, weights of step {} kept, {} parameters, seed {}. \
+             The settings are in `artifact.json` beside this folder.\n",
+            context.label, outcome.steps, outcome.kept_step, outcome.parameters, context.seed
+        );
+        let model = outcome.model;
+        folder::write(
+            &context.dir,
+            &model.config,
+            |name| model.weights(name),
+            tokenizer,
+            Some((&dir, self.dtype)),
+            &card,
+        )?;
         measures.write(&context.dir)?;
         checkpoint::discard(&context.dir)
     }
 }
 
-struct Train<'a> {
-    fit: &'a Fit,
-    context: &'a Context,
-    tokenizer: &'a Tokenizer,
-    objective: &'a Objective,
-    head: Option<&'a ScoreHead>,
-    sets: &'a (Dataset, Option<Dataset>),
-    measures: &'a mut Measures,
-}
-
-impl Work for Train<'_> {
-    type Output = Result<()>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Result<()> {
-        let source = self.context.input(&self.fit.model);
-        let compute = self.fit.compute::<B::InnerBackend>(self.context, device)?;
-        let (mut model, _) = folder::open::<B>(source, device)?;
-        if let Some(head) = self.head {
-            model = model.with_score(head.clone());
-            model.config = scored::padded(model.config, self.tokenizer);
+/// What a run came to, by name.
+fn numbers(outcome: &Outcome<Trained>, objective: &Objective, bf16: bool) -> BTreeMap<String, f64> {
+    let cost = outcome.cost;
+    let mut numbers = BTreeMap::from([
+        ("parameters", outcome.parameters as f64),
+        ("bf16", f64::from(bf16)),
+        ("steps", outcome.steps as f64),
+        ("kept_step", outcome.kept_step as f64),
+        ("computed_tokens", cost.computed_tokens as f64),
+        ("unshared_tokens", cost.unshared_tokens as f64),
+        ("padded_tokens", cost.padded_tokens as f64),
+        ("rows_filled", cost.rows_filled()),
+    ]);
+    let kept = |it: &&Evaluation| it.step == outcome.kept_step;
+    if let Some(kept) = outcome.evaluations.iter().find(kept) {
+        numbers.insert("eval_loss", kept.loss);
+        if objective.accuracy().is_some() {
+            numbers.insert("eval_accuracy", kept.accuracy);
         }
-        model.compute = compute;
-        let (train, valid) = self.sets;
-        let job = Job {
-            label: &self.context.label,
-            settings: &self.fit.settings,
-            objective: self.objective,
-            train,
-            valid: valid.as_ref(),
-            dir: &self.context.dir,
-            seed: self.context.seed,
-            stop: &self.context.stop,
-        };
-        let outcome = train::train(model, &job, device)?;
-        if let Some(bytes) = memory::peak() {
-            let varying = &mut self.measures.varying;
-            varying.insert("peak_memory_gb".into(), bytes / 1e9);
-        }
-        let numbers = &mut self.measures.numbers;
-        numbers.insert("parameters".into(), outcome.parameters as f64);
-        numbers.insert(
-            "bf16".into(),
-            f64::from(compute.precision == Precision::Bf16),
-        );
-        numbers.insert("steps".into(), outcome.steps as f64);
-        numbers.insert("kept_step".into(), outcome.kept_step as f64);
-        let cost = outcome.cost;
-        numbers.insert("computed_tokens".into(), cost.computed_tokens as f64);
-        numbers.insert("unshared_tokens".into(), cost.unshared_tokens as f64);
-        numbers.insert("padded_tokens".into(), cost.padded_tokens as f64);
-        numbers.insert("rows_filled".into(), cost.rows_filled());
-        if let Some(kept) = outcome
-            .evaluations
-            .iter()
-            .find(|e| e.step == outcome.kept_step)
-        {
-            numbers.insert("eval_loss".into(), kept.loss);
-            if self.objective.accuracy().is_some() {
-                numbers.insert("eval_accuracy".into(), kept.accuracy);
-            }
-        }
-        let card = format!(
-            "# {}\n\nTrained with Rapport: {} steps, weights of step {} kept, {} parameters, seed {}. \
-             The settings are in `artifact.json` beside this folder.\n",
-            self.context.label,
-            outcome.steps,
-            outcome.kept_step,
-            outcome.parameters,
-            self.context.seed
-        );
-        let like = folder::model_dir(source);
-        let model: Decoder<B::InnerBackend> = outcome.model;
-        folder::write(
-            &self.context.dir,
-            &model.config,
-            |name| weights::read(&model, name),
-            self.tokenizer,
-            Some((&like, self.fit.dtype)),
-            &card,
-        )
     }
+    let named = numbers.into_iter();
+    named
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

@@ -4,12 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use burn::tensor::backend::Backend;
 
 use crate::data::Tokenizer;
+use crate::model::DecoderConfig;
 use crate::model::hf::{self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, config_json};
-use crate::model::weights;
-use crate::model::{Decoder, DecoderConfig};
 use crate::stage::generation;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
@@ -22,25 +20,43 @@ pub fn model_dir(artifact: &Path) -> PathBuf {
     artifact.join("model")
 }
 
-/// Opens an artifact's language model on a device, with its tokenizer.
-pub fn open<B: Backend>(artifact: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
-    let dir = model_dir(artifact);
-    let (model, tokenizer) = open_any(&dir, device)?;
-    ensure!(
-        model.config.score.is_none(),
-        "{}: has a head that scores sequences, where a language model is wanted",
-        dir.display()
-    );
-    Ok((model, tokenizer))
+/// An artifact's language model: its folder, its shape and its tokenizer.
+pub struct LanguageModel {
+    pub dir: PathBuf,
+    pub config: DecoderConfig,
+    pub tokenizer: Tokenizer,
 }
 
-/// Opens a model folder, whatever its head.
-pub fn open_any<B: Backend>(dir: &Path, device: &B::Device) -> Result<(Decoder<B>, Tokenizer)> {
-    let (config, checkpoint) = hf::open(dir).or_bad_input()?;
+impl LanguageModel {
+    /// Reads all but the weights.
+    ///
+    /// # Errors
+    /// As [`read`], and a model with a scoring head.
+    pub fn read(artifact: &Path) -> Result<Self> {
+        let dir = model_dir(artifact);
+        let (config, tokenizer) = read(&dir)?;
+        ensure!(
+            config.score.is_none(),
+            "{}: has a head that scores sequences, where a language model is wanted",
+            dir.display()
+        );
+        Ok(Self {
+            dir,
+            config,
+            tokenizer,
+        })
+    }
+}
+
+/// The shape and the tokenizer of a model folder, whatever its head.
+///
+/// # Errors
+/// A folder that cannot be read, lacks weights, or whose tokenizer gives ids that the model has no row for.
+pub fn read(dir: &Path) -> Result<(DecoderConfig, Tokenizer)> {
+    let (config, _) = hf::open(dir).or_bad_input()?;
     let tokenizer = Tokenizer::open(dir).or_bad_input()?;
     fits(dir, &config, &tokenizer)?;
-    let model = weights::load(&config, device, |slot| checkpoint.read(slot))?;
-    Ok((model, tokenizer))
+    Ok((config, tokenizer))
 }
 
 /// Refuses a tokenizer that gives ids which the model has no row for.

@@ -5,10 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::backend::{self, Work};
 use crate::data::{Example, Rated};
 use crate::eval::correlation::pearson;
-use crate::ops::TrainBackend;
 use crate::stage::agreement::{self, Cluster};
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
@@ -19,47 +17,22 @@ use crate::stage::scorer::Scorer;
 use crate::store::Progress;
 
 /// The scores of some examples' completions by a reward model, with the name of each.
-struct Scores<'a> {
-    context: &'a Context,
-    model: &'a Path,
-    bf16: Bf16,
-    examples: &'a [Example],
-    measures: &'a mut Measures,
-}
-
-impl Work for Scores<'_> {
-    type Output = Result<(Vec<String>, Vec<Vec<f64>>)>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let context = self.context;
-        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
-        let scorer = Scorer::<B::InnerBackend>::open(self.model, device)?.frozen(precision);
-        let what = format!("{} (test)", context.label);
-        let progress = Progress::new(&what, self.examples.len());
-        let scores = scorer.scores(self.examples, &what, self.measures, |done| {
-            progress.at(done);
-            !context.stop.requested()
-        })?;
-        progress.finish();
-        context.stop.check()?;
-        Ok((scorer.labels().to_vec(), scores.unwrap_or_default()))
-    }
-}
-
 fn scores(
     context: &Context,
     (model, bf16): (&Path, Bf16),
     examples: &[Example],
     measures: &mut Measures,
 ) -> Result<(Vec<String>, Vec<Vec<f64>>)> {
-    let work = Scores {
-        context,
-        model,
-        bf16,
-        examples,
-        measures,
-    };
-    backend::dispatch(&context.backend, work)?
+    let scorer = Scorer::open(model, bf16.device(&context.backend))?;
+    let what = format!("{} (test)", context.label);
+    let progress = Progress::new(&what, examples.len());
+    let scores = scorer.scores(examples, &what, measures, |done| {
+        progress.at(done);
+        !context.stop.requested()
+    })?;
+    progress.finish();
+    context.stop.check()?;
+    Ok((scorer.labels().to_vec(), scores.unwrap_or_default()))
 }
 
 /// Predicted against given ratings, and against the truth where it is known.

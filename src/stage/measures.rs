@@ -6,8 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{self, Work};
-use crate::ops::TrainBackend;
 use crate::stage::kind::{Context, Stage};
 use crate::store::{read_json, write_json};
 
@@ -33,22 +31,15 @@ pub struct Measures {
 
 const FILE: &str = "measures.json";
 
-/// A stage that computes on the backend and leaves measures, and perhaps files, but no model.
+/// A stage that leaves measures, and perhaps files, but no model.
 pub trait Measure: Send + Sync {
     /// Does the measuring; files go into the context's folder.
-    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures>;
+    fn measure(&self, context: &Context) -> Result<Measures>;
 }
 
 impl<M: Measure> Stage for M {
     fn run(&self, context: &Context) -> Result<()> {
-        struct Run<'a, M>(&'a M, &'a Context);
-        impl<M: Measure> Work for Run<'_, M> {
-            type Output = Result<Measures>;
-            fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-                self.0.measure::<B>(self.1, device)
-            }
-        }
-        backend::dispatch(&context.backend, Run(self, context))??.write(&context.dir)
+        self.measure(context)?.write(&context.dir)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::DecoderConfig;
 use crate::model::decoder::{Compute, Precision};
 use crate::model::forest::Forest;
+use crate::stage::measures::Measures;
 
 /// Bytes of a process that has read a tokenizer and not yet a model; measured.
 const PROCESS: f64 = 60e6;
@@ -72,6 +73,14 @@ static SHARED: AtomicBool = AtomicBool::new(false);
 /// Says that stages run side by side: what the process has held from now on is no stage's own.
 pub fn share() {
     SHARED.store(true, Ordering::SeqCst);
+}
+
+/// Adds the peak of memory, where it is known.
+pub fn note_peak(measures: &mut Measures) {
+    if let Some(bytes) = peak() {
+        let varying = &mut measures.varying;
+        varying.insert("peak_memory_gb".into(), bytes / 1e9);
+    }
 }
 
 /// The most memory that this process has held so far, in bytes, where the system says so and stages have run

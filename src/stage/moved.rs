@@ -1,19 +1,19 @@
 //! How far a model has moved from its reference, on its own replies.
 
 use anyhow::Result;
-use burn::module::AutodiffModule;
 
-use crate::backend::{self, Work};
+use crate::engine::Frozen;
 use crate::model::forest::Branch;
-use crate::objective::Objective;
-use crate::ops::TrainBackend;
-use crate::stage::folder;
+use crate::stage::folder::LanguageModel;
 use crate::stage::keys::StageRef;
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
 use crate::stage::precision::Bf16;
 use crate::stage::sampling::Sampled;
-use crate::train::{Dataset, ExamplesWriter, Units, branch_logps};
+use crate::train::{Dataset, ExamplesWriter, Units};
+
+/// Replies scored at once.
+const BATCH: usize = 32;
 
 /// One reply's log-probability, EOS included.
 pub struct Moved {
@@ -65,14 +65,12 @@ pub fn moved(
         units: Units::Single(count),
         shuffle: false,
     };
-    let score = |model| {
-        let work = Score {
-            context,
-            model,
-            set: &set,
-            bf16,
-        };
-        backend::dispatch(&context.backend, work)?
+    let score = |model: &StageRef| -> Result<Vec<Vec<f32>>> {
+        let LanguageModel { dir, .. } = LanguageModel::read(context.input(model))?;
+        let model = Frozen::open(bf16.device(&context.backend), &dir)?;
+        let logps = model.logps(&set, BATCH, |_| !context.stop.requested());
+        context.stop.check()?;
+        Ok(logps.unwrap_or_default())
     };
     let [policy, reference] = models.map(score);
     let both = policy?.into_iter().zip(reference?).enumerate();
@@ -83,27 +81,4 @@ pub fn moved(
             tokens: set.examples.branches(example).map(|it| it.scored()).sum(),
         })
         .collect())
-}
-
-/// Log-probs of a set's completions under one model.
-struct Score<'a> {
-    context: &'a Context,
-    model: &'a StageRef,
-    set: &'a Dataset,
-    bf16: Bf16,
-}
-
-impl Work for Score<'_> {
-    type Output = Result<Vec<Vec<f32>>>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let context = self.context;
-        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
-        let (model, _) = folder::open::<B>(context.input(self.model), device)?;
-        let model = model.valid().frozen(precision);
-        let going = |_| !context.stop.requested();
-        let logps = branch_logps(&model, self.set, &Objective::Sft, 32, going);
-        context.stop.check()?;
-        Ok(logps.unwrap_or_default())
-    }
 }

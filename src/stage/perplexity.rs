@@ -1,21 +1,21 @@
 //! `perplexity`: of the reference replies of a split, given persona and history.
 
-use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result};
-use burn::module::AutodiffModule;
 
+use crate::engine::Frozen;
 use crate::eval::ranking::perplexity;
-use crate::objective::{Objective, Running};
 use crate::stage::corpus::{self, Encoding, Group, Split, Take};
 use crate::stage::cuts;
 use crate::stage::drawn;
-use crate::stage::folder;
+use crate::stage::folder::LanguageModel;
 use crate::stage::keys::{Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::limits;
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
-use crate::train::evaluate;
+
+/// Units scored at once.
+const BATCH: usize = 8;
 
 pub const KIND: Kind = Kind {
     name: "perplexity",
@@ -48,8 +48,12 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 }
 
 impl Measure for Perplexity {
-    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
-        let (model, tokenizer) = folder::open::<B>(context.input(&self.model), device)?;
+    fn measure(&self, context: &Context) -> Result<Measures> {
+        let LanguageModel {
+            dir,
+            config,
+            tokenizer,
+        } = LanguageModel::read(context.input(&self.model))?;
         let data = context.input(&self.data);
         let mut measures = Measures::default();
         let examples = (self.split.examples(data)?, &*context.label);
@@ -69,19 +73,13 @@ impl Measure for Perplexity {
             &mut measures,
         )?;
         let longest = set.examples.longest();
-        limits::check(&self.model.name, &model.config, longest, self.max_length)?;
+        limits::check(&self.model.name, &config, longest, self.max_length)?;
         let tokens: usize = (0..set.examples.len())
             .flat_map(|example| set.examples.branches(example))
             .map(|branch| branch.scored())
             .sum();
-        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
-        let found = evaluate(
-            &model.valid().frozen(precision),
-            &set,
-            &Objective::Sft,
-            8,
-            &Running::default(),
-        );
+        let model = Frozen::open(self.bf16.device(&context.backend), &dir)?;
+        let found = model.evaluate(&set, BATCH);
         let value = perplexity(found.loss * tokens as f64, tokens as u64)
             .context("no reply to measure perplexity on")?;
         measures.numbers.insert("perplexity".into(), value);

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use burn::module::AutodiffModule;
 
-use crate::backend::{self, Work};
 use crate::data::{Example, Tokenizer};
+use crate::engine::{self, PpoModels, Trained, Values};
 use crate::generate::Sampling;
-use crate::model::decoder::Compute;
-use crate::model::hf;
-use crate::model::{Decoder, DecoderConfig, weights};
-use crate::ops::{Ops, TrainBackend};
+use crate::model::{DecoderConfig, hf};
 use crate::stage::corpus::{self, Split};
 use crate::stage::fit::read_checkpointing;
-use crate::stage::folder::{self, SavedAs, model_dir, same_tokenizer};
+use crate::stage::folder::{self, LanguageModel, SavedAs, model_dir, same_tokenizer};
 use crate::stage::generation;
 use crate::stage::judged::prompts;
 use crate::stage::keys::{COUNT, Keys, StageRef};
@@ -26,7 +22,7 @@ use crate::stage::sampling::PromptKept;
 use crate::stage::{memory, ppo_keys};
 use crate::store::read_metrics;
 use crate::train::checkpoint;
-use crate::train::ppo::{ActorCritic, PpoJob, PpoOutcome, PpoSettings, ValueHead, train};
+use crate::train::ppo::{PpoJob, PpoOutcome, PpoSettings};
 
 pub const KIND: Kind = Kind {
     name: "ppo",
@@ -115,18 +111,71 @@ impl Stage for Reinforce {
         }
         self.rewarding.guard(context)?;
         let mut measures = Measures::default();
-        let (tokenizer, _) = self.source(context)?;
+        let LanguageModel {
+            dir,
+            config,
+            tokenizer,
+        } = LanguageModel::read(context.input(&self.model))?;
         let examples = self.examples(context)?;
         let prompts = self.encoded(context, &tokenizer, &examples, &mut measures)?;
-        let work = Train {
-            stage: self,
-            context,
-            tokenizer: &tokenizer,
-            examples: &examples,
-            prompts: &prompts,
-            measures: &mut measures,
+        let settings = PpoSettings {
+            sampling: Sampling {
+                stop: generation::stops(&dir, (&tokenizer, &config))?,
+                ..self.settings.sampling.clone()
+            },
+            ..self.settings.clone()
         };
-        backend::dispatch(&context.backend, work)??;
+        let scored = (&*examples, &*prompts, &tokenizer);
+        let rewarding = &self.rewarding;
+        let mut reward = rewarding.open(context, &self.data, scored, self.bf16)?;
+        let job = PpoJob {
+            label: &context.label,
+            settings: &settings,
+            prompts: &prompts,
+            dir: &context.dir,
+            seed: context.seed,
+            stop: &context.stop,
+        };
+        let reference = self.reference.as_ref();
+        let reference = reference.map(|it| LanguageModel::read(context.input(it)));
+        let reference = reference.transpose()?;
+        let trunk = self.trunk.as_ref().map(|start| match start {
+            Some(start) => model_dir(context.input(start)),
+            None => dir.clone(),
+        });
+        let models = PpoModels {
+            policy: &dir,
+            reference: reference.as_ref().map(|it| &*it.dir),
+            values: match (&trunk, settings.algorithm.has_values()) {
+                (_, false) => Values::Nothing,
+                (None, true) => Values::Policy,
+                (Some(start), true) => Values::Own(start),
+            },
+        };
+        let mut device = self.bf16.device(&context.backend);
+        device.compute.recompute = self.gradient_checkpointing;
+        let outcome = engine::ppo(device, models, &job, &mut reward)?;
+        reward.note(&mut measures);
+        measure(context, &outcome, &mut measures)?;
+        let policy = outcome.policy;
+        let card = format!(
+            "# {}\n\nTrained with Rapport by reinforcement learning: {} steps, {} replies, weights of step {} kept, {} \
+             parameters, seed {}. The settings are in `artifact.json` beside this folder.\n",
+            context.label,
+            outcome.steps,
+            outcome.state.episodes,
+            outcome.kept_step,
+            policy.config.parameters(),
+            context.seed
+        );
+        folder::write(
+            &context.dir,
+            &policy.config,
+            |name| policy.weights(name),
+            &tokenizer,
+            Some((&dir, self.dtype)),
+            &card,
+        )?;
         measures.write(&context.dir)?;
         checkpoint::discard(&context.dir)
     }
@@ -203,98 +252,10 @@ impl Reinforce {
     }
 }
 
-struct Train<'a> {
-    stage: &'a Reinforce,
-    context: &'a Context,
-    tokenizer: &'a Tokenizer,
-    examples: &'a [Example],
-    prompts: &'a [Vec<u32>],
-    measures: &'a mut Measures,
-}
-
-impl Work for Train<'_> {
-    type Output = Result<()>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Result<()> {
-        let Self { stage, context, .. } = self;
-        let source = context.input(&stage.model);
-        let precision = stage.bf16.on::<B::InnerBackend>(context, device)?;
-        let compute = Compute {
-            precision,
-            recompute: stage.gradient_checkpointing,
-        };
-        let (mut policy, _) = folder::open::<B>(source, device)?;
-        policy.compute = compute;
-        let reference = match &stage.reference {
-            Some(reference) => folder::open::<B::InnerBackend>(context.input(reference), device)?.0,
-            None => policy.valid(),
-        };
-        let reference = reference.frozen(precision);
-        let value = match (&stage.trunk, stage.settings.algorithm.has_values()) {
-            (_, false) => None,
-            (None, true) => Some(ValueHead::zeros(None, policy.config.hidden_size, device)),
-            (Some(start), true) => {
-                let start = start.as_ref().map_or(source, |start| context.input(start));
-                // Read anew even where it starts as the policy: its parameters are others.
-                let (mut trunk, _): (Decoder<B>, _) = folder::open_any(&model_dir(start), device)?;
-                trunk.compute = compute;
-                let hidden = trunk.config.hidden_size;
-                Some(ValueHead::zeros(Some(trunk), hidden, device))
-            }
-        };
-        let settings = PpoSettings {
-            sampling: Sampling {
-                stop: generation::stops(&model_dir(source), (self.tokenizer, &policy.config))?,
-                ..stage.settings.sampling.clone()
-            },
-            ..stage.settings.clone()
-        };
-        let scored = (self.examples, self.prompts, self.tokenizer);
-        let mut reward = stage.rewarding.open::<B::InnerBackend>(
-            context,
-            &stage.data,
-            scored,
-            stage.bf16,
-            device,
-        )?;
-        let job = PpoJob {
-            label: &context.label,
-            settings: &settings,
-            prompts: self.prompts,
-            dir: &context.dir,
-            seed: context.seed,
-            stop: &context.stop,
-        };
-        let model = ActorCritic { policy, value };
-        let outcome = train(model, &reference, &job, &mut reward, device)?;
-        reward.note(self.measures);
-        measure(context, &outcome, self.measures)?;
-        let policy = outcome.policy;
-        let card = format!(
-            "# {}\n\nTrained with Rapport by reinforcement learning: {} steps, {} replies, weights of step {} kept, {} \
-             parameters, seed {}. The settings are in `artifact.json` beside this folder.\n",
-            context.label,
-            outcome.steps,
-            outcome.state.episodes,
-            outcome.kept_step,
-            policy.config.parameters(),
-            context.seed
-        );
-        folder::write(
-            &context.dir,
-            &policy.config,
-            |name| weights::read(&policy, name),
-            self.tokenizer,
-            Some((&model_dir(source), stage.dtype)),
-            &card,
-        )
-    }
-}
-
 /// What a run came to; of time, the seconds that a thousand replies took.
-fn measure<B: Ops>(
+fn measure(
     context: &Context,
-    outcome: &PpoOutcome<B>,
+    outcome: &PpoOutcome<Trained>,
     measures: &mut Measures,
 ) -> Result<()> {
     let state = &outcome.state;
@@ -321,8 +282,6 @@ fn measure<B: Ops>(
         "seconds_per_1000_episodes".into(),
         1000.0 * seconds.sum::<f64>() / state.episodes as f64,
     );
-    if let Some(bytes) = memory::peak() {
-        varying.insert("peak_memory_gb".into(), bytes / 1e9);
-    }
+    memory::note_peak(measures);
     Ok(())
 }

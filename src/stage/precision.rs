@@ -1,13 +1,9 @@
 //! In what precision a stage computes its models.
 
-use anyhow::{Result, bail};
-use burn::tensor::DType;
-use burn::tensor::backend::{Backend, DTypeUsage};
-
 use crate::backend;
+use crate::engine::Device;
 use crate::model::decoder::Precision;
 use crate::stage::keys::Keys;
-use crate::stage::kind::Context;
 
 /// The key `bf16`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,21 +26,8 @@ impl Bf16 {
         }
     }
 
-    /// As [`planned`](Self::planned), if the device can.
-    ///
-    /// # Errors
-    /// bf16 asked for where the backend has none.
-    pub fn on<B: Backend>(self, context: &Context, device: &B::Device) -> Result<Precision> {
-        let precision = self.planned(&context.backend);
-        let usage = B::dtype_usage(device, DType::BF16);
-        if precision == Precision::Bf16 && !usage.contains(DTypeUsage::Arithmetic) {
-            bail!(
-                "{}: bf16 = true, but the {} backend cannot compute in bf16; set bf16=false with \
-                 --set to compute in f32, or use --backend cuda",
-                context.label,
-                context.backend
-            );
-        }
-        Ok(precision)
+    /// Where models are computed without gradients.
+    pub fn device(self, backend: &str) -> Device<'_> {
+        Device::new(backend, self.planned(backend))
     }
 }

@@ -4,17 +4,15 @@
 use std::fs;
 use std::path::Path;
 
-use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result, bail, ensure};
-use burn::module::AutodiffModule;
 use serde_json::json;
 
-use crate::backend::{self, Work};
 use crate::data::Tokenizer;
+use crate::engine::Frozen;
 use crate::objective::{Objective, Unpaired};
 use crate::stage::corpus::{Split, Take};
 use crate::stage::fit::Fit;
-use crate::stage::folder::{self, model_dir, same_tokenizer};
+use crate::stage::folder::{LanguageModel, model_dir, same_tokenizer};
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::{Context, Produces, Stage};
 use crate::stage::measures::Measures;
@@ -22,7 +20,7 @@ use crate::stage::modules;
 use crate::stage::preview;
 use crate::stage::rows::RowsSettings;
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
-use crate::train::{Dataset, ExamplesWriter, mismatch, unit_values};
+use crate::train::{Dataset, ExamplesWriter, mismatch};
 
 /// Tokens of which the reference scores a batch: enough to keep a backend busy.
 const REFERENCE_TOKENS: usize = 4096;
@@ -224,17 +222,7 @@ impl Prefer {
             Begun::Finished(dir) => dir,
             Begun::Work(work) => {
                 let started = std::time::Instant::now();
-                let logps = backend::dispatch(
-                    &context.backend,
-                    Reference {
-                        stage: self,
-                        context,
-                        model,
-                        split,
-                        set,
-                        units,
-                    },
-                )??;
+                let logps = self.score(context, model, split, (set, &units))?;
                 let bytes: Vec<u8> = logps.iter().flat_map(|logp| logp.to_le_bytes()).collect();
                 write_atomic(&work.dir().join(LOGPS), &bytes)?;
                 work.finish(&Manifest {
@@ -263,46 +251,26 @@ impl Prefer {
         set.examples.set_reference(logps.collect());
         Ok(())
     }
-}
 
-struct Reference<'a> {
-    stage: &'a Prefer,
-    context: &'a Context,
-    model: &'a Path,
-    split: Split,
-    set: &'a Dataset,
-    units: Vec<usize>,
-}
-
-impl Work for Reference<'_> {
-    type Output = Result<Vec<f32>>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let (mut model, _) = folder::open::<B>(self.model, device)?;
-        // In the policy's precision: the first step's margins are exactly zero.
-        model.compute = self
-            .stage
-            .fit
-            .compute::<B::InnerBackend>(self.context, device)?;
-        let label = format!("{} reference ({})", self.context.label, self.split.name());
-        let progress = Progress::new(&label, self.units.len());
-        let logps = unit_values(
-            &model.valid(),
-            self.set,
-            &self.stage.objective,
-            self.set.by_tokens(&self.units, REFERENCE_TOKENS),
-            |done| {
-                progress.at(done);
-                !self.context.stop.requested()
-            },
-        );
+    /// Scores those units with a reference, in the policy's precision: the first step's margins are exactly zero.
+    fn score(
+        &self,
+        context: &Context,
+        reference: &Path,
+        split: Split,
+        (set, units): (&Dataset, &[usize]),
+    ) -> Result<Vec<f32>> {
+        let LanguageModel { dir, .. } = LanguageModel::read(reference)?;
+        let reference = Frozen::open(self.fit.bf16.device(&context.backend), &dir)?;
+        let label = format!("{} reference ({})", context.label, split.name());
+        let progress = Progress::new(&label, units.len());
+        let batches: Vec<_> = set.by_tokens(units, REFERENCE_TOKENS).collect();
+        let logps = reference.values(set, &self.objective, &batches, |done| {
+            progress.at(done);
+            !context.stop.requested()
+        });
         progress.finish();
-        match logps {
-            Some(logps) => Ok(logps),
-            None => Err(self.context.stop.check().err().map_or_else(
-                || anyhow::anyhow!("scoring ended early"),
-                anyhow::Error::from,
-            )),
-        }
+        context.stop.check()?;
+        logps.context("scoring ended early")
     }
 }

@@ -27,7 +27,7 @@ pub fn training(
     let (config, _) = hf::open(&model_dir(context.input(&fit.model)))?;
     let micro = fit.settings.per_device_train_batch_size;
     let micro_batches = train.micro_batches(0, context.seed, micro);
-    let compute = fit.planned(context);
+    let compute = fit.device(context).compute;
     let widened = !backend::prefers_bf16(&context.backend);
     let looked_at = micro_batches.iter().take(LOOKED_AT);
     let batches: Vec<Batch> = looked_at

@@ -9,25 +9,22 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use burn::module::AutodiffModule;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::data::template::turn_text;
 use crate::data::{Completion, Example, Prompt, Rated, Role, Scale, Tokenizer};
-use crate::objective::Objective;
-use crate::ops::TrainBackend;
+use crate::engine::Frozen;
 use crate::stage::agreement::{self, Cluster};
 use crate::stage::corpus::{self, Encoding, Group, Split};
-use crate::stage::folder;
+use crate::stage::folder::LanguageModel;
 use crate::stage::keys::{BATCH, COUNT, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
 use crate::stage::rated_set::RatedSet;
 use crate::store::Progress;
-use crate::train::branch_logps;
 
 pub const KIND: Kind = Kind {
     name: "prompted-ratings",
@@ -89,7 +86,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 }
 
 impl Measure for PromptedRatings {
-    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
+    fn measure(&self, context: &Context) -> Result<Measures> {
         let data = context.input(&self.data);
         let RatedSet {
             mut rows, scale, ..
@@ -117,7 +114,11 @@ impl Measure for PromptedRatings {
             impressions.iter().map(ask)
         });
 
-        let (model, tokenizer) = folder::open::<B>(context.input(&self.model), device)?;
+        let LanguageModel {
+            dir,
+            config,
+            tokenizer,
+        } = LanguageModel::read(context.input(&self.model))?;
         let mut measures = Measures::default();
         // A line of its own ends the number, so that 1 is not the beginning of 10; an EOS says nothing more.
         let set = corpus::tokenised(
@@ -137,24 +138,18 @@ impl Measure for PromptedRatings {
             &context.dir,
             &mut measures,
         )?;
-        let (longest, most) = (set.examples.longest(), model.config.max_positions);
+        let (longest, most) = (set.examples.longest(), config.max_positions);
         ensure!(
             longest <= most,
             "{}: a prompt has {longest} tokens, but the model reads at most {most}; lower max_length to {most}",
             context.label
         );
+        let model = Frozen::open(self.bf16.device(&context.backend), &dir)?;
         let progress = Progress::new(&context.label, rows.len());
-        let precision = self.bf16.on::<B::InnerBackend>(context, device)?;
-        let logps = branch_logps(
-            &model.valid().frozen(precision),
-            &set,
-            &Objective::Sft,
-            self.batch_size,
-            |done| {
-                progress.at(done.min(rows.len()));
-                !context.stop.requested()
-            },
-        );
+        let logps = model.logps(&set, self.batch_size, |done| {
+            progress.at(done.min(rows.len()));
+            !context.stop.requested()
+        });
         progress.finish();
         context.stop.check()?;
         let logps = logps.unwrap_or_default();

@@ -1,23 +1,20 @@
 //! `rank`: persona consistency in the Dialogue-NLI shape, by the likeliest of each item's candidates.
 
-use crate::ops::TrainBackend;
 use anyhow::{Context as _, Result};
-use burn::module::AutodiffModule;
 
 use crate::data::template::persona_prompt;
 use crate::data::{Completion, Example, RankingItem, Role};
+use crate::engine::Frozen;
 use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, rank};
-use crate::objective::Objective;
 use crate::stage::corpus::{self, Encoding, Group};
 use crate::stage::cuts;
-use crate::stage::folder;
+use crate::stage::folder::LanguageModel;
 use crate::stage::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::limits;
 use crate::stage::measures::{Measure, Measures};
 use crate::stage::precision::Bf16;
 use crate::store::{Progress, read_jsonl, write_jsonl};
-use crate::train::branch_logps;
 
 pub const KIND: Kind = Kind {
     name: "rank",
@@ -52,7 +49,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 }
 
 impl Measure for Rank {
-    fn measure<B: TrainBackend>(&self, context: &Context, device: &B::Device) -> Result<Measures> {
+    fn measure(&self, context: &Context) -> Result<Measures> {
         let Rank {
             model,
             data,
@@ -62,7 +59,11 @@ impl Measure for Rank {
             bf16,
         } = self;
         let name = &model.name;
-        let (model, tokenizer) = folder::open::<B>(context.input(model), device)?;
+        let LanguageModel {
+            dir,
+            config,
+            tokenizer,
+        } = LanguageModel::read(context.input(model))?;
         let path = context.input(data).join("ranking.jsonl");
         let items: Vec<RankingItem> = read_jsonl(&path)?;
         anyhow::ensure!(!items.is_empty(), "{}: no ranking items", path.display());
@@ -80,12 +81,10 @@ impl Measure for Rank {
             &context.dir,
             &mut measures,
         )?;
-        limits::check(name, &model.config, set.examples.longest(), *max_length)?;
+        limits::check(name, &config, set.examples.longest(), *max_length)?;
+        let model = Frozen::open(bf16.device(&context.backend), &dir)?;
         let progress = Progress::new(&context.label, items.len());
-        let model = model
-            .valid()
-            .frozen(bf16.on::<B::InnerBackend>(context, device)?);
-        let logps = branch_logps(&model, &set, &Objective::Sft, *batch_size, |done| {
+        let logps = model.logps(&set, *batch_size, |done| {
             progress.at(done.min(items.len()));
             !context.stop.requested()
         });

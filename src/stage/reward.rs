@@ -2,10 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::backend::{self, Work};
 use crate::data::Prompt;
 use crate::model::config::Problem;
-use crate::ops::{Ops, TrainBackend};
 use crate::stage::dullness::Dullness;
 use crate::stage::keys::{Keys, LARGE, StageRef};
 use crate::stage::kind::{Context, Produces};
@@ -149,28 +147,25 @@ impl RewardSettings {
         asked: &[(Prompt, Vec<String>)],
         measures: &mut Measures,
     ) -> Result<(Vec<String>, Vec<Vec<Worth>>)> {
-        let work = Scoring {
-            settings: self,
-            context,
-            bf16,
-            asked,
-            measures,
-        };
-        backend::dispatch(&context.backend, work)?
+        let reward = self.open(context, bf16)?;
+        let what = format!("{} scoring", context.label);
+        let progress = Progress::new(&what, asked.len());
+        let worth = reward.worth(asked, &what, measures, |done| {
+            progress.at(done.min(asked.len()));
+            !context.stop.requested()
+        })?;
+        progress.finish();
+        context.stop.check()?;
+        Ok((reward.labels().to_vec(), worth.unwrap_or_default()))
     }
 
-    /// Opens the reward model on a device.
+    /// Opens the reward model.
     ///
     /// # Errors
     /// A folder that cannot be read, or outputs that it lacks.
-    pub fn open<B: Ops>(
-        &self,
-        context: &Context,
-        bf16: Bf16,
-        device: &B::Device,
-    ) -> Result<Reward<B>> {
-        let precision = bf16.on::<B>(context, device)?;
-        let scorer = Scorer::open(context.input(&self.model), device)?.frozen(precision);
+    pub fn open(&self, context: &Context, bf16: Bf16) -> Result<Reward> {
+        let device = bf16.device(&context.backend);
+        let scorer = Scorer::open(context.input(&self.model), device)?;
         let place = |name: &str| {
             let labels = scorer.labels();
             labels.iter().position(|it| it == name).with_context(|| {
@@ -220,35 +215,5 @@ impl RewardSettings {
             dull_penalty: self.dull_penalty,
             generic: penalised.map(|it| it.learn(context)).transpose()?,
         })
-    }
-}
-
-/// The worth of each reply to each prompt, scored on a stage's backend under its progress line; with it the name of each
-/// score.
-struct Scoring<'a> {
-    settings: &'a RewardSettings,
-    context: &'a Context,
-    bf16: Bf16,
-    asked: &'a [(Prompt, Vec<String>)],
-    measures: &'a mut Measures,
-}
-
-impl Work for Scoring<'_> {
-    type Output = Result<(Vec<String>, Vec<Vec<Worth>>)>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let context = self.context;
-        let reward = self
-            .settings
-            .open::<B::InnerBackend>(context, self.bf16, device)?;
-        let what = format!("{} scoring", context.label);
-        let progress = Progress::new(&what, self.asked.len());
-        let worth = reward.worth(self.asked, &what, self.measures, |done| {
-            progress.at(done.min(self.asked.len()));
-            !context.stop.requested()
-        })?;
-        progress.finish();
-        context.stop.check()?;
-        Ok((reward.labels().to_vec(), worth.unwrap_or_default()))
     }
 }

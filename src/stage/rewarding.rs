@@ -4,7 +4,6 @@ use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
 
 use crate::data::{Example, Prompt, Tokenizer};
-use crate::ops::Ops;
 use crate::stage::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
 use crate::stage::measures::Measures;
@@ -64,17 +63,16 @@ impl Rewarding {
     ///
     /// # Errors
     /// Data without an oracle, or a reward model that cannot be read.
-    pub fn open<'a, B: Ops>(
+    pub fn open<'a>(
         &'a self,
         context: &'a Context,
         data: &StageRef,
         texts: (&'a [Example], &'a [Vec<u32>], &'a Tokenizer),
         bf16: Bf16,
-        device: &B::Device,
-    ) -> Result<Rewarded<'a, B>> {
+    ) -> Result<Rewarded<'a>> {
         let (examples, prompts, tokenizer) = texts;
         let source = match self {
-            Self::Model(settings) => Source::Model(Box::new(settings.open(context, bf16, device)?)),
+            Self::Model(settings) => Source::Model(Box::new(settings.open(context, bf16)?)),
             Self::Oracle(weights) => Source::Oracle(Oracle::of(context.input(data))?, weights),
         };
         Ok(Rewarded {
@@ -88,14 +86,14 @@ impl Rewarding {
     }
 }
 
-enum Source<'a, B: Ops> {
-    Model(Box<Reward<B>>),
+enum Source<'a> {
+    Model(Box<Reward>),
     Oracle(Oracle, &'a [(String, f64)]),
 }
 
 /// A reward, ready to score replies to given examples.
-pub struct Rewarded<'a, B: Ops> {
-    source: Source<'a, B>,
+pub struct Rewarded<'a> {
+    source: Source<'a>,
     examples: &'a [Example],
     /// The tokens of their prompts.
     prompts: &'a [Vec<u32>],
@@ -105,7 +103,7 @@ pub struct Rewarded<'a, B: Ops> {
     notes: Vec<String>,
 }
 
-impl<B: Ops> Rewarded<'_, B> {
+impl Rewarded<'_> {
     /// Adds what is worth a remark.
     pub fn note(self, measures: &mut Measures) {
         if let Some(first) = self.notes.first() {
@@ -117,7 +115,7 @@ impl<B: Ops> Rewarded<'_, B> {
     }
 }
 
-impl<B: Ops> RewardFunction for Rewarded<'_, B> {
+impl RewardFunction for Rewarded<'_> {
     fn rewards(&mut self, asked: &[Asked<'_>]) -> Result<Vec<f64>> {
         let texts = asked
             .iter()

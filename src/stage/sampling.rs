@@ -1,15 +1,13 @@
 //! Settings of sampling, by transformers' names, and the run from prompts to replies.
 
 use anyhow::{Context as _, Result, ensure};
-use burn::module::AutodiffModule;
 
-use crate::backend::{self, Work};
 use crate::data::{Completion, Prompt, Role, Tokenizer, encode::encode_prompt};
-use crate::generate::{self, Request, Sampling};
+use crate::engine::Frozen;
+use crate::generate::{self, Request};
 use crate::model::hf::config_json;
-use crate::ops::TrainBackend;
 use crate::stage::cuts::{self, Cut};
-use crate::stage::folder::{self, model_dir};
+use crate::stage::folder::{LanguageModel, model_dir};
 use crate::stage::generation::Asked;
 use crate::stage::keys::{BATCH, Keys, StageRef};
 use crate::stage::kind::Context;
@@ -159,9 +157,11 @@ impl SamplingSettings {
         prompts: &[(u64, Prompt)],
         measures: &mut Measures,
     ) -> Result<Vec<Sampled>> {
-        let dir = model_dir(context.input(model));
-        let tokenizer = Tokenizer::open(&dir)?;
-        let config = config_json::read(&dir)?;
+        let LanguageModel {
+            dir,
+            config,
+            tokenizer,
+        } = LanguageModel::read(context.input(model))?;
         let (sampling, note) = self.asked.of(&dir, (&tokenizer, &config))?;
         if let Some(note) = note {
             measures.note(note);
@@ -179,14 +179,15 @@ impl SamplingSettings {
             .zip(streams)
             .map(|(prompt, stream)| Request { prompt, stream })
             .collect();
-        let work = Sample {
-            settings: self,
-            context,
-            model,
-            sampling: &sampling,
-            requests: &requests,
-        };
-        let replies = backend::dispatch(&context.backend, work)??;
+        let model = Frozen::open(self.bf16.device(&context.backend), &dir)?;
+        let progress = Progress::new(&context.label, requests.len());
+        let drawn = (context.seed, self.batch_size);
+        let replies = model.generate(&requests, &sampling, drawn, |done| {
+            progress.at(done);
+            !context.stop.requested()
+        });
+        progress.finish();
+        context.stop.check()?;
         let sampled = |(request, reply): (Request, generate::Reply)| {
             Ok(Sampled {
                 text: tokenizer.decode_after(&request.prompt, &reply.tokens)?,
@@ -195,47 +196,7 @@ impl SamplingSettings {
                 tokens: reply.into_drawn(),
             })
         };
+        let replies = replies.unwrap_or_default();
         requests.into_iter().zip(replies).map(sampled).collect()
-    }
-}
-
-struct Sample<'a> {
-    settings: &'a SamplingSettings,
-    context: &'a Context,
-    model: &'a StageRef,
-    sampling: &'a Sampling,
-    requests: &'a [Request],
-}
-
-impl Work for Sample<'_> {
-    type Output = Result<Vec<generate::Reply>>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let Self {
-            settings,
-            context,
-            sampling,
-            requests,
-            ..
-        } = self;
-        let precision = settings.bf16.on::<B::InnerBackend>(context, device)?;
-        let (model, _) = folder::open::<B>(context.input(self.model), device)?;
-        let model = model.valid().frozen(precision);
-        let progress = Progress::new(&context.label, requests.len());
-        let replies = generate::generate(
-            &model,
-            requests,
-            sampling,
-            context.seed,
-            settings.batch_size,
-            device,
-            |done| {
-                progress.at(done);
-                !context.stop.requested()
-            },
-        );
-        progress.finish();
-        context.stop.check()?;
-        Ok(replies.unwrap_or_default())
     }
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::backend::{self, Work};
 use crate::data::Example;
 use crate::data::to_score::{Reads, Scorable, ToScore, to_score};
+use crate::engine::Device;
 use crate::eval::correlation::pearson;
 use crate::model::config::Problem;
-use crate::ops::TrainBackend;
+use crate::model::decoder::Precision;
 use crate::stage::measures::Measures;
 use crate::stage::scored;
 use crate::stage::scorer::{self, Scorer};
@@ -48,13 +48,19 @@ pub fn score_file(
         template: template.as_ref(),
     };
     let (rows, left_out) = to_score(file, reads)?;
-    let work = Scores {
-        model,
-        rows: &rows,
-        min_prompt_kept,
-        stop,
-    };
-    let (labels, scores, measures) = backend::dispatch(backend, work)??;
+    let mut scorer = Scorer::open(model, Device::new(backend, Precision::F32))?;
+    scorer.min_prompt_kept = min_prompt_kept;
+    let examples: Vec<Example> = rows.iter().map(example).collect();
+    let mut measures = Measures::default();
+    let progress = Progress::new("score", examples.len());
+    let scores = scorer.scores(&examples, "score", &mut measures, |done| {
+        progress.at(done);
+        !stop.requested()
+    })?;
+    progress.finish();
+    stop.check()?;
+    let scores = scores.unwrap_or_default();
+    let labels = scorer.labels();
     let mut notes: Vec<String> = Vec::new();
     let conversations = rows.iter().any(|row| row.is_conversation());
     if !stated && conversations {
@@ -79,7 +85,7 @@ pub fn score_file(
             .into_iter()
             .filter(|it| said.insert(it.clone())),
     );
-    notes.extend(agreement(&rows, &labels, &scores));
+    notes.extend(agreement(&rows, labels, &scores));
     let lines = rows.iter().zip(scores).map(|(row, scores)| {
         let named: Map<String, Value> = labels
             .iter()
@@ -117,36 +123,6 @@ fn agreement(rows: &[ToScore], labels: &[String], scores: &[Vec<f64>]) -> Vec<St
         }
     }
     found
-}
-
-struct Scores<'a> {
-    model: &'a Path,
-    rows: &'a [ToScore],
-    min_prompt_kept: f64,
-    stop: &'a Stop,
-}
-
-impl Work for Scores<'_> {
-    type Output = Result<(Vec<String>, Vec<Vec<f64>>, Measures)>;
-
-    fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
-        let mut scorer = Scorer::<B::InnerBackend>::open(self.model, device)?;
-        scorer.min_prompt_kept = self.min_prompt_kept;
-        let examples: Vec<Example> = self.rows.iter().map(example).collect();
-        let mut measures = Measures::default();
-        let progress = Progress::new("score", examples.len());
-        let scores = scorer.scores(&examples, "score", &mut measures, |done| {
-            progress.at(done);
-            !self.stop.requested()
-        })?;
-        progress.finish();
-        self.stop.check()?;
-        Ok((
-            scorer.labels().to_vec(),
-            scores.unwrap_or_default(),
-            measures,
-        ))
-    }
 }
 
 fn example(row: &ToScore) -> Example {

@@ -8,24 +8,21 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::data::chat::{ChatTemplate, Message};
 use crate::data::encode::Limits;
 use crate::data::{Example, Prompt, Tokenizer};
-use crate::model::Decoder;
+use crate::engine::{Device, Frozen};
 use crate::model::config::{Problem, ScoreHead};
-use crate::model::decoder::Precision;
 use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
-use crate::ops::Ops;
-use crate::stage::folder::{model_dir, open_any};
+use crate::stage::folder::{self, model_dir};
 use crate::stage::measures::Measures;
 use crate::stage::scored::{self, Reading};
 use crate::stage::scoring_format::{Format, Texts};
-use crate::train::unit_values;
 
 /// Tokens scored at once.
 const TOKENS: usize = 4096;
 
 /// One model with all outputs, or several with some each.
-pub struct Scorer<B: Ops> {
-    models: Vec<(Decoder<B>, Tokenizer)>,
+pub struct Scorer {
+    models: Vec<(Frozen, Tokenizer)>,
     labels: Vec<String>,
     /// Mean and standard deviation of the ratings that each score was trained on.
     units: Vec<(f64, f64)>,
@@ -126,19 +123,20 @@ fn ending(template: &ChatTemplate) -> Option<String> {
     Some(ending.to_owned())
 }
 
-impl<B: Ops> Scorer<B> {
+impl Scorer {
     /// Opens a reward model's artifact, or any model folder with a scoring head.
     ///
     /// # Errors
     /// As [`heads`], and weights that do not fit.
-    pub fn open(artifact: &Path, device: &B::Device) -> Result<Self> {
+    pub fn open(artifact: &Path, device: Device<'_>) -> Result<Self> {
         let (dirs, problem) = heads(artifact)?;
         let (format, template, _) = format(artifact)?;
         let (mut models, mut labels) = (Vec::new(), Vec::new());
         let mut units = Vec::new();
         for dir in dirs {
-            let (model, tokenizer) = open_any::<B>(&dir, device)?;
-            if let Some(head) = &model.config.score {
+            let (config, tokenizer) = folder::read(&dir)?;
+            let model = Frozen::open(device, &dir)?;
+            if let Some(head) = &config.score {
                 labels.extend(head.labels.iter().cloned());
                 units.extend(head.centre.iter().copied().zip(head.scale.iter().copied()));
             }
@@ -153,14 +151,6 @@ impl<B: Ops> Scorer<B> {
             ending: template.as_ref().and_then(ending).unwrap_or_default(),
             min_prompt_kept: 0.0,
         })
-    }
-
-    /// The same scorer, computed in `precision`.
-    pub fn frozen(mut self, precision: Precision) -> Self {
-        let models = self.models.into_iter();
-        let models = models.map(|(model, tokenizer)| (model.frozen(precision), tokenizer));
-        self.models = models.collect();
-        self
     }
 
     /// The name of each score.
@@ -205,7 +195,7 @@ impl<B: Ops> Scorer<B> {
         let completions: usize = examples.iter().map(|it| it.completions.len()).sum();
         let mut scores = vec![Vec::with_capacity(self.labels.len()); completions];
         for (model, tokenizer) in &self.models {
-            let config = &model.config;
+            let config = model.config();
             let (Some(head), limit) = (&config.score, config.max_positions) else {
                 continue;
             };
@@ -222,10 +212,10 @@ impl<B: Ops> Scorer<B> {
             let set =
                 scored::dataset(examples, tokenizer, config, (reading, what), None, measures)?;
             let units: Vec<usize> = (0..set.units.len()).collect();
-            let batches = set.by_tokens(&units, TOKENS);
+            let batches: Vec<_> = set.by_tokens(&units, TOKENS).collect();
             // Which loss it would be trained with makes no difference to what it says.
             let objective = Objective::Score(Score::BradleyTerry { centre: 0.0 });
-            let Some(values) = unit_values(model, &set, &objective, batches, &mut done) else {
+            let Some(values) = model.values(&set, &objective, &batches, &mut done) else {
                 return Ok(None);
             };
             for (scores, outputs) in scores.iter_mut().zip(values.chunks(head.labels.len())) {

@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 
 use crate::data::Prompt;
 use crate::eval::dull::Genericness;
-use crate::ops::Ops;
 use crate::stage::measures::Measures;
 use crate::stage::scored;
 use crate::stage::scorer::Scorer;
@@ -42,8 +41,8 @@ impl Term {
 }
 
 /// A reward model, ready to score replies.
-pub struct Reward<B: Ops> {
-    pub scorer: Scorer<B>,
+pub struct Reward {
+    pub scorer: Scorer,
     pub form: Form,
     pub dull_penalty: f64,
     /// Tells dull replies, where they are penalised.
@@ -59,7 +58,7 @@ pub struct Worth {
     pub scores: Vec<f64>,
 }
 
-impl<B: Ops> Reward<B> {
+impl Reward {
     /// The name of each score.
     pub fn labels(&self) -> &[String] {
         self.scorer.labels()

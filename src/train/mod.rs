@@ -19,7 +19,6 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -123,8 +122,9 @@ pub struct Job<'a> {
 }
 
 /// What a finished run leaves.
-pub struct Outcome<B: Backend> {
-    pub model: Decoder<B>,
+pub struct Outcome<M> {
+    /// The trained model, in whatever form it is wanted.
+    pub model: M,
     pub steps: usize,
     /// The step whose weights `model` holds.
     pub kept_step: usize,
@@ -132,6 +132,20 @@ pub struct Outcome<B: Backend> {
     /// What all steps cost, validation left out.
     pub cost: Cost,
     pub parameters: usize,
+}
+
+impl<M> Outcome<M> {
+    /// The same with the model in another form.
+    pub fn map<N>(self, form: impl FnOnce(M) -> N) -> Outcome<N> {
+        Outcome {
+            model: form(self.model),
+            steps: self.steps,
+            kept_step: self.kept_step,
+            evaluations: self.evaluations,
+            cost: self.cost,
+            parameters: self.parameters,
+        }
+    }
 }
 
 /// Trains `model`, or goes on from the checkpoint in the job's folder.
@@ -143,7 +157,7 @@ pub fn train<B: TrainBackend>(
     mut model: Decoder<B>,
     job: &Job<'_>,
     device: &B::Device,
-) -> Result<Outcome<B::InnerBackend>> {
+) -> Result<Outcome<Decoder<B::InnerBackend>>> {
     let settings = job.settings;
     let micro = settings.per_device_train_batch_size;
     let per_epoch = settings.steps_per_epoch(job.train.units.len());

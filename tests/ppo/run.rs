@@ -36,7 +36,7 @@ fn run(
     settings: &PpoSettings,
     separate: bool,
     stop: bool,
-) -> anyhow::Result<PpoOutcome<Inner>> {
+) -> anyhow::Result<PpoOutcome<Decoder<Inner>>> {
     run_as(Compute::default(), dir, settings, (separate, stop))
 }
 
@@ -45,7 +45,7 @@ fn run_as(
     dir: &Path,
     settings: &PpoSettings,
     (separate, stop): (bool, bool),
-) -> anyhow::Result<PpoOutcome<Inner>> {
+) -> anyhow::Result<PpoOutcome<Decoder<Inner>>> {
     let device = Default::default();
     let computed = |seed| {
         let mut model: Decoder<Ad> = model(&config(Family::Qwen2), seed, &device);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{FAMILIES, example, expected, floats, json, near, scores, scoring_model, texts};
 use crate::cli::{root, run};
-use crate::support::Inner;
+use crate::support::{Inner, in_f32};
 
 #[test]
 fn scores_are_those_of_transformers_whatever_is_in_the_batch() {
@@ -180,9 +180,7 @@ fn folders_that_contradict_themselves_say_where() {
         let mut wrong: Value = config.clone();
         wrong[key] = value;
         std::fs::write(&path, wrong.to_string()).unwrap();
-        let error = Scorer::<Inner>::open(&folder, &Default::default())
-            .err()
-            .unwrap();
+        let error = Scorer::open(&folder, in_f32()).err().unwrap();
         let error = format!("{error:#}");
         assert!(
             error.contains(expected) && error.contains("llama"),

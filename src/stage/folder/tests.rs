@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::config::Family;
+use crate::model::weights;
 use crate::store::{read_json, write_json};
 
 /// An artifact of random weights in bf16 with a tokenizer of 258 tokens whose EOS is 0, and `rows` rows.

@@ -3,6 +3,7 @@ use crate::backend;
 use crate::data::{Speaker, Turn};
 use crate::model::config::Family;
 use crate::model::{DecoderConfig, weights};
+use crate::stage::folder;
 use crate::stage::kind::Stage;
 use crate::stage::rated_set;
 use crate::store::{Stop, Store, read_jsonl};

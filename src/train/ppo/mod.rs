@@ -21,7 +21,6 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use burn::module::AutodiffModule;
-use burn::tensor::backend::Backend;
 use serde_json::json;
 
 use crate::model::{Decoder, weights};
@@ -79,14 +78,27 @@ pub struct PpoJob<'a> {
 }
 
 /// What a finished run leaves.
-pub struct PpoOutcome<B: Backend> {
-    pub policy: Decoder<B>,
+pub struct PpoOutcome<M> {
+    /// The trained policy, in whatever form it is wanted.
+    pub policy: M,
     /// Steps of sampling and updating.
     pub steps: usize,
     /// Steps after which `policy` was as it is.
     pub kept_step: usize,
     /// The counters at the end.
     pub state: PpoState,
+}
+
+impl<M> PpoOutcome<M> {
+    /// The same with the policy in another form.
+    pub fn map<N>(self, form: impl FnOnce(M) -> N) -> PpoOutcome<N> {
+        PpoOutcome {
+            policy: form(self.policy),
+            steps: self.steps,
+            kept_step: self.kept_step,
+            state: self.state,
+        }
+    }
 }
 
 /// Trains `model` against `reference`, or goes on from the checkpoint in the job's folder.
@@ -101,7 +113,7 @@ pub fn train<B: TrainBackend>(
     job: &PpoJob<'_>,
     reward: &mut dyn RewardFunction,
     device: &B::Device,
-) -> Result<PpoOutcome<B::InnerBackend>> {
+) -> Result<PpoOutcome<Decoder<B::InnerBackend>>> {
     let settings = job.settings;
     ensure!(
         !job.prompts.is_empty(),

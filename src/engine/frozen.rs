@@ -1,0 +1,157 @@
+//! Models that are computed without gradients: scored with and sampled from.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::backend::{self, Work};
+use crate::engine::{Device, open};
+use crate::generate::{self, Reply, Request, Sampling};
+use crate::model::decoder::Precision;
+use crate::model::{Decoder, DecoderConfig};
+use crate::objective::{Objective, Running};
+use crate::ops::{Ops, TrainBackend};
+use crate::train::{self, Dataset, Evaluation};
+
+/// A model with its weights on a device, for passes without gradients.
+pub struct Frozen(Box<dyn Passes>);
+
+impl Frozen {
+    /// Reads the model of a folder, whatever its head.
+    ///
+    /// # Errors
+    /// A backend that this build lacks or that has no such precision; a folder that cannot be read.
+    pub fn open(device: Device<'_>, dir: &Path) -> Result<Self> {
+        struct Open<'a>(Device<'a>, &'a Path);
+        impl Work for Open<'_> {
+            type Output = Result<Box<dyn Passes>>;
+            fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
+                let precision = self.0.compute::<B::InnerBackend>(device)?.precision;
+                let model = open::<B::InnerBackend>(self.1, device)?;
+                Ok(Box::new(OnDevice::<B::InnerBackend>::new(
+                    model, precision, device,
+                )))
+            }
+        }
+        backend::dispatch(device.backend, Open(device, dir))?.map(Self)
+    }
+
+    /// Its shape.
+    pub fn config(&self) -> &DecoderConfig {
+        self.0.config()
+    }
+
+    /// Summed log-prob of every sequence of every example, example by example, `batch` units at a time. Nothing once
+    /// `going`, told how many units are complete, says not to go on.
+    pub fn logps(
+        &self,
+        set: &Dataset,
+        batch: usize,
+        mut going: impl FnMut(usize) -> bool,
+    ) -> Option<Vec<Vec<f32>>> {
+        self.0.logps(set, batch, &mut going)
+    }
+
+    /// What the model says of the sequences of the units of `batches`, in the order of sequences: log-probs, or the
+    /// outputs of its head. NaN for those of other units; nothing as in [`logps`](Self::logps).
+    pub fn values(
+        &self,
+        set: &Dataset,
+        objective: &Objective,
+        batches: &[Vec<usize>],
+        mut going: impl FnMut(usize) -> bool,
+    ) -> Option<Vec<f32>> {
+        self.0.values(set, objective, batches, &mut going)
+    }
+
+    /// Mean negative log-likelihood over a whole set, `batch` units at a time.
+    pub fn evaluate(&self, set: &Dataset, batch: usize) -> Evaluation {
+        self.0.evaluate(set, batch)
+    }
+
+    /// Draws one reply for each request, as [`generate::generate`].
+    pub fn generate(
+        &self,
+        requests: &[Request],
+        sampling: &Sampling,
+        (seed, batch): (u64, usize),
+        mut going: impl FnMut(usize) -> bool,
+    ) -> Option<Vec<Reply>> {
+        self.0
+            .generate(requests, sampling, (seed, batch), &mut going)
+    }
+}
+
+type Going<'a> = &'a mut dyn FnMut(usize) -> bool;
+
+/// What [`Frozen`] does, on whatever backend.
+trait Passes {
+    fn config(&self) -> &DecoderConfig;
+    fn logps(&self, set: &Dataset, batch: usize, going: Going<'_>) -> Option<Vec<Vec<f32>>>;
+    fn values(
+        &self,
+        set: &Dataset,
+        objective: &Objective,
+        batches: &[Vec<usize>],
+        going: Going<'_>,
+    ) -> Option<Vec<f32>>;
+    fn evaluate(&self, set: &Dataset, batch: usize) -> Evaluation;
+    fn generate(
+        &self,
+        requests: &[Request],
+        sampling: &Sampling,
+        drawn: (u64, usize),
+        going: Going<'_>,
+    ) -> Option<Vec<Reply>>;
+}
+
+struct OnDevice<B: Ops> {
+    model: Decoder<B>,
+    device: B::Device,
+}
+
+impl<B: Ops> OnDevice<B> {
+    fn new(model: Decoder<B>, precision: Precision, device: &B::Device) -> Self {
+        Self {
+            model: model.frozen(precision),
+            device: device.clone(),
+        }
+    }
+}
+
+impl<B: Ops> Passes for OnDevice<B> {
+    fn config(&self) -> &DecoderConfig {
+        &self.model.config
+    }
+
+    fn logps(&self, set: &Dataset, batch: usize, going: Going<'_>) -> Option<Vec<Vec<f32>>> {
+        train::branch_logps(&self.model, set, &Objective::Sft, batch, going)
+    }
+
+    fn values(
+        &self,
+        set: &Dataset,
+        objective: &Objective,
+        batches: &[Vec<usize>],
+        going: Going<'_>,
+    ) -> Option<Vec<f32>> {
+        let batches = batches.iter().cloned();
+        train::unit_values(&self.model, set, objective, batches, going)
+    }
+
+    fn evaluate(&self, set: &Dataset, batch: usize) -> Evaluation {
+        let running = Running::default();
+        train::evaluate(&self.model, set, &Objective::Sft, batch, &running)
+    }
+
+    fn generate(
+        &self,
+        requests: &[Request],
+        sampling: &Sampling,
+        (seed, batch): (u64, usize),
+        going: Going<'_>,
+    ) -> Option<Vec<Reply>> {
+        let Self { model, device } = self;
+        generate::generate(model, requests, sampling, seed, batch, device, going)
+    }
+}
