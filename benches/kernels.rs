@@ -14,8 +14,8 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Distribution, Tensor};
-use burn_flex::Flex;
 
+use rapport::backend::DefaultBackend as Flex;
 use rapport::model::forest::{Branch, Forest};
 use rapport::ops::{
     Activation, AdamWStep, Angles, CacheView, LayerCache, Moved, Ops, TreeView, defaults,

@@ -5,22 +5,15 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use rapport::backend::default_backend;
+use rapport::backend::{DefaultBackend, default_backend};
 use rapport::engine::Device;
 use rapport::model::config::{DecoderConfig, Family};
 use rapport::model::decoder::Precision;
 use rapport::model::forest::Forest;
 use rapport::model::{Decoder, weights};
 
-/// The first backend of the build, as the program chooses by default.
-#[cfg(feature = "flex")]
-pub type Inner = burn_flex::Flex;
-#[cfg(all(not(feature = "flex"), feature = "ndarray"))]
-pub type Inner = burn_ndarray::NdArray;
-#[cfg(all(not(any(feature = "flex", feature = "ndarray")), feature = "wgpu"))]
-pub type Inner = burn::backend::Wgpu;
-#[cfg(not(any(feature = "flex", feature = "ndarray", feature = "wgpu")))]
-pub type Inner = burn::backend::Cuda;
+/// The backend that the program chooses by default.
+pub type Inner = DefaultBackend;
 pub type Ad = Autodiff<Inner>;
 
 /// The default backend, computing in f32.

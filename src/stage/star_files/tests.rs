@@ -7,10 +7,15 @@ use serde_json::json;
 use super::*;
 use crate::data::Role;
 use crate::data::star::adherence::Situation;
-use crate::data::star::fixture::{dialogue, lookup, order, pack, pick, user, write};
 use crate::stage::keys::{Node, Reading, Scope};
 use crate::stage::rows::read_examples;
 use crate::store::{Stop, Store};
+use fixture::{dialogue, lookup, order, pack, pick, user, write};
+
+// The reader's own, which is no part of its crate outside its tests.
+#[path = "../../../crates/text/src/star/fixture.rs"]
+#[expect(dead_code, reason = "the reader's tests use more of it")]
+mod fixture;
 
 fn lore(id: usize) -> serde_json::Value {
     let [query, found] = lookup("tea_lore", "", json!({"Fact": "Tea came by sea."}));

@@ -1,0 +1,418 @@
+//! A folder's weights: `model.safetensors`, or shards named by `model.safetensors.index.json`.
+
+mod beside;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
+use memmap2::Mmap;
+use rapport_store::read_regular;
+use rayon::prelude::*;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::{
+    layout::{self, Part, Slot, slots},
+    tensors::{Precision, f32_values},
+};
+use crate::model::config::DecoderConfig;
+
+pub(super) const SINGLE: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// The language model's head, as every family stores it.
+const HEAD: &str = "lm_head.weight";
+
+/// Tensors of one sort that a message lists.
+const LISTED: usize = 20;
+
+/// Bytes of an index; of a model with a million tensors it has fewer.
+const INDEX_LIMIT: u64 = 1 << 28;
+
+/// The weights of an opened folder. Nothing is read until a tensor is asked for.
+#[derive(Debug)]
+pub struct Checkpoint {
+    dir: PathBuf,
+    shards: Vec<Mmap>,
+    /// By name without the base model's prefix.
+    tensors: BTreeMap<String, Stored>,
+    /// What was read otherwise than a file says, or left unread, for people.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    /// The name as the file has it.
+    name: String,
+    shard: usize,
+    start: usize,
+    end: usize,
+    shape: Vec<usize>,
+    dtype: Dtype,
+}
+
+impl Checkpoint {
+    /// Maps the safetensors files of `dir` and reads their headers.
+    ///
+    /// # Errors
+    /// No weights, weights in another format, a shard that is missing, damaged, or outside the folder.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let mut checkpoint = Self {
+            dir: dir.to_path_buf(),
+            shards: Vec::new(),
+            tensors: BTreeMap::new(),
+            notes: Vec::new(),
+        };
+        if dir.join(SINGLE).is_file() {
+            checkpoint.map(SINGLE)?;
+        } else if dir.join(INDEX).is_file() {
+            let indexed = read_index(&dir.join(INDEX))?;
+            for file in indexed.values().collect::<BTreeSet<_>>() {
+                checkpoint
+                    .map(file)
+                    .with_context(|| format!("shard named in {INDEX}"))?;
+            }
+            let held = |name: &&String| {
+                checkpoint
+                    .tensors
+                    .get(base_name(name))
+                    .is_some_and(|found| found.name == **name)
+            };
+            let lost: Vec<_> = indexed.keys().filter(|name| !held(name)).cloned().collect();
+            ensure!(
+                lost.is_empty(),
+                "{}: the shards do not hold {}",
+                dir.join(INDEX).display(),
+                listed(&lost, ", ")
+            );
+        } else {
+            bail!("{}: {}", dir.display(), without_safetensors(dir));
+        }
+        Ok(checkpoint)
+    }
+
+    fn map(&mut self, file: &str) -> Result<()> {
+        let path = self.dir.join(file);
+        let context = || format!("{}: cannot be read", path.display());
+        ensure!(
+            !path.exists() || path.is_file(),
+            "{}: not a regular file",
+            path.display()
+        );
+        let handle = File::open(&path).with_context(context)?;
+        // SAFETY: the map is read only; a file cut short by another process while it is mapped would
+        // end this one, as it would any reader that maps its weights. Our own writers never change a
+        // file in place: they rename a new one over it.
+        let map = unsafe { Mmap::map(&handle) }.with_context(context)?;
+        let (header, metadata) = SafeTensors::read_metadata(&map).with_context(|| {
+            format!(
+                "{}: not a valid safetensors file (is the download whole?)",
+                path.display()
+            )
+        })?;
+        let data = header + 8; // the header's own length comes first, in 8 bytes
+        for (name, info) in metadata.tensors() {
+            let stored = Stored {
+                shard: self.shards.len(),
+                start: data + info.data_offsets.0,
+                end: data + info.data_offsets.1,
+                shape: info.shape.clone(),
+                dtype: info.dtype,
+                name: name.clone(),
+            };
+            if let Some(other) = self.tensors.insert(base_name(&name).to_string(), stored) {
+                bail!(
+                    "{}: {name} is also stored as {}",
+                    path.display(),
+                    other.name
+                );
+            }
+        }
+        self.shards.push(map);
+        Ok(())
+    }
+
+    /// Settles whether the head is the embedding, as transformers does: a head that is stored beside an
+    /// embedding of other values is a head of its own, and one that is stored in its place is both.
+    pub fn untie(&mut self, config: &mut DecoderConfig) {
+        let embedding = base_name(layout::embedding(config.family));
+        if !config.tied || !self.tensors.contains_key(HEAD) {
+            return;
+        }
+        let table = self.tensors.get(embedding);
+        match table.map(|table| self.equal(table, &self.tensors[HEAD])) {
+            Some(true) => {}
+            Some(false) => {
+                config.tied = false;
+                self.notes.push(format!(
+                    "config.json says that the head is the embedding (tie_word_embeddings), but another \
+                     {HEAD} is stored: that one is used and saved, and the saved config.json says so"
+                ));
+            }
+            None => {
+                if let Some(head) = self.tensors.remove(HEAD) {
+                    self.tensors.insert(embedding.to_owned(), head);
+                }
+            }
+        }
+    }
+
+    /// Whether two tensors hold the same values.
+    fn equal(&self, one: &Stored, other: &Stored) -> bool {
+        let [a, b] = [one, other].map(|it| &self.shards[it.shard][it.start..it.end]);
+        if one.shape != other.shape || (one.dtype == other.dtype && a == b) {
+            return one.shape == other.shape;
+        }
+        let [Some(wide), Some(other_wide)] = [one, other].map(|it| width(it.dtype)) else {
+            return false;
+        };
+        // As numbers: two types may hold the same ones, and zero has two signs.
+        let pieces = a.chunks(wide << 16).zip(b.chunks(other_wide << 16));
+        pieces
+            .map(|(a, b)| (to_f32(a, one.dtype), to_f32(b, other.dtype)))
+            .all(|(a, b)| a == b)
+    }
+
+    /// The type that most of the weights are stored in.
+    pub fn precision(&self) -> Precision {
+        let bytes = |dtype| {
+            let of = self.tensors.values().filter(|it| it.dtype == dtype);
+            of.map(|it| it.end - it.start).sum::<usize>()
+        };
+        [
+            (Dtype::F16, Precision::F16),
+            (Dtype::BF16, Precision::Bf16),
+            (Dtype::F32, Precision::F32),
+        ]
+        .into_iter()
+        .max_by_key(|(dtype, _)| bytes(*dtype))
+        .map_or(Precision::F32, |(_, precision)| precision)
+    }
+
+    /// Whether the stored tensors are exactly those of `config`, in shape and type.
+    ///
+    /// # Errors
+    /// Missing, unexpected, mis-shaped and unreadable tensors, one a line. Buffers that carry no
+    /// trained value (masks, rotary frequencies, the copy of a tied head) may be there or not, and so may
+    /// heads that no language model reads, which are noted.
+    pub fn check(&mut self, config: &DecoderConfig) -> Result<()> {
+        let slots = slots(config);
+        let mut problems = Vec::new();
+        let mut expected = BTreeSet::new();
+        for slot in &slots {
+            for part in &slot.parts {
+                expected.insert(base_name(&part.hf_name));
+                problems.extend(self.stored(slot, part).err().map(|error| error.to_string()));
+            }
+        }
+        let mut left_out = Vec::new();
+        for (name, stored) in &self.tensors {
+            if expected.contains(name.as_str()) || beside::without_value(name, config.tied) {
+            } else if beside::another_head(name, config) {
+                left_out.push(stored.name.clone());
+            } else {
+                problems.push(format!(
+                    "{}: unexpected, shape {:?}",
+                    stored.name, stored.shape
+                ));
+            }
+        }
+        ensure!(problems.is_empty(), "{}", listed(&problems, "\n"));
+        if !left_out.is_empty() {
+            self.notes.push(format!(
+                "the weights hold {}, of a head that this model does not have (a value head of PPO, or a scoring \
+                 head): neither computed nor saved",
+                listed(&left_out, ", ")
+            ));
+        }
+        Ok(())
+    }
+
+    fn stored(&self, slot: &Slot, part: &Part) -> Result<&Stored> {
+        let name = &part.hf_name;
+        let expected = slot.stored_shape(part);
+        let Some(stored) = self.tensors.get(base_name(name)) else {
+            let hint = match name.as_str() {
+                HEAD => "; if the head is the embedding, set tie_word_embeddings to true",
+                _ => "",
+            };
+            bail!("{name}: missing, expected shape {expected:?}{hint}");
+        };
+        ensure!(
+            stored.shape == expected,
+            "{}: shape {:?}, expected {expected:?}",
+            stored.name,
+            stored.shape
+        );
+        ensure!(
+            matches!(stored.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16),
+            "{}: stored as {:?}; expected F32, BF16 or F16",
+            stored.name,
+            stored.dtype
+        );
+        Ok(stored)
+    }
+
+    /// The values of one of our tensors, in our layout (row-major), converted to f32.
+    ///
+    /// # Errors
+    /// A part of it is missing, or has another shape, an unreadable type or a value that is not finite.
+    pub fn read(&self, slot: &Slot) -> Result<Vec<f32>> {
+        let width = slot.shape.last().copied().unwrap_or(1);
+        let rows = slot.len() / width.max(1);
+        let mut joined = Vec::new();
+        for part in &slot.parts {
+            let stored = self
+                .stored(slot, part)
+                .with_context(|| format!("{}: cannot load {}", self.dir.display(), slot.name))?;
+            let bytes = &self.shards[stored.shard][stored.start..stored.end];
+            let values = to_f32(bytes, stored.dtype);
+            if let Some(at) = values.par_iter().position_any(|value| !value.is_finite()) {
+                bail!(
+                    "{}: {}: not a finite number ({} at value {at} of {}); a training that diverged or a damaged \
+                     file leaves such weights, so take an earlier or another copy of the model",
+                    self.dir.display(),
+                    stored.name,
+                    values[at],
+                    values.len()
+                );
+            }
+            let columns = part.columns.len();
+            let values = if part.transpose {
+                transpose(&values, columns, rows)
+            } else {
+                values
+            };
+            if slot.parts.len() == 1 {
+                return Ok(values);
+            }
+            if joined.is_empty() {
+                joined = vec![0.0; slot.len()];
+            }
+            let from = values.par_chunks_exact(columns.max(1));
+            joined
+                .par_chunks_exact_mut(width.max(1))
+                .zip(from)
+                .for_each(|(row, values)| {
+                    row[part.columns.clone()].copy_from_slice(values);
+                });
+        }
+        Ok(joined)
+    }
+}
+
+/// A stored name without the base model's prefix: folders are saved with it or, from the base class
+/// alone, without.
+fn base_name(name: &str) -> &str {
+    ["model.", "transformer."]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
+}
+
+/// The first of a list, and how many more there are.
+fn listed(all: &[String], between: &str) -> String {
+    let mut text = all[..all.len().min(LISTED)].join(between);
+    if all.len() > LISTED {
+        text.push_str(&format!("{between}and {} more", all.len() - LISTED));
+    }
+    text
+}
+
+/// The weight map of an index: tensor name to file name within the folder.
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
+    let text = read_regular(path, INDEX_LIMIT)?;
+    let value: Value = serde_json::from_slice(&text)
+        .with_context(|| format!("{}: not valid JSON", path.display()))?;
+    let Some(map) = value.get("weight_map").and_then(Value::as_object) else {
+        bail!(
+            "{}: weight_map: expected a table of tensor names to file names",
+            path.display()
+        );
+    };
+    let entry = |(name, file): (&String, &Value)| {
+        let file = file.as_str().unwrap_or_default();
+        let mut parts = Path::new(file).components();
+        // One plain component: an index must not make us open files elsewhere.
+        match (parts.next(), parts.next()) {
+            (Some(Component::Normal(_)), None) => Ok((name.clone(), file.to_string())),
+            _ => Err(anyhow!(
+                "{}: weight_map.{name}: expected the name of a file in the same folder, not {file:?}",
+                path.display()
+            )),
+        }
+    };
+    map.iter().map(entry).collect()
+}
+
+/// Why a folder without safetensors cannot be opened, and what to do about it.
+fn without_safetensors(dir: &Path) -> String {
+    let pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+    if !dir.is_dir() {
+        "no such folder; expected a model folder with config.json and model.safetensors".into()
+    } else if pickled.iter().any(|name| dir.join(name).is_file()) {
+        "holds pytorch_model.bin, which can run code when opened and is not read. Convert it once: in \
+         Python, transformers' AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, \
+         safe_serialization=True)"
+            .into()
+    } else {
+        format!("holds neither {SINGLE} nor {INDEX}")
+    }
+}
+
+/// Bytes of one value of a type that is read.
+fn width(dtype: Dtype) -> Option<usize> {
+    match dtype {
+        Dtype::F32 => Some(4),
+        Dtype::BF16 | Dtype::F16 => Some(2),
+        _ => None,
+    }
+}
+
+fn to_f32(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+    let pairs = || bytes.as_chunks::<2>().0.iter();
+    match dtype {
+        Dtype::BF16 => {
+            let short: Vec<_> = pairs().map(|pair| bf16::from_le_bytes(*pair)).collect();
+            short.to_f32_vec()
+        }
+        Dtype::F16 => {
+            let short: Vec<_> = pairs().map(|pair| f16::from_le_bytes(*pair)).collect();
+            short.to_f32_vec()
+        }
+        _ => f32_values(bytes),
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`, both row-major.
+pub(super) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    // Tiles keep both sides in cache: a plain double loop misses on every value of a large matrix.
+    const TILE: usize = 32;
+    let mut out = vec![0.0; values.len()];
+    if values.is_empty() {
+        return out;
+    }
+    out.par_chunks_mut(TILE * rows)
+        .enumerate()
+        .for_each(|(band, out)| {
+            let first = band * TILE;
+            let height = out.len() / rows;
+            for start in (0..rows).step_by(TILE) {
+                for row in start..rows.min(start + TILE) {
+                    let source = &values[row * columns + first..][..height];
+                    for (offset, value) in source.iter().enumerate() {
+                        out[offset * rows + row] = *value;
+                    }
+                }
+            }
+        });
+    out
+}
+
+#[cfg(test)]
+mod tests;

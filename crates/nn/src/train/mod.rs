@@ -1,0 +1,337 @@
+//! The training loop: one for every objective.
+
+pub mod batches;
+pub mod checkpoint;
+mod column;
+mod evaluate;
+mod examples;
+pub mod mismatch;
+pub mod optimizer;
+pub mod ppo;
+mod prefetch;
+mod recompute;
+pub mod schedule;
+mod units;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use burn::module::AutodiffModule;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use rapport_store::{Metrics, Progress, Stop};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::model::{Decoder, weights};
+use crate::objective::{Normaliser, Objective, Running, Shared, Statistics, Totals};
+use crate::ops::TrainBackend;
+pub use batches::{Batch, Cost, Dataset};
+use checkpoint::{Checkpoints, State};
+pub use evaluate::{branch_logps, evaluate, unit_values};
+pub use examples::{Examples, ExamplesWriter, Sequence, TrainExample};
+use optimizer::{AdamW, AdamWConfig};
+use prefetch::ahead;
+use schedule::Schedule;
+pub use units::Units;
+
+/// Raised when the same data and settings begin to give other weights, so that old artifacts are left.
+pub const VERSION: u32 = 1;
+
+/// How to train, by TRL's names.
+#[derive(Clone, Debug)]
+pub struct TrainSettings {
+    pub learning_rate: f64,
+    pub lr_scheduler_type: Schedule,
+    pub warmup_ratio: f64,
+    pub per_device_train_batch_size: usize,
+    pub gradient_accumulation_steps: usize,
+    pub num_train_epochs: usize,
+    /// Stops after this many steps, whatever the epochs say; 0 leaves it to the epochs.
+    pub max_steps: usize,
+    pub optimizer: AdamWConfig,
+    /// Steps between saved states; 0 saves none before the end.
+    pub save_steps: usize,
+    /// Steps between evaluations; 0 evaluates after each epoch.
+    pub eval_steps: usize,
+    /// Which evaluation's weights are kept.
+    pub keep: Keep,
+}
+
+impl TrainSettings {
+    /// Optimizer steps of one epoch over `units` units.
+    pub fn steps_per_epoch(&self, units: usize) -> usize {
+        units
+            .div_ceil(self.per_device_train_batch_size)
+            .div_ceil(self.gradient_accumulation_steps)
+    }
+
+    /// Epochs gone through after `step` optimizer steps, by micro-batches as transformers counts them: the last step of
+    /// an epoch can have fewer.
+    pub fn epoch(&self, step: usize, units: usize) -> f64 {
+        let micro_batches = units.div_ceil(self.per_device_train_batch_size);
+        let per_epoch = self.steps_per_epoch(units).max(1);
+        let within = (step % per_epoch).saturating_mul(self.gradient_accumulation_steps);
+        (step / per_epoch) as f64 + within as f64 / micro_batches.max(1) as f64
+    }
+
+    /// Optimizer steps of the whole run; none where there is nothing to draw.
+    pub fn steps(&self, units: usize) -> usize {
+        match (self.steps_per_epoch(units), self.max_steps) {
+            (0, _) => 0,
+            (per_epoch, 0) => per_epoch.saturating_mul(self.num_train_epochs),
+            (_, steps) => steps,
+        }
+    }
+}
+
+/// Which weights a run ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Last,
+    LowestLoss,
+    /// The lowest mean loss of the training steps since the look before, as an epoch's where looks are taken after
+    /// each; needs no validation set.
+    LowestTrainLoss,
+    HighestAccuracy,
+}
+
+/// One look at the validation set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub step: usize,
+    #[serde(with = "rapport_store::numbers")]
+    pub loss: f64,
+    /// Share of pairs whose chosen completion has the higher reward, or of examples whose class is right; 0 for
+    /// objectives without either.
+    #[serde(with = "rapport_store::numbers")]
+    pub accuracy: f64,
+}
+
+/// What one run is given besides the model.
+pub struct Job<'a> {
+    pub label: &'a str,
+    pub settings: &'a TrainSettings,
+    pub objective: &'a Objective,
+    pub train: &'a Dataset,
+    pub valid: Option<&'a Dataset>,
+    /// Where metrics and checkpoints go.
+    pub dir: &'a Path,
+    pub seed: u64,
+    pub stop: &'a Stop,
+}
+
+/// What a finished run leaves.
+pub struct Outcome<M> {
+    /// The trained model, in whatever form it is wanted.
+    pub model: M,
+    pub steps: usize,
+    /// The step whose weights `model` holds.
+    pub kept_step: usize,
+    pub evaluations: Vec<Evaluation>,
+    /// What all steps cost, validation left out.
+    pub cost: Cost,
+    pub parameters: usize,
+}
+
+impl<M> Outcome<M> {
+    /// The same with the model in another form.
+    pub fn map<N>(self, form: impl FnOnce(M) -> N) -> Outcome<N> {
+        Outcome {
+            model: form(self.model),
+            steps: self.steps,
+            kept_step: self.kept_step,
+            evaluations: self.evaluations,
+            cost: self.cost,
+            parameters: self.parameters,
+        }
+    }
+}
+
+/// Trains `model`, or goes on from the checkpoint in the job's folder.
+///
+/// # Errors
+///
+/// [`Stopped`](rapport_store::Stopped) on Ctrl-C, once the last step is saved; a loss or gradient that is not finite, or a failure to write.
+pub fn train<B: TrainBackend>(
+    mut model: Decoder<B>,
+    job: &Job<'_>,
+    device: &B::Device,
+) -> Result<Outcome<Decoder<B::InnerBackend>>> {
+    let settings = job.settings;
+    let micro = settings.per_device_train_batch_size;
+    let per_epoch = settings.steps_per_epoch(job.train.units.len());
+    let total = settings.steps(job.train.units.len());
+    if total == 0 {
+        bail!("{}: there is nothing to train on", job.label);
+    }
+    let warmup = (settings.warmup_ratio * total as f64).ceil() as usize;
+    let mut adamw = AdamW::<B>::new(settings.optimizer);
+    let checkpoints = Checkpoints::open(job.dir)?;
+    let mut state = State::default();
+    if let Some(saved) = checkpoints.load::<State>()? {
+        adamw.restore(&model, saved.optimizer, saved.state.step, device);
+        model = weights::assign(model, saved.model);
+        state = saved.state;
+    }
+    let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
+    let progress = Progress::resume(job.label, total, state.step);
+
+    let first = state.step;
+    let steps = job.train.steps(settings, job.seed, first).map(|step| {
+        let lay_out = |units: &Vec<usize>| job.train.batch(units, job.objective);
+        step.iter().map(lay_out).collect::<Vec<Batch>>()
+    });
+    let (model, state) = ahead(steps, |steps| -> Result<_> {
+        // A step's time includes what it waits for its batches.
+        let mut started = Instant::now();
+        for batches in steps {
+            let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
+            let learning_rate = settings.learning_rate * factor;
+            let (gradients, mut line) =
+                gradients(&model, job.objective, &batches, &mut state.running);
+            // JSON has no number for one that is not finite.
+            let loss = line.get("loss").and_then(Value::as_f64);
+            let loss = loss.unwrap_or(f64::NAN);
+            let norm;
+            (model, norm) = adamw.step(model, gradients, learning_rate);
+            state.step += 1;
+            if !loss.is_finite() || !norm.is_finite() {
+                bail!(
+                    "{}: step {}: the loss or its gradient is not a finite number (loss {loss}, \
+                     gradient norm {norm}); lower learning_rate, or look for a broken example",
+                    job.label,
+                    state.step
+                );
+            }
+            let tokens: usize = batches.iter().map(|b| b.forest.computed).sum();
+            for batch in &batches {
+                state.cost.add(&batch.forest);
+            }
+            job.stop.step_took(started.elapsed());
+            let seconds = started.elapsed().as_secs_f64();
+            line.insert("step".into(), json!(state.step));
+            let epoch = settings.epoch(state.step, job.train.units.len());
+            line.insert("epoch".into(), json!(epoch));
+            line.insert("grad_norm".into(), json!(norm));
+            line.insert("learning_rate".into(), json!(learning_rate));
+            line.insert("seconds".into(), json!(seconds));
+            line.insert("tokens_per_s".into(), json!(tokens as f64 / seconds));
+            if let Objective::Pairs(_) = job.objective {
+                let pairs: usize = batches.iter().map(|b| b.normaliser.examples).sum();
+                line.insert("pairs_per_s".into(), json!(pairs as f64 / seconds));
+            }
+            progress.at(state.step);
+            progress.message(format!("loss {loss:.4}"));
+
+            let due = match settings.eval_steps {
+                0 => state.step.is_multiple_of(per_epoch),
+                steps => state.step.is_multiple_of(steps),
+            };
+            let due = due || state.step == total;
+            state.train.add(loss);
+            if due && state.train.lowest() && settings.keep == Keep::LowestTrainLoss {
+                state.best = Some(state.step);
+                checkpoints.keep(state.step, &model)?;
+            }
+            if let Some(valid) = job.valid
+                && due
+            {
+                let found = evaluate(&model.valid(), valid, job.objective, micro, &state.running);
+                let found = Evaluation {
+                    step: state.step,
+                    ..found
+                };
+                if keeps(settings.keep, &state, &found) {
+                    state.best = Some(state.step);
+                    checkpoints.keep(state.step, &model)?;
+                }
+                line.insert("eval_loss".into(), json!(found.loss));
+                if let Some(name) = job.objective.accuracy() {
+                    line.insert(format!("eval_{name}"), json!(found.accuracy));
+                }
+                state.evaluations.push(found);
+            }
+            metrics.write(&line)?;
+            let stopping = job.stop.requested() && state.step < total;
+            let periodic =
+                settings.save_steps > 0 && state.step.is_multiple_of(settings.save_steps);
+            if stopping || periodic {
+                checkpoints.save(&state, &model, &adamw)?;
+            }
+            if stopping {
+                job.stop.check()?;
+            }
+            started = Instant::now();
+        }
+        progress.finish();
+        Ok((model.valid(), state))
+    })?;
+    drop(adamw);
+    let model = match state.best {
+        Some(step) => weights::assign(model, checkpoints.best(step)?),
+        None => model,
+    };
+    Ok(Outcome {
+        parameters: model.config.parameters(),
+        model,
+        steps: total,
+        kept_step: state.best.unwrap_or(total),
+        evaluations: state.evaluations,
+        cost: state.cost,
+    })
+}
+
+/// The step's gradient, accumulated over its micro-batches, and its line of metrics.
+///
+/// Every micro-batch is divided by the whole step's normaliser, so the sum is the large batch's. What an
+/// objective reads of the whole step is found first where there are several, by a forward pass of its own;
+/// `running` is what it keeps from step to step.
+pub fn gradients<B: TrainBackend>(
+    model: &Decoder<B>,
+    objective: &Objective,
+    batches: &[Batch],
+    running: &mut Running,
+) -> (GradientsParams, Map<String, Value>) {
+    let normaliser: Normaliser = batches.iter().map(|b| b.normaliser).sum();
+    let mut settle = |statistics: Statistics| {
+        running.update(&statistics);
+        Shared::new(&statistics, running)
+    };
+    let several = objective.needs_statistics() && batches.len() > 1;
+    let settled = several.then(|| {
+        let untracked = model.valid();
+        let statistics = batches.iter().map(|batch| {
+            let policy = untracked.branch_values(&batch.forest);
+            objective.statistics(&batch.branches(policy))
+        });
+        settle(statistics.sum())
+    });
+    let mut accumulator = GradientsAccumulator::new();
+    let mut totals = Totals::default();
+    for batch in batches {
+        let (loss, gradients) = recompute::backward(model, &batch.forest, |policy| {
+            let branches = batch.branches(policy);
+            let shared = settled.unwrap_or_else(|| settle(objective.statistics(&branches)));
+            objective.loss(&branches, &normaliser, &shared)
+        });
+        totals.add(loss);
+        accumulator.accumulate(model, gradients);
+    }
+    let mut line = Map::new();
+    line.insert("loss".into(), json!(totals.loss));
+    for (name, mean) in totals.means() {
+        line.insert(name.into(), json!(mean));
+    }
+    (accumulator.grads(), line)
+}
+
+/// Whether `found` is better than every evaluation before it.
+fn keeps(keep: Keep, state: &State, found: &Evaluation) -> bool {
+    let before = &state.evaluations;
+    match keep {
+        Keep::Last | Keep::LowestTrainLoss => false,
+        Keep::LowestLoss => before.iter().all(|e| found.loss < e.loss),
+        Keep::HighestAccuracy => before.iter().all(|e| found.accuracy > e.accuracy),
+    }
+}

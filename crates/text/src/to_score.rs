@@ -1,0 +1,455 @@
+//! Rows to be scored, one JSON object a line, each in one of these forms (the first whose keys a row has):
+//!
+//! - a [rated dialogue](crate::rated): `id` and `turns`, ratings or not;
+//! - `messages`, a conversation;
+//! - `prompt` and `completion`, or a pair of `chosen` and `rejected` with a `prompt` or without: text, scored as it
+//!   stands, or lists of messages;
+//! - `premise`, a sentence of a persona, and `hypothesis`, a reply, for a classifier.
+//!
+//! All but the first may have an `id`, a string or a number; the line's number stands in for one. Other columns of
+//! theirs are left alone.
+//!
+//! A model that learned from conversations reads rated dialogues and messages by its chat template. Any other reads
+//! the roles user and assistant as a transcript; messages of the role system are left out and counted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::chat::{ChatTemplate, Message};
+use crate::lines::{BadLines, numbered, read_utf8};
+use crate::row_stream::Row;
+use crate::rows::{kind, messages};
+use crate::{Prompt, Scale, Speaker, Turn, rated};
+
+/// A text to be scored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToScore {
+    pub id: Value,
+    /// Which side of a pair it is.
+    pub side: Option<&'static str>,
+    pub text: Scorable,
+    /// The mean of each impression's ratings, where the row has any.
+    pub ratings: BTreeMap<String, f64>,
+}
+
+impl ToScore {
+    /// Whether it is written by a template or as a transcript.
+    pub fn is_conversation(&self) -> bool {
+        match &self.text {
+            Scorable::Dialogue(_) => true,
+            Scorable::Text { prompt, .. } => prompt.rendered(),
+            Scorable::Pair { .. } => false,
+        }
+    }
+}
+
+/// What is scored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scorable {
+    Dialogue(Vec<Turn>),
+    Text { prompt: Prompt, completion: String },
+    Pair { premise: String, hypothesis: String },
+}
+
+/// What the model that is to score reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads<'a> {
+    /// Whether it tells classes apart.
+    pub classifier: bool,
+    /// What writes conversations, where it learned from such.
+    pub template: Option<&'a ChatTemplate>,
+}
+
+/// Reads a file's rows, a pair's chosen side before its rejected one, and how many messages of the role system were
+/// left out.
+///
+/// # Errors
+/// An unreadable file; or every bad row, by its line: none of the forms, an empty text, no turn of the bot, an unknown
+/// role or what the template refuses, an id that an earlier row has, `premise` and `hypothesis` where the model is no
+/// classifier.
+pub fn to_score(path: &Path, reads: Reads<'_>) -> Result<(Vec<ToScore>, usize)> {
+    let text = read_utf8(path)?;
+    let mut bad = BadLines::new(path);
+    let (mut rows, mut left_out) = (Vec::new(), 0);
+    let mut ids: HashMap<String, usize> = HashMap::new();
+    let mut found = 0;
+    for (line, text) in numbered(&text) {
+        found += 1;
+        match row(line, text, reads, &mut left_out) {
+            Ok(found) => {
+                let id = found[0].id.to_string();
+                if let Some(first) = ids.insert(id.clone(), line) {
+                    bad.add(line, format!("id: line {first} has {id} too"));
+                }
+                rows.extend(found);
+            }
+            Err(message) => bad.add(line, message),
+        }
+    }
+    if found == 0 {
+        bad.add(1, "expected rows to score, found none");
+    }
+    bad.or((rows, left_out))
+}
+
+/// What a row holds: one text, or both sides of a pair.
+fn row(
+    line: usize,
+    text: &str,
+    reads: Reads<'_>,
+    left_out: &mut usize,
+) -> Result<Vec<ToScore>, String> {
+    let row: Row = serde_json::from_str(text)
+        .map_err(|error| format!("expected a JSON object: {error}; one line holds one row"))?;
+    if row.contains_key("turns") {
+        return Ok(vec![dialogue(text, reads.template)?]);
+    }
+    let id = match row.get("id") {
+        None => Value::from(line),
+        Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
+        Some(other) => {
+            return Err(format!(
+                "id: expected text or a number, found {}",
+                kind(other)
+            ));
+        }
+    };
+    let mut conversation = |list: &[Message], key: &str| match reads.template {
+        Some(template) => by_template(template, list, key),
+        None => {
+            let (turns, system) = turns(list, key)?;
+            *left_out += system;
+            Ok(Scorable::Dialogue(turns))
+        }
+    };
+    let one = |side, text| ToScore {
+        id: id.clone(),
+        side,
+        text,
+        ratings: BTreeMap::new(),
+    };
+    let mut completed = |key: &str| match (row.get("prompt"), &row[key]) {
+        (None, Value::Array(list)) => conversation(&messages(list, key)?, key),
+        (Some(Value::Array(prompt)), Value::Array(list)) => {
+            let both = [messages(prompt, "prompt")?, messages(list, key)?];
+            conversation(&both.concat(), key)
+        }
+        (prompt, _) => Ok(Scorable::Text {
+            prompt: Prompt::Text(match prompt {
+                None => String::new(),
+                Some(_) => words(&row, "prompt")?,
+            }),
+            completion: filled(&row, key)?,
+        }),
+    };
+    let text = if let Some(value) = row.get("messages") {
+        let Value::Array(list) = value else {
+            return Err(format!(
+                "messages: expected a list of messages, found {}",
+                kind(value)
+            ));
+        };
+        conversation(&messages(list, "messages")?, "messages")?
+    } else if row.contains_key("completion") {
+        completed("completion")?
+    } else if row.contains_key("chosen") && row.contains_key("rejected") {
+        let sides = ["chosen", "rejected"];
+        let both = sides.map(|side| Ok(one(Some(side), completed(side)?)));
+        return both.into_iter().collect();
+    } else if row.contains_key("premise") || row.contains_key("hypothesis") {
+        if !reads.classifier {
+            return Err(
+                "premise and hypothesis: the model is no classifier; give it turns, messages, or prompt and \
+                 completion"
+                    .into(),
+            );
+        }
+        Scorable::Pair {
+            premise: filled(&row, "premise")?,
+            hypothesis: filled(&row, "hypothesis")?,
+        }
+    } else {
+        let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+        return Err(format!(
+            "expected the keys turns, or messages, or prompt and completion, or chosen and rejected, or premise and \
+             hypothesis; found {}",
+            match keys.is_empty() {
+                true => "none".to_owned(),
+                false => keys.join(", "),
+            }
+        ));
+    };
+    Ok(vec![one(None, text)])
+}
+
+/// A conversation as the template writes it: its last message follows what it writes before a reply, so that older
+/// ones can be dropped, wherever that is how it writes both.
+fn by_template(
+    template: &ChatTemplate,
+    messages: &[Message],
+    key: &str,
+) -> Result<Scorable, String> {
+    spoken(messages, key)?;
+    let refused = |error: anyhow::Error| format!("{key}: {error:#}");
+    let (history, reply) = messages.split_at(messages.len() - 1);
+    if reply[0].role == "assistant" && !history.is_empty() {
+        let parts = (
+            template.prompt(history),
+            template.completion(history, reply),
+        );
+        if let (Ok(prompt), Ok(completion)) = parts {
+            return Ok(Scorable::Text { prompt, completion });
+        }
+    }
+    Ok(Scorable::Text {
+        prompt: Prompt::Parts {
+            head: String::new(),
+            turns: Vec::new(),
+            tail: String::new(),
+            rendered: true,
+        },
+        completion: template.render(messages, false).map_err(refused)?,
+    })
+}
+
+/// Refuses messages of which none is the assistant's, or one is empty.
+fn spoken(messages: &[Message], key: &str) -> Result<(), String> {
+    for (index, message) in messages.iter().enumerate() {
+        if message.content.trim().is_empty() {
+            return Err(format!("{key}[{index}].content: expected text, found none"));
+        }
+    }
+    match messages.iter().any(|message| message.role == "assistant") {
+        true => Ok(()),
+        false => Err(format!(
+            "{key}: expected one of the role assistant, found none"
+        )),
+    }
+}
+
+fn dialogue(text: &str, template: Option<&ChatTemplate>) -> Result<ToScore, String> {
+    let row = rated::parse(text)?;
+    // What the ratings' scale is makes no difference to how well scores go along with them.
+    let any = Scale {
+        low: f64::NEG_INFINITY,
+        high: f64::INFINITY,
+    };
+    rated::check(&row, any)?;
+    let names = row.ratings.iter().flat_map(|rating| rating.scores.keys());
+    let names: BTreeSet<&String> = names.collect();
+    let ratings = names
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), row.mean(name)?)))
+        .collect();
+    let message = |turn: &Turn| {
+        let role = match turn.speaker {
+            Speaker::User => "user",
+            Speaker::Bot => "assistant",
+        };
+        Message::new(role, &turn.text)
+    };
+    let text = match template {
+        Some(template) => {
+            let messages: Vec<Message> = row.turns.iter().map(message).collect();
+            by_template(template, &messages, "turns")?
+        }
+        None => Scorable::Dialogue(row.turns),
+    };
+    Ok(ToScore {
+        id: row.id.into(),
+        side: None,
+        text,
+        ratings,
+    })
+}
+
+/// Messages as turns, and how many of the role system there were.
+fn turns(list: &[Message], key: &str) -> Result<(Vec<Turn>, usize), String> {
+    let (mut turns, mut system) = (Vec::new(), 0);
+    for (index, message) in list.iter().enumerate() {
+        let speaker = match &*message.role {
+            "user" => Speaker::User,
+            "assistant" => Speaker::Bot,
+            "system" => {
+                system += 1;
+                continue;
+            }
+            other => {
+                return Err(format!(
+                    "{key}[{index}].role: expected user, assistant or system, found {other:?}"
+                ));
+            }
+        };
+        turns.push(Turn {
+            speaker,
+            text: message.content.clone(),
+        });
+    }
+    spoken(list, key)?;
+    Ok((turns, system))
+}
+
+fn words(row: &Row, key: &str) -> Result<String, String> {
+    match row.get(key).unwrap_or(&Value::Null) {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(format!("{key}: expected text, found {}", kind(other))),
+    }
+}
+
+fn filled(row: &Row, key: &str) -> Result<String, String> {
+    let text = words(row, key)?;
+    match text.trim().is_empty() {
+        true => Err(format!("{key}: expected text, found none")),
+        false => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&str], classifier: bool) -> Result<(Vec<ToScore>, usize)> {
+        read_by(lines, classifier, None)
+    }
+
+    fn read_by(
+        lines: &[&str],
+        classifier: bool,
+        template: Option<&ChatTemplate>,
+    ) -> Result<(Vec<ToScore>, usize)> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.jsonl");
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let reads = Reads {
+            classifier,
+            template,
+        };
+        to_score(&path, reads)
+    }
+
+    #[test]
+    fn every_form_is_read_and_rows_without_ids_have_their_line_s() {
+        let (rows, system) = read(
+            &[
+                r#"{"id": "a", "turns": [{"speaker": "bot", "text": "hi."}], "ratings": [
+                    {"rater": "x", "scores": {"ease": 40}}, {"rater": "y", "scores": {"ease": 50, "trust": -1}}]}"#
+                    .replace('\n', " ")
+                    .as_str(),
+                "",
+                r#"{"messages": [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi."},
+                    {"role": "assistant", "content": "ho."}], "more": 1}"#
+                    .replace('\n', " ")
+                    .as_str(),
+                r#"{"id": 7, "prompt": "a", "completion": " b"}"#,
+                r#"{"completion": "b"}"#,
+                r#"{"premise": "i sail.", "hypothesis": "i hate boats."}"#,
+            ],
+            true,
+        )
+        .unwrap();
+        assert_eq!(system, 1);
+        let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        assert_eq!(ids, ["\"a\"", "3", "7", "5", "6"]);
+        assert_eq!(
+            rows[0].ratings,
+            [("ease".into(), 45.0), ("trust".into(), -1.0)].into()
+        );
+        let Scorable::Dialogue(turns) = &rows[1].text else {
+            panic!("{:?}", rows[1])
+        };
+        let speakers: Vec<Speaker> = turns.iter().map(|turn| turn.speaker).collect();
+        assert_eq!(speakers, [Speaker::User, Speaker::Bot]);
+        assert!(rows[1].ratings.is_empty());
+    }
+
+    #[test]
+    fn conversations_are_written_by_the_template_that_the_model_learned_from() {
+        let source = "{%- for message in messages %}<{{ message.role }}>{{ message.content }}</>\n{% endfor %}\
+                      {%- if add_generation_prompt %}<assistant>{% endif %}";
+        let template = ChatTemplate::new(source.into(), Default::default()).unwrap();
+        let system = r#"{"role": "system", "content": "be kind"}"#;
+        let user = r#"{"role": "user", "content": "hi."}"#;
+        let bot = r#"{"role": "assistant", "content": "ho."}"#;
+        let rows = [
+            format!(r#"{{"messages": [{system}, {user}, {bot}]}}"#),
+            format!(r#"{{"prompt": [{system}, {user}], "completion": [{bot}]}}"#),
+            format!(r#"{{"id": "p", "prompt": [{system}, {user}], "chosen": [{bot}], "rejected": [{bot}, {user}]}}"#),
+            r#"{"id": "t", "turns": [{"speaker": "user", "text": "hi."}, {"speaker": "bot", "text": "ho."}]}"#.into(),
+            r#"{"prompt": "as it", "completion": " stands"}"#.into(),
+        ];
+        let lines: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let (rows, left_out) = read_by(&lines, false, Some(&template)).unwrap();
+        assert_eq!((rows.len(), left_out), (6, 0));
+        let texts: Vec<(bool, String)> = rows
+            .iter()
+            .map(|row| match &row.text {
+                Scorable::Text { prompt, completion } => {
+                    (prompt.rendered(), prompt.text() + completion)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let all = "<system>be kind</>\n<user>hi.</>\n<assistant>ho.</>\n";
+        assert_eq!(texts[0], (true, all.to_owned()));
+        assert_eq!(texts[1], texts[0]);
+        assert_eq!(texts[2], texts[0]);
+        assert_eq!(texts[3], (true, format!("{all}<user>hi.</>\n")));
+        assert_eq!(texts[4].1, "<user>hi.</>\n<assistant>ho.</>\n");
+        assert_eq!(texts[5], (false, "as it stands".to_owned()));
+        let sides: Vec<_> = rows.iter().map(|row| row.side).collect();
+        assert_eq!(sides[2..4], [Some("chosen"), Some("rejected")]);
+        let (rows, left_out) = read(&lines[..3], false).unwrap();
+        assert_eq!((rows.len(), left_out), (4, 4));
+        assert!(
+            rows.iter().all(
+                |row| matches!(&row.text, Scorable::Dialogue(turns) if turns[0].text == "hi.")
+            )
+        );
+    }
+
+    #[test]
+    fn bad_rows_are_named_by_line() {
+        let user = r#"{"messages": [{"role": "user", "content": "hi."}]}"#;
+        let error = read(
+            &[
+                "[]",
+                user,
+                r#"{"messages": [{"role": "tool", "content": "hi."}]}"#,
+                r#"{"prompt": "a"}"#,
+                r#"{"completion": " "}"#,
+                r#"{"prompt": [], "completion": "b"}"#,
+                r#"{"id": "a", "turns": []}"#,
+                r#"{"premise": "a", "hypothesis": "b"}"#,
+                r#"{"id": 3, "completion": "b"}"#,
+                r#"{"id": 3, "completion": "c"}"#,
+                r#"{"id": [3], "completion": "c"}"#,
+            ],
+            false,
+        );
+        let error = error.unwrap_err().to_string();
+        for expected in [
+            ":1: expected a JSON object",
+            ":2: messages: expected one of the role assistant, found none",
+            ":3: messages[0].role: expected user, assistant or system, found \"tool\"",
+            ":4: expected the keys turns, or messages, or prompt and completion, or chosen and rejected, or premise and \
+             hypothesis; found prompt",
+            ":5: completion: expected text, found none",
+            ":6: prompt: expected text, found a list",
+            ":7: turns: expected at least one, found none",
+            ":8: premise and hypothesis: the model is no classifier",
+            ":10: id: line 9 has 3 too",
+            ":11: id: expected text or a number, found a list",
+        ] {
+            assert!(error.contains(expected), "{expected}\nnot in\n{error}");
+        }
+        assert!(
+            read(&[""], false)
+                .unwrap_err()
+                .to_string()
+                .contains("found none")
+        );
+    }
+}
