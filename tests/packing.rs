@@ -10,7 +10,7 @@ use rapport::model::forest::{Branch, Forest};
 use rapport::model::weights;
 use rapport::objective::{Bco, Kto, Objective, Running, Sigmoid, Sum, Unpaired};
 use rapport::stage::Measures;
-use rapport::stage::corpus::{self, Encoding, Group};
+use rapport::stage::work::tokens::dataset::{self, Encoding, Group};
 use rapport::train::mismatch::with_mismatches;
 use rapport::train::{
     Dataset, Examples, ExamplesWriter, Sequence, TrainExample, branch_logps, gradients,

@@ -6,7 +6,7 @@ use clap::Args;
 use super::Chosen;
 use crate::recipe;
 use crate::stage::KINDS;
-use crate::stage::keys::document;
+use crate::stage::settings::keys::document;
 use crate::store::print;
 
 /// Shows a recipe with every layer and default filled in, or a stage kind's keys.

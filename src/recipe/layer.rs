@@ -1,6 +1,6 @@
 //! Laying one layer of a recipe over another.
 
-use crate::stage::keys::{Node, Table, Value};
+use crate::stage::settings::keys::{Node, Table, Value};
 
 /// Lays `over` on `root`: tables merge key by key, anything else is replaced. A stage to which `over` gives
 /// another kind begins anew, since the keys below are of the kind that it had; so do the keys that profiles

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use crate::stage::keys::Lacks;
-pub use crate::stage::keys::{Link, Problem, Problems, StageRef};
+use crate::stage::settings::keys::Lacks;
+pub use crate::stage::settings::keys::{Link, Problem, Problems, StageRef};
 pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
 pub use load::{Listed, is_name, list};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::stage::keys::{
+use crate::stage::settings::keys::{
     Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
     brief, suggest,
 };

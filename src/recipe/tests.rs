@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::keys::{COUNT, Keys, POSITIVE, document};
+use crate::stage::settings::keys::{COUNT, Keys, POSITIVE, document};
 use crate::stage::kind::Context;
 use crate::store::{Hash, hash_bytes};
 
@@ -654,7 +654,7 @@ fn a_file_counts_by_its_content_and_not_by_its_name() {
     let stage = PlannedStage {
         paths: vec![Link {
             key: vec!["names".into()],
-            origin: crate::stage::keys::Origin::argument(""),
+            origin: crate::stage::settings::keys::Origin::argument(""),
             to: Path::new("no/such/file").into(),
         }],
         ..Recipes::new(&[("r", GOOD)])

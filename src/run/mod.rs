@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::recipe::{Plan, PlannedStage, identity};
 use crate::report::{self, RunSummary, Written};
 use crate::stage::kind::Context;
-use crate::stage::memory;
+use crate::stage::work::training::memory;
 use crate::store::{
     Begun, Found, Hash, Manifest, OrBadInput, Owned, Stop, Stopped, Store, read_metrics, say,
 };

@@ -15,7 +15,7 @@ use crate::report::{
 };
 use crate::stage::Measures;
 use crate::stage::kind::Produces;
-use crate::stage::replied::Replied;
+use crate::stage::artifact::replied::Replied;
 use crate::store::read_metrics;
 
 const RESAMPLES: usize = 2000;

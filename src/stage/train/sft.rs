@@ -1,0 +1,93 @@
+//! `sft`: supervised fine-tuning on the replies of dialogues or on rows.
+
+use anyhow::{Result, bail};
+
+use crate::data::Tokenizer;
+use crate::objective::Objective;
+use crate::stage::work::tokens::dataset::{self, Group, Split, Take};
+use crate::stage::work::training::fit::{Defaults, Fit};
+use crate::stage::artifact::folder::model_dir;
+use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::artifact::measures::Measures;
+use crate::stage::work::training::preview;
+use crate::train::{Dataset, Keep};
+
+pub const KIND: Kind = Kind {
+    name: "sft",
+    about: "supervised fine-tuning, loss on replies",
+    produces: Produces::Model,
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
+    // what a chat template has rendered gets no other special tokens.
+    version: 2,
+    uses_backend: true,
+    read,
+};
+
+struct Sft {
+    fit: Fit,
+    data: StageRef,
+    split: Split,
+    group: Option<Group>,
+    shuffle: Option<bool>,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let defaults = Defaults {
+        // TRL's SFTConfig.
+        learning_rate: 2e-5,
+        best: "loss",
+        choices: &[("loss", Keep::LowestLoss), ("none", Keep::Last)],
+    };
+    Box::new(Sft {
+        fit: Fit::read(keys, &defaults),
+        data: keys.stage("data", corpus::EXAMPLES),
+        split: Split::read(keys, "train"),
+        group: keys.has("group").then(|| Group::read(keys, "dialogue")),
+        shuffle: keys.optional_bool("shuffle"),
+    })
+}
+
+impl Stage for Sft {
+    fn run(&self, context: &Context) -> Result<()> {
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let mut measures = Measures::default();
+        let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
+        let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
+        let Some(train) = train else {
+            bail!("{}: there are no completions to train on", context.label);
+        };
+        let sets = (train, valid);
+        self.fit
+            .run(context, &tokenizer, &Objective::Sft, None, sets, measures)
+    }
+
+    fn preview(&self, context: &Context) -> Result<Option<String>> {
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let mut measures = Measures::default();
+        let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
+        let train = train.unwrap_or_default();
+        let preview = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
+        Ok(Some(preview))
+    }
+}
+
+impl Sft {
+    fn dataset(
+        &self,
+        context: &Context,
+        split: Split,
+        tokenizer: &Tokenizer,
+        measures: &mut Measures,
+    ) -> Result<Option<Dataset>> {
+        let drawn = (self.group, self.shuffle);
+        let data = (&self.data, split, Take::Good);
+        let set = self
+            .fit
+            .dataset(context, data, drawn, tokenizer, measures)?;
+        if let Some(set) = &set {
+            self.fit.fits(context, &self.fit.model, set, 0)?;
+        }
+        Ok(set)
+    }
+}
