@@ -44,6 +44,18 @@ impl Message {
             && !REASONING.into_iter().any(acts)
     }
 
+    /// Its text, of several parts the last, and the message with `tag` behind it; nothing where it has no content.
+    pub(super) fn tagged(&self, tag: &str) -> Option<(String, Self)> {
+        let mut tagged = self.clone();
+        let content = match tagged.all.get_mut("content")? {
+            Value::Array(parts) => parts.last_mut()?.get_mut("text")?,
+            content => content,
+        };
+        let text = content.as_str()?.to_owned();
+        *content = format!("{text}{tag}").into();
+        Some((text, tagged))
+    }
+
     /// What templates see: the reasoning under each of the names that templates read.
     pub(super) fn for_template(&self) -> Value {
         let Some(reasoning) = REASONING

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value};
 
 use crate::data::Prompt;
-use crate::data::jinja::{Day, ErrorKind, Rendered, Template};
+use crate::data::jinja::{Day, ErrorKind, Rendered, Template, python_space};
 use crate::data::tokenizer::NAMED;
 use crate::store::{BadInput, OrBadInput as _, read_json};
 
@@ -182,6 +182,33 @@ impl ChatTemplate {
         }
     }
 
+    /// The prompt for a reply to `history`. Where an assistant's message is the last, it goes up to where that one's text
+    /// ends, before what closes it, as with transformers' `continue_final_message`.
+    fn opened(&self, history: &[Message], beside: &Beside) -> Result<String> {
+        let Some((last, before)) = history.split_last().filter(|_| ends_open(history)) else {
+            return Ok(self.rendered(history, beside, true)?.text);
+        };
+        let Some((text, tagged)) = last.tagged(TAG) else {
+            bail!("the last message is the assistant's and has no content to go on from");
+        };
+        let mut rendered = self
+            .rendered(&[before, &[tagged]].concat(), beside, false)?
+            .text;
+        let found = rendered.rfind(TAG.trim_end());
+        let Some(at) = found.filter(|_| rendered.contains(text.trim_matches(python_space))) else {
+            bail!(
+                "the chat template leaves out some of the last message, the assistant's, so that nothing goes on from it"
+            );
+        };
+        let spaced = rendered[at..].starts_with(TAG);
+        rendered.truncate(at);
+        if !spaced {
+            // The template trims it.
+            rendered.truncate(rendered.trim_end_matches(python_space).len());
+        }
+        Ok(rendered)
+    }
+
     fn rendered(
         &self,
         messages: &[Message],
@@ -211,18 +238,8 @@ impl ChatTemplate {
         Ok(rendered)
     }
 
-    /// The prompt for a reply to `history`, in parts wherever each message only adds text to those
-    /// before it: a system message (or the BOS) is the head, and older messages can be dropped.
-    ///
-    /// # Errors
-    /// What the template refuses.
-    pub fn prompt(&self, history: &[Message]) -> Result<Prompt> {
-        let beside = Beside::default();
-        let text = self.rendered(history, &beside, true)?.text;
-        Ok(self.parts(history, &beside, &text))
-    }
-
-    /// A prompt's text in parts, as its messages' renderings allow.
+    /// A prompt's text in parts wherever each message only adds text to those before it: a system message (or the BOS)
+    /// is the head, and older messages can be dropped.
     fn parts(&self, history: &[Message], beside: &Beside, text: &str) -> Prompt {
         let (head, turns, tail) = self
             .cut(history, beside, text)
@@ -248,7 +265,9 @@ impl ChatTemplate {
         };
         let mut done = head.len();
         let mut turns = Vec::new();
-        for count in 1..=history.len() {
+        // A message that the reply goes on from is not closed, and stands where a reply is opened otherwise.
+        let closed = history.len() - usize::from(ends_open(history));
+        for count in 1..=closed {
             let so_far = self.rendered(&history[..count], beside, false).ok()?.text;
             if so_far.len() < done || !text.starts_with(&so_far) {
                 return None;
@@ -281,7 +300,7 @@ impl ChatTemplate {
     }
 
     /// A prompt with its replies. Where a rendering with a reply does not go on from that of the prompt, the prompt ends
-    /// where they part, as in TRL.
+    /// where they part, as in TRL; one whose last message is an assistant's ends with that one's text.
     ///
     /// # Errors
     /// What the template refuses, or a reply that adds nothing, with the reply's key; [`Unbounded`].
@@ -303,9 +322,8 @@ impl ChatTemplate {
             }
         }
         let prompt = self
-            .rendered(history, beside, true)
-            .map_err(|error| named(error, "prompt"))?
-            .text;
+            .opened(history, beside)
+            .map_err(|error| named(error, "prompt"))?;
         let mut border = prompt.len();
         let mut wholes = Vec::new();
         for (key, reply) in replies {
@@ -349,6 +367,15 @@ impl ChatTemplate {
             parted: border < prompt.len(),
         })
     }
+}
+
+/// Behind the text that a reply goes on from; as that of transformers, it ends with a space, which shows whether the
+/// template trims.
+const TAG: &str = "THE_REPLY_GOES_ON_FROM_HERE ";
+
+/// Whether a reply goes on from the last message instead of answering it.
+fn ends_open(history: &[Message]) -> bool {
+    history.last().is_some_and(|last| last.role == "assistant")
 }
 
 /// An error with the key of what was rendered, but one that every row would meet.

@@ -34,6 +34,7 @@ use serde_json::Map;
 
 pub use dates::Day;
 pub use error::{Error, ErrorKind};
+pub use lexer::python_space;
 
 use ast::Body;
 use error::Result;

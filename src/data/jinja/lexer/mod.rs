@@ -292,6 +292,6 @@ impl Lexer<'_> {
 }
 
 /// What `\s` and `str.isspace` of Python take for white space.
-pub(super) fn python_space(letter: char) -> bool {
+pub fn python_space(letter: char) -> bool {
     letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter)
 }

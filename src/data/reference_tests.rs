@@ -1,0 +1,69 @@
+//! Conversational rows against TRL and transformers (`scripts/make_template_references.py`).
+
+use std::fs;
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::data::chat::ChatTemplate;
+use crate::data::rows::{labelled_rows, preference_rows, sft_rows};
+use crate::data::{Example, Reading};
+
+#[derive(Deserialize)]
+struct Fixture {
+    tokens: Map<String, Value>,
+    continued: Vec<Continued>,
+}
+
+/// A row whose prompt ends with the assistant's words.
+#[derive(Deserialize)]
+struct Continued {
+    template: String,
+    row: Value,
+    /// Of the prompt and its completions; nothing where TRL refuses the row.
+    texts: Option<Vec<String>>,
+}
+
+fn fixture() -> Fixture {
+    serde_json::from_str(include_str!("../../tests/fixtures/chat.json")).unwrap()
+}
+
+/// The examples of one row, by the reader of its columns.
+fn read(row: &Value, template: &str, tokens: &Map<String, Value>) -> Result<Vec<Example>> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("rows.jsonl");
+    fs::write(&path, row.to_string())?;
+    let template = ChatTemplate::new(template.into(), tokens.clone())?;
+    let reading = Reading::by(Some(&template), true);
+    let examples = if row.get("label").is_some() {
+        labelled_rows(&path, &reading)?
+    } else if row.get("chosen").is_some() {
+        preference_rows(&path, &reading)?
+    } else {
+        sft_rows(&path, &reading)?
+    };
+    examples.collect()
+}
+
+#[test]
+fn a_reply_goes_on_from_the_assistants_words_as_in_trl() {
+    let Fixture { tokens, continued } = fixture();
+    let refused = continued.iter().filter(|case| case.texts.is_none()).count();
+    assert!(refused > 10 && continued.len() - refused > 60);
+    for case in continued {
+        let found = read(&case.row, &case.template, &tokens);
+        let texts = found.as_ref().ok().map(|examples| {
+            let example = &examples[0];
+            let completions = example.completions.iter().map(|it| it.text.clone());
+            std::iter::once(example.prompt.text())
+                .chain(completions)
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(
+            texts, case.texts,
+            "{}\n{}\n{:?}",
+            case.template, case.row, found
+        );
+    }
+}
