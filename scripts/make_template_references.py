@@ -1,7 +1,8 @@
 """Renders the templates of two fixtures again and rewrites what they give.
 
 tests/fixtures/jinja.json: texts by the environment of transformers. tests/fixtures/chat.json, with the tokenizer of
-tests/fixtures/trl_chat: rows whose prompt ends with the assistant's words, by TRL's `apply_chat_template`. What is refused there has nothing here. Run with
+tests/fixtures/trl_chat: rows whose prompt ends with the assistant's words, by TRL's `apply_chat_template`; and the tokens of
+conversations with their mask, by `return_assistant_tokens_mask`. What is refused there has nothing here. Run with
 transformers 5.24, TRL 1.16 and Jinja2 3.1:
 
     python scripts/make_template_references.py
@@ -46,6 +47,20 @@ def label(row):
     return {key: row[key] for key in ("label",) if key in row}
 
 
+def masked(tokenizer, template, row):
+    """The tokens of a whole conversation, and whether each is the assistant's and no prompt's."""
+    tokenizer.chat_template = template
+    given = {"return_dict": True}
+    messages = row.get("messages") or row["prompt"] + row["completion"]
+    whole = tokenizer.apply_chat_template(messages, return_assistant_tokens_mask=True, **given)
+    ids, mask = whole["input_ids"], whole["assistant_masks"]
+    if "prompt" in row:
+        prompt = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, **given)["input_ids"]
+        parted = next((at for at, (a, b) in enumerate(zip(prompt, ids)) if a != b), len(prompt))
+        mask = [0] * parted + mask[parted:]
+    return {"ids": ids, "mask": mask}
+
+
 if __name__ == "__main__":
     chat.datetime = Day
     path = FIXTURES / "jinja.json"
@@ -60,4 +75,6 @@ if __name__ == "__main__":
     fixture["tokens"] = {"bos_token": tokenizer.bos_token, "eos_token": tokenizer.eos_token}
     for case in fixture["continued"]:
         case["texts"] = texts(tokenizer, case["template"], case["row"])
+    for case in fixture["masks"]:
+        case.update(masked(tokenizer, case["template"], case["row"]))
     path.write_text(json.dumps(fixture, indent=0))
