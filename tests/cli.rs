@@ -141,6 +141,36 @@ fn killed_again_and_again_a_run_ends_like_one_that_never_was() {
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
+/// The arguments of DPO on a tiny model with a chat template.
+fn chat(rows: &Path, sets: &[&str]) -> Vec<String> {
+    let model = root().join("tests/fixtures/trl_chat/model");
+    let mut arguments = vec!["run".to_owned(), "dpo".into()];
+    let paths = [
+        format!("model.path={}", model.display()),
+        format!("data.train={}", rows.display()),
+    ];
+    for set in paths.iter().map(String::as_str).chain(sets.iter().copied()) {
+        arguments.extend(["--set".to_owned(), set.to_owned()]);
+    }
+    arguments
+}
+
+#[test]
+fn an_error_names_its_stage_once() {
+    let work = tempfile::tempdir().unwrap();
+    let rows = root().join("tests/fixtures/trl_chat/chat.jsonl");
+    for (set, told) in [
+        ("train.max_length=8", "stage train: train: max_length 8 cut"),
+        ("train.bf16=true", "stage train: bf16 = true"),
+    ] {
+        let arguments = chat(&rows, &[set]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (code, _, stderr) = run(work.path(), &arguments);
+        assert_ne!(code, 0, "{stderr}");
+        assert!(stderr.contains(told), "{stderr}");
+    }
+}
+
 #[test]
 fn every_problem_of_a_recipe_is_reported_at_once_and_nothing_starts() {
     let work = tempfile::tempdir().unwrap();

@@ -88,8 +88,7 @@ impl Stage for AiFeedback {
         let known = all.len();
         ensure!(
             self.skip.saturating_add(self.valid_examples) < known,
-            "{}: skip and valid_examples take {} prompts, but there are {known}",
-            context.label,
+            "skip and valid_examples take {} prompts, but there are {known}",
             self.skip.saturating_add(self.valid_examples),
         );
         all.drain(..self.skip);
@@ -203,9 +202,8 @@ impl AiFeedback {
         }
         ensure!(
             !pairs.is_empty(),
-            "{}: no prompt has two replies of different worth by at least {} ({} of {} replies are empty); raise \
+            "no prompt has two replies of different worth by at least {} ({} of {} replies are empty); raise \
              samples or temperature, or lower margin",
-            context.label,
             self.margin,
             counts.empty,
             requests.len()

@@ -222,7 +222,7 @@ impl Aif {
 fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result<()> {
     let earlier = Measures::read(context.input(before))?;
     let compare = |earlier: &Diagnostics, now: &Diagnostics| {
-        hacking(earlier, now).with_context(|| format!("{} against @{}", context.label, before.name))
+        hacking(earlier, now).with_context(|| format!("against @{}", before.name))
     };
     let mut found: Vec<(String, String)> = Vec::new();
     for finding in compare(&diagnostics(&earlier), &diagnostics(measures))? {

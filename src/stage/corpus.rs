@@ -256,11 +256,10 @@ pub fn tokenised(
             max_length: encoding.max_length,
             append_eos,
         };
-        let encoded = encode_all(tokenizer, &chunk, limits).with_context(|| what.to_owned())?;
+        let encoded = encode_all(tokenizer, &chunk, limits)?;
         for (example, encoded) in chunk.iter().zip(&encoded) {
             cut.add(&example.id, &encoded.cuts);
-            push(&mut writer, encoded)
-                .with_context(|| format!("{what}: example {}", example.id))?;
+            push(&mut writer, encoded).with_context(|| format!("example {}", example.id))?;
             match example.completions[0].role {
                 Role::Desirable => labels.push(true),
                 Role::Undesirable => labels.push(false),

@@ -121,15 +121,12 @@ impl Cut {
                 "{completions} completions ({completion_tokens} tokens at their ends)"
             ));
         }
-        let note = format!(
-            "{what}: {limit} cut {} of {examples} examples",
-            parts.join(" and ")
-        );
+        let note = format!("{limit} cut {} of {examples} examples", parts.join(" and "));
         if !short.is_empty() {
             let message = format!("{note}; {remedy}, or set {KEPT} lower to cut them nevertheless");
             return Err(BadInput(message).into());
         }
-        measures.note(note);
+        measures.note(format!("{what}: {note}"));
         for (name, count) in [
             ("cut_prompts", prompts),
             ("cut_prompt_tokens", prompt_tokens),

@@ -39,8 +39,7 @@ impl Dullness {
         }
         ensure!(
             !corpus.is_empty(),
-            "{}: the corpus @{} has nothing in its {} split (corpus_split)",
-            context.label,
+            "the corpus @{} has nothing in its {} split (corpus_split)",
             self.data.name,
             self.split.name()
         );

@@ -72,8 +72,7 @@ impl Stage for Failures {
         let mut examples = prompts(data, self.split, wanted)?;
         ensure!(
             self.skip < examples.len(),
-            "{}: skip is {}, but there are {} prompts",
-            context.label,
+            "skip is {}, but there are {} prompts",
             self.skip,
             examples.len()
         );
@@ -133,9 +132,8 @@ impl Stage for Failures {
         }
         ensure!(
             !pairs.is_empty(),
-            "{}: no pair is left: {failing} of {} replies fail, of which {empty} are empty and {same} like the \
+            "no pair is left: {failing} of {} replies fail, of which {empty} are empty and {same} like the \
              reference; raise examples, samples or temperature",
-            context.label,
             replied.len()
         );
         measures.note(format!(

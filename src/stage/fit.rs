@@ -1,7 +1,7 @@
 //! What every training stage shares: its settings by TRL's names, and the run from folder to folder.
 
 use crate::ops::TrainBackend;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use burn::tensor::backend::Backend;
 
 use crate::backend::{self, Work};
@@ -169,7 +169,8 @@ impl Fit {
         let what = format!("{} ({})", context.label, split.name());
         let examples = (split.examples(data)?, &*what);
         let examples = take.of_all(drawn::readable(data, tokenizer, examples, measures)?);
-        let set = corpus::dataset(examples, tokenizer, encoding, &what, &context.dir, measures)?;
+        let set = corpus::dataset(examples, tokenizer, encoding, &what, &context.dir, measures)
+            .context(split.name())?;
         Ok((!set.examples.is_empty()).then_some(set))
     }
 
@@ -219,8 +220,7 @@ impl Fit {
         mut measures: Measures,
     ) -> Result<()> {
         if sets.0.units.is_empty() {
-            let label = &context.label;
-            return Err(BadInput(format!("{label}: its data have nothing to train on")).into());
+            return Err(BadInput("its data have nothing to train on".into()).into());
         }
         self.settle_best(context, sets.1.is_some(), &mut measures);
         let work = Train {

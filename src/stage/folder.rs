@@ -98,8 +98,7 @@ pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef)
     let ids = |stage: &StageRef| Tokenizer::open(&model_dir(context.input(stage)))?.identity();
     ensure!(
         ids(model)? == ids(reference)?,
-        "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",
-        context.label,
+        "reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",
         reference.name,
         model.name
     );

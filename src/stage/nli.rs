@@ -108,9 +108,8 @@ impl Stage for Nli {
             let name = split.name();
             if pairs.is_empty() {
                 let message = format!(
-                    "{}: nothing is left for {name} of {drawn} pairs that are all of three classes, distinct, and in no \
-                     held-out split; give it more dialogues or pairs",
-                    context.label
+                    "nothing is left for {name} of {drawn} pairs that are all of three classes, distinct, and in no \
+                     held-out split; give it more dialogues or pairs"
                 );
                 return Err(BadInput(message).into());
             }
@@ -164,9 +163,9 @@ impl Nli {
                 let world = context.input(data);
                 if !world.join(WORLD_FILE).exists() {
                     let message = format!(
-                        "{}: @{} is no persona world, so that nobody knows how its replies relate to a persona; give files \
+                        "@{} is no persona world, so that nobody knows how its replies relate to a persona; give files \
                          of pairs (train, valid, test)",
-                        context.label, data.name
+                        data.name
                     );
                     return Err(BadInput(message).into());
                 }

@@ -139,9 +139,8 @@ impl Pairs {
         let name = split.name();
         ensure!(
             !pairs.is_empty(),
-            "{}: {name}: no pair is left of {} replies: {empty} are empty and {identical} like the reference; raise \
+            "{name}: no pair is left of {} replies: {empty} are empty and {identical} like the reference; raise \
              temperature, or train @{} further",
-            context.label,
             prompts.len(),
             self.model.name
         );

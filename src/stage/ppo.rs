@@ -174,8 +174,7 @@ impl Reinforce {
         let mut all = prompts(context.input(&self.data), self.split, wanted)?;
         ensure!(
             self.skip < all.len(),
-            "{}: skip leaves out {} prompts, but there are {}",
-            context.label,
+            "skip leaves out {} prompts, but there are {}",
             self.skip,
             all.len()
         );

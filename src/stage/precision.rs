@@ -39,9 +39,8 @@ impl Bf16 {
         let usage = B::dtype_usage(device, DType::BF16);
         if precision == Precision::Bf16 && !usage.contains(DTypeUsage::Arithmetic) {
             bail!(
-                "{}: bf16 = true, but the {} backend cannot compute in bf16; set bf16=false with \
+                "bf16 = true, but the {} backend cannot compute in bf16; set bf16=false with \
                  --set to compute in f32, or use --backend cuda",
-                context.label,
                 context.backend
             );
         }

@@ -78,7 +78,7 @@ impl Stage for Prefer {
             Ok(Some(set))
         };
         let Some(train) = scored(Split::Train)? else {
-            bail!("{}: there are no completions to train on", context.label);
+            bail!("there are no completions to train on");
         };
         let valid = scored(Split::Valid)?;
         let objective = self.counted(&train, &mut measures);
@@ -143,7 +143,7 @@ impl Prefer {
             self.fit.max_length,
             ExamplesWriter::files(&context.dir)?,
         )
-        .with_context(|| what.clone())?;
+        .context(split.name())?;
         if cut > 0 {
             measures.note(format!(
                 "{what}: max_length {} cut {cut} mismatched completions",

@@ -140,8 +140,7 @@ impl Measure for PromptedRatings {
         let (longest, most) = (set.examples.longest(), model.config.max_positions);
         ensure!(
             longest <= most,
-            "{}: a prompt has {longest} tokens, but the model reads at most {most}; lower max_length to {most}",
-            context.label
+            "a prompt has {longest} tokens, but the model reads at most {most}; lower max_length to {most}"
         );
         let progress = Progress::new(&context.label, rows.len());
         let precision = self.bf16.on::<B::InnerBackend>(context, device)?;

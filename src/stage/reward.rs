@@ -127,10 +127,9 @@ impl RewardSettings {
             .collect();
         ensure!(
             weak.is_empty(),
-            "{}: @{} cannot be trusted with what it is to reward: its held-out correlation with the raters \
+            "@{} cannot be trusted with what it is to reward: its held-out correlation with the raters \
              ({}) is under min_correlation = {}; reward another impression, train a better reward model, or \
              set min_correlation=0 to go on nevertheless",
-            context.label,
             self.model.name,
             weak.join(", "),
             self.min_correlation

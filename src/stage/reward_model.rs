@@ -158,8 +158,7 @@ impl Stage for RewardModel {
                 let file_name = Path::new(&label).file_name();
                 ensure!(
                     file_name.is_some_and(|name| name == &*label),
-                    "{}: impression {label:?} cannot name a folder; rename it, or set one_model_each=false",
-                    context.label
+                    "impression {label:?} cannot name a folder; rename it, or set one_model_each=false"
                 );
                 let context = Context {
                     dir: one_of(&context.dir, &label),
@@ -173,8 +172,10 @@ impl Stage for RewardModel {
                     if done.exists() {
                         say(&format!("{}: {why:#}; it is trained anew", context.label));
                     }
-                    let set = self.of_ratings(&context, &train, &[(label, weight)])?;
-                    self.train(&context, set)?;
+                    let which = format!("impression {label}");
+                    let set = self.of_ratings(&context, &train, &[(label, weight)]);
+                    set.and_then(|set| self.train(&context, set))
+                        .context(which)?;
                     let files = seal_dir(&context.dir, DONE)?;
                     write_sealed(&done, &Value::Object(Map::new()), &files)?;
                 }
@@ -244,7 +245,7 @@ impl RewardModel {
             measures,
         } = sets;
         if let Err(message) = objective.check() {
-            bail!("{}: {message}", context.label);
+            bail!("{message}");
         }
         let sets = (train, valid);
         // Before the rest: a folder that has its weights has this too.
@@ -355,16 +356,14 @@ impl RewardModel {
             let given: Vec<f64> = train.iter().filter_map(|row| row.mean(label)).collect();
             ensure!(
                 !given.is_empty(),
-                "{}: the training split has no rating of {label}",
-                context.label
+                "the training split has no rating of {label}"
             );
             let mean = given.iter().sum::<f64>() / given.len() as f64;
             let variance = given.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
             let deviation = (variance / given.len() as f64).sqrt();
             ensure!(
                 deviation > 0.0,
-                "{}: all ratings of {label} are alike; leave it out of impressions",
-                context.label
+                "all ratings of {label} are alike; leave it out of impressions"
             );
             centre.push(mean);
             scale.push(deviation);
@@ -432,8 +431,8 @@ impl RewardModel {
         let train = self.examples_of(data, Split::Train)?;
         if train.is_empty() {
             let message = format!(
-                "{}: @{} has no examples to train on in its train split",
-                context.label, self.data.name
+                "@{} has no examples to train on in its train split",
+                self.data.name
             );
             return Err(BadInput(message).into());
         }
@@ -490,7 +489,8 @@ impl RewardModel {
             (reading, &what),
             Some(&context.dir),
             measures,
-        )?;
+        )
+        .context(split.name())?;
         // What a head reads ends before the token that is scored in name only.
         self.fit.fits(context, &self.fit.model, &set, 1)?;
         Ok(Dataset {

@@ -135,9 +135,8 @@ impl<B: Ops> RewardFunction for Rewarded<'_, B> {
                     match oracle.worth(&scores, weights)? {
                         Some(worth) => Ok(worth),
                         None => bail!(
-                            "{}: the oracle needs to know what it rewards: name impressions of an impression world, or \
-                             take data of a persona world",
-                            self.label
+                            "the oracle needs to know what it rewards: name impressions of an impression world, or \
+                             take data of a persona world"
                         ),
                     }
                 };

@@ -95,7 +95,7 @@ impl PromptKept {
         let most = positions(model)?;
         ensure!(
             max_new_tokens < most,
-            "{label}: max_new_tokens is {max_new_tokens}, but @{} reads at most {most} tokens, prompt and reply \
+            "max_new_tokens is {max_new_tokens}, but @{} reads at most {most} tokens, prompt and reply \
              together; lower max_new_tokens",
             model.name
         );
@@ -109,8 +109,8 @@ impl PromptKept {
                 continue;
             }
             last = Some(prompt);
-            let (tokens, cuts) =
-                encode_prompt(tokenizer, prompt, room).with_context(|| label.clone())?;
+            let (tokens, cuts) = encode_prompt(tokenizer, prompt, room)
+                .with_context(|| format!("prompt {}", at + 1))?;
             cut.add(&format!("prompt {}", at + 1), &cuts);
             encoded.push(tokens);
         }
@@ -124,7 +124,7 @@ impl PromptKept {
             let most = positions(other)?;
             ensure!(
                 longest <= most,
-                "{label}: a prompt and its reply come to up to {longest} tokens, but @{} reads at most {most}; lower \
+                "a prompt and its reply come to up to {longest} tokens, but @{} reads at most {most}; lower \
                  max_new_tokens ({max_new_tokens}), or leave out longer prompts",
                 other.name
             );

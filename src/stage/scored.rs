@@ -102,7 +102,7 @@ pub fn dataset(
                 }
                 ensure!(
                     !tokens.is_empty(),
-                    "{what}: example {}: nothing but padding to score",
+                    "example {}: nothing but padding to score",
                     example.id
                 );
                 tokens.push(tokenizer.eos());

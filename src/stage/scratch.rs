@@ -153,11 +153,7 @@ impl Stage for Scratch {
         };
         let problems = config.validate();
         if !problems.is_empty() {
-            bail!(BadInput(format!(
-                "{}: {}",
-                context.label,
-                problems.join("; ")
-            )));
+            bail!(BadInput(problems.join("; ")));
         }
         check_memory(config.parameters())?;
         let mut arrays = weights::random(&config, self.initializer_range, context.seed);

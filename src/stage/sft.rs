@@ -55,7 +55,7 @@ impl Stage for Sft {
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
         let Some(train) = train else {
-            bail!("{}: there are no completions to train on", context.label);
+            bail!("there are no completions to train on");
         };
         let sets = (train, valid);
         self.fit

@@ -163,8 +163,7 @@ impl Stage for Tournament {
         let judged: usize = rounds.iter().map(Vec::len).sum();
         ensure!(
             judged > 0,
-            "{}: none of {} games was decided: {}",
-            context.label,
+            "none of {} games was decided: {}",
             meetings.len(),
             counts
         );

@@ -123,7 +123,7 @@ impl<B: Ops> Reward<B> {
                     let persona = prompt.persona();
                     ensure!(
                         !persona.is_empty(),
-                        "{what}: a prompt has no persona that its reply could be compared with"
+                        "a prompt has no persona that its reply could be compared with"
                     );
                     let each = persona
                         .iter()
