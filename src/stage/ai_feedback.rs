@@ -14,7 +14,7 @@ use crate::stage::keys::{COUNT, Keys, LARGE, SAMPLES, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::reward::RewardSettings;
-use crate::stage::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::rows::{RowsSettings, kwargs, write_examples, write_kwargs, write_settings};
 use crate::stage::sampling::{Sampled, SamplingSettings};
 use crate::stage::streams;
 
@@ -103,6 +103,7 @@ impl Stage for AiFeedback {
         let tokenizer = Tokenizer::open(&model_dir(context.input(&self.model)))?;
         drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
+        write_kwargs(&context.dir, &kwargs(context.input(&self.data))?)?;
         measures.write(&context.dir)
     }
 }

@@ -13,7 +13,7 @@ use crate::stage::keys::{COUNT, Keys, SAMPLES, StageRef};
 use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::replied::Replied;
-use crate::stage::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::rows::{RowsSettings, kwargs, write_examples, write_kwargs, write_settings};
 use crate::stage::sampling::SamplingSettings;
 
 pub const KIND: Kind = Kind {
@@ -150,6 +150,7 @@ impl Stage for Failures {
         write_examples(&context.dir, Split::Train, pairs.into_iter().map(Ok))?;
         drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
+        write_kwargs(&context.dir, &kwargs(context.input(&self.data))?)?;
         measures.write(&context.dir)
     }
 }

@@ -3,6 +3,7 @@
 
 mod links;
 mod node;
+mod object;
 mod problem;
 #[cfg(test)]
 mod tests;

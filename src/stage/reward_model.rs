@@ -20,7 +20,7 @@ use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::measures::Measures;
 use crate::stage::rated_set::RatedSet;
 use crate::stage::reward::weighed;
-use crate::stage::rows::RowsSettings;
+use crate::stage::rows::{RowsSettings, kwargs};
 use crate::stage::scored::Reading;
 use crate::stage::scorer::one_of;
 use crate::stage::scoring_format::{Format, Texts};
@@ -249,7 +249,8 @@ impl RewardModel {
         }
         let sets = (train, valid);
         // Before the rest: a folder that has its weights has this too.
-        format.write(&model_dir(&context.dir))?;
+        let given = kwargs(context.input(&self.data))?;
+        format.write(&model_dir(&context.dir), given)?;
         self.fit
             .run(context, &tokenizer, &objective, Some(&head), sets, measures)
     }

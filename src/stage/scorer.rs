@@ -100,6 +100,8 @@ pub fn format(artifact: &Path) -> Result<(Format, Option<ChatTemplate>, bool)> {
     for dir in folders(artifact)? {
         let template = ChatTemplate::find(&dir)?;
         let (format, stated) = Format::of(&dir, template.is_some())?;
+        let given = Format::kwargs(&dir)?;
+        let template = template.map(|template| template.given(given));
         let template = template.filter(|_| format.texts == Texts::Messages);
         match &found {
             Some((other, ..)) => ensure!(

@@ -150,6 +150,30 @@ fn all_that_a_row_says_reaches_the_template() {
 }
 
 #[test]
+fn what_the_recipe_gives_reaches_every_rendering_and_a_rows_own_comes_over_it() {
+    let source =
+        "{{ [tone, deep, tools] | tojson }}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+    let given = serde_json::json!({"tone": "dry", "deep": true, "tools": [1], "unknown": 3});
+    let given = given.as_object().unwrap().clone();
+    let template = ChatTemplate::new(source.into(), Map::new())
+        .unwrap()
+        .given(given);
+    let rendered = |beside: &Beside| {
+        let reply = messages(&[("assistant", "b")]);
+        let history = messages(&[("user", "a")]);
+        let found = template.conversation(&history, &[("completion", &reply)], beside);
+        let found = found.unwrap();
+        found.prompt.text() + &found.replies[0].text
+    };
+    assert_eq!(rendered(&Beside::default()), "[\"dry\", true, [1]][a][b]");
+    let own = Beside {
+        tools: Some(serde_json::json!([2])),
+        kwargs: Map::from_iter([("deep".to_owned(), false.into())]),
+    };
+    assert_eq!(rendered(&own), "[\"dry\", false, [2]][a][b]");
+}
+
+#[test]
 fn marks_of_a_reply_are_counted_from_its_beginning() {
     let source = "{% for m in messages %}{% if m.role == 'assistant' %}A:{% generation %}{{ m.content }}.\
                   {% endgeneration %}\n{% else %}U:{{ m.content }}\n{% endif %}{% endfor %}\
