@@ -156,6 +156,40 @@ fn chat(rows: &Path, sets: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn a_dry_run_remarks_what_the_run_would() {
+    let work = tempfile::tempdir().unwrap();
+    let rows = work.path().join("pairs.jsonl");
+    let row = r#"{"prompt": [{"role": "user", "content": "a"}], "score": 1,
+        "chosen": [{"role": "assistant", "content": "a long reply"}], "rejected": [{"role": "assistant", "content": "b"}]}"#;
+    std::fs::write(&rows, row.replace('\n', " ")).unwrap();
+    let sets = [
+        "data.chat_template_kwargs.deep=true",
+        "train.max_length=40",
+        "train.max_steps=1",
+        "train.min_prompt_kept=0",
+    ];
+    let arguments = chat(&rows, &sets);
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (code, _, stderr) = run(work.path(), &arguments);
+    assert_eq!(code, 0, "{stderr}");
+    let report = std::fs::read_to_string(work.path().join("runs/dpo/sandbox/report.md"));
+    let report = report.unwrap().replace('\\', "");
+    let fresh = tempfile::tempdir().unwrap();
+    arguments.push("--dry-run");
+    let (code, stdout, stderr) = run(fresh.path(), &arguments);
+    assert_eq!(code, 0, "{stderr}");
+    for remark in [
+        "data: train: 1 with column `score`, which nothing reads",
+        "data: chat_template_kwargs.deep is given to the chat template, which does not read it",
+        "max_length 40 cut",
+    ] {
+        assert!(stdout.contains(remark), "{remark}\nnot in\n{stdout}");
+        let words = remark.trim_start_matches("data: ");
+        assert!(report.contains(words), "{words}\nnot in\n{report}");
+    }
+}
+
+#[test]
 fn an_error_names_its_stage_once() {
     let work = tempfile::tempdir().unwrap();
     let rows = root().join("tests/fixtures/trl_chat/chat.jsonl");

@@ -99,9 +99,7 @@ impl Stage for Prefer {
         let train = train.unwrap_or_default();
         let mut text = preview::training(context, &self.fit, &tokenizer, &self.objective, &train)?;
         self.counted(&train, &mut measures);
-        for note in &measures.notes {
-            text.push_str(&format!("  {note}\n"));
-        }
+        text.push_str(&preview::remarks(&measures));
         Ok(Some(text))
     }
 }

@@ -10,6 +10,7 @@ use crate::objective::Objective;
 use crate::stage::fit::Fit;
 use crate::stage::folder::model_dir;
 use crate::stage::kind::Context;
+use crate::stage::measures::Measures;
 use crate::stage::memory::Estimate;
 use crate::train::{Batch, Dataset};
 
@@ -61,6 +62,12 @@ pub fn training(
         }
     }
     Ok(text)
+}
+
+/// What the run will remark of what it trains on.
+pub fn remarks(measures: &Measures) -> String {
+    let notes = measures.notes.iter();
+    notes.map(|note| format!("  {note}\n")).collect()
 }
 
 /// A sequence as the model reads it, special tokens spelled out: its prompt, and each scored token in brackets.

@@ -215,6 +215,7 @@ impl Stage for RewardModel {
         text.push_str(&format!(
             "  read at the last real token, outputs: {labels}\n"
         ));
+        text.push_str(&preview::remarks(&sets.measures));
         Ok(Some(text))
     }
 }

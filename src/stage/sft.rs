@@ -67,8 +67,8 @@ impl Stage for Sft {
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let preview = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
-        Ok(Some(preview))
+        let text = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
+        Ok(Some(text + &preview::remarks(&measures)))
     }
 }
 
