@@ -261,6 +261,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn conversations_are_written_with_what_the_recipe_gave_the_template() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.json"), "{}").unwrap();
+        let source = "{{ tone }}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+        fs::write(dir.path().join("chat_template.jinja"), source).unwrap();
+        let given = [("tone".to_owned(), "dry".into())];
+        Format::bare(Texts::Messages)
+            .write(dir.path(), given.into_iter().collect())
+            .unwrap();
+        let (_, template, _) = format(dir.path()).unwrap();
+        let text = template
+            .unwrap()
+            .render(&[Message::new("user", "a")], false);
+        assert_eq!(text.unwrap(), "dry[a]");
+    }
+
+    #[test]
     fn outputs_become_ratings_or_probabilities() {
         let head = ScoreHead {
             labels: vec!["ease".into(), "trust".into()],
