@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::backend;
-use crate::stage::work::scores::score_file;
+use crate::stage::work::scores::score_file::score_file;
 use crate::stage::work::scores::scorer;
 use crate::store::{
     BadInput, OrBadInput, Stop, all_regular, check_artifact, print_json_lines, regular, say,

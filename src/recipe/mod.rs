@@ -27,8 +27,9 @@ pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
 pub use load::{Listed, is_name, list};
 
-use crate::stage::kind::{Kind, Produces, Stage};
+use crate::stage::kind::{Kind, Stage};
 use crate::stage::modules::Module;
+use crate::stage::settings::produces::Produces;
 
 /// The profile of a plan when none is asked for.
 pub const DEFAULT_PROFILE: &str = "sandbox";

@@ -7,8 +7,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::settings::keys::{COUNT, Keys, POSITIVE, document};
 use crate::stage::kind::Context;
+use crate::stage::settings::keys::{COUNT, Keys, POSITIVE};
 use crate::store::{Hash, hash_bytes};
 
 struct Nothing;
@@ -669,7 +669,7 @@ fn a_file_counts_by_its_content_and_not_by_its_name() {
 
 #[test]
 fn a_kind_documents_its_keys() {
-    let docs = document(&KINDS[1]);
+    let docs = KINDS[1].document();
     let shown: Vec<String> = docs
         .iter()
         .map(|key| {

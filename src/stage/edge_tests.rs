@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::json;
 
-use crate::stage::KINDS;
-use crate::stage::artifact::folder;
-use crate::stage::settings::keys::{Keys, Node, Offer, Reading, Scope};
-use crate::stage::kind::{Context, Produces};
-use crate::stage::artifact::measures::Measures;
-use crate::stage::artifact::replied::Replied;
-use crate::stage::source::rows::{RowsSettings, read_examples, write_settings};
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::artifact::rated_set;
 use crate::data::{Example, Role, Scale, Tokenizer};
 use crate::model::config::{DecoderConfig, Family, Problem, ScoreHead};
 use crate::model::weights;
+use crate::stage::KINDS;
+use crate::stage::artifact::examples::{RowsSettings, read_examples, write_settings};
+use crate::stage::artifact::folder;
+use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::rated_set;
+use crate::stage::artifact::replied::Replied;
+use crate::stage::kind::Context;
+use crate::stage::settings::keys::{Keys, Node, Offer, Reading, Scope};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
 use crate::store::{Manifest, Stop, Store, hash_bytes, write_atomic, write_json};
 
 /// A folder of artifacts by name.

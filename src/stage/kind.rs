@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::settings::keys::{
+    KeyDoc, Keys, Node, Origin, Reading, Scope, StageRef, Table, Value,
+};
+use crate::stage::settings::produces::Produces;
 use crate::store::{Stop, Store};
 
 /// A kind of stage, as the registry lists it.
@@ -23,6 +26,23 @@ pub struct Kind {
     /// Reads and checks its settings. Problems are left with the keys; what is returned beside
     /// problems is never run.
     pub read: fn(&mut Keys<'_>) -> Box<dyn Stage>,
+}
+
+impl Kind {
+    /// The keys that it reads, with their defaults and ranges. Keys that only some choice opens are listed for the
+    /// default choice.
+    pub fn document(&self) -> Vec<KeyDoc> {
+        let (scope, mut found) = (Scope::default(), Reading::default());
+        let origin = Origin::argument(self.name);
+        let empty = Node {
+            value: Value::Table(Table::default()),
+            origin,
+        };
+        let mut keys = Keys::new(&scope, &empty, &[], &mut found);
+        (self.read)(&mut keys);
+        drop(keys);
+        found.docs
+    }
 }
 
 /// A stage with its settings, ready to run.

@@ -19,6 +19,8 @@ pub mod rated;
 pub mod rated_table;
 pub mod real_persona_chat;
 mod records;
+#[cfg(test)]
+mod reference_tests;
 mod row_json;
 mod row_stream;
 pub mod rows;

@@ -1,23 +1,18 @@
 //! Dialogues and examples in artifacts: `SPLIT.jsonl`, and `rows.json` where they are rows.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::data::template::dialogue_examples;
 use crate::data::{Completion, Dialogue, Example, Examples, Role};
-use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::{Group, Split};
 use crate::store::{read_json, read_jsonl, stream_jsonl, write_json, write_with};
-
-/// The artifacts whose splits can be read as examples.
-pub const EXAMPLES: &[Produces] = &[
-    Produces::Dialogues,
-    Produces::Rows,
-    Produces::Rated,
-    Produces::Pairs,
-];
 
 /// How the examples beside it are drawn: `rows.json` in the artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +24,7 @@ pub struct RowsSettings {
 }
 
 const FILE: &str = "rows.json";
+const KWARGS_FILE: &str = "chat_template_kwargs.json";
 
 impl RowsSettings {
     /// Reads the artifact's file.
@@ -68,6 +64,29 @@ pub fn write_examples(
         }
         Ok(())
     })
+}
+
+/// What a chat template was given for every row of the artifact.
+///
+/// # Errors
+/// A damaged file.
+pub fn kwargs(artifact: &Path) -> Result<Map<String, Value>> {
+    let path = artifact.join(KWARGS_FILE);
+    match path.exists() {
+        true => read_json(&path),
+        false => Ok(Map::new()),
+    }
+}
+
+/// Notes what a chat template was given for every row, if it was given anything.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_kwargs(dir: &Path, kwargs: &Map<String, Value>) -> Result<()> {
+    match kwargs.is_empty() {
+        true => Ok(()),
+        false => write_json(&dir.join(KWARGS_FILE), kwargs),
+    }
 }
 
 /// Writes how the artifact's examples are drawn.
@@ -152,7 +171,7 @@ pub enum Take {
 
 impl Take {
     /// The example, or the examples, that it becomes; none where nothing of it is wanted.
-    fn of(self, mut example: Example) -> Vec<Example> {
+    pub fn of(self, mut example: Example) -> Vec<Example> {
         match self {
             Take::All => vec![example],
             Take::Good => {

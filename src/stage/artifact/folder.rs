@@ -9,8 +9,9 @@ use crate::data::Tokenizer;
 use crate::model::DecoderConfig;
 use crate::model::hf::{self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, config_json};
 use crate::stage::artifact::generation;
-use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
+use crate::stage::settings::keys::StageRef;
+use crate::stage::settings::precision::SavedAs;
 use crate::store::{BadInput, OrBadInput, write_atomic};
 
 const TEMPLATE: &str = "chat_template.jinja";
@@ -86,36 +87,12 @@ pub fn fits(dir: &Path, config: &DecoderConfig, tokenizer: &Tokenizer) -> Result
     )))
 }
 
-/// The key `dtype`: in what type a stage saves the weights of its model.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SavedAs(Option<Precision>);
-
-impl SavedAs {
-    /// Reads the key.
-    pub fn read(keys: &mut Keys<'_>) -> Self {
-        Self(
-            keys.doc("type of the saved weights; auto: the one that the model it starts from is stored in")
-                .one_of(
-                    "dtype",
-                    "auto",
-                    &[
-                        ("auto", None),
-                        ("float32", Some(Precision::F32)),
-                        ("bfloat16", Some(Precision::Bf16)),
-                        ("float16", Some(Precision::F16)),
-                    ],
-                ),
-        )
-    }
-}
-
 /// Refuses a reference whose log-probs would be of other tokens than the model's.
 pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef) -> Result<()> {
     let ids = |stage: &StageRef| Tokenizer::open(&model_dir(context.input(stage)))?.identity();
     ensure!(
         ids(model)? == ids(reference)?,
-        "{}: reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",
-        context.label,
+        "reference @{} has another tokenizer than @{}, so that their log-probs are of other tokens",
         reference.name,
         model.name
     );
@@ -144,7 +121,7 @@ pub fn write(
         Some(_) => {}
         None => write_atomic(
             &dir.join(TEMPLATE),
-            include_bytes!("../../assets/chat_template.jinja"),
+            include_bytes!("../../../assets/chat_template.jinja"),
         )?,
     }
     write_atomic(&dir.join("README.md"), card.as_bytes())?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::data::Tokenizer;
 use crate::generate::Sampling;
 use crate::model::DecoderConfig;
-use crate::stage::settings::keys::{Keys, SIZE};
+use crate::stage::settings::sampling::Asked;
 use crate::store::{BadInput, read_regular};
 
 const FILE: &str = "generation_config.json";
@@ -16,49 +16,7 @@ const FILE: &str = "generation_config.json";
 /// Bytes of such a file; real ones have some hundreds.
 const LIMIT: u64 = 1 << 24;
 
-/// The settings of sampling that a recipe gives. What it leaves out is the model folder's, in its
-/// `generation_config.json`, and where that says nothing, our own.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Asked {
-    temperature: Option<f64>,
-    top_k: Option<usize>,
-    top_p: Option<f64>,
-    repetition_penalty: Option<f64>,
-    min_new_tokens: Option<usize>,
-    max_new_tokens: Option<usize>,
-}
-
 impl Asked {
-    /// Reads the keys.
-    pub fn read(keys: &mut Keys<'_>) -> Self {
-        let asked = Self {
-            temperature: keys
-                .doc("0 takes the likeliest token; where left out: the model's generation_config.json, else 1.0")
-                .optional_float("temperature", 0.0..=10.0),
-            top_k: keys
-                .doc("0 keeps all tokens; where left out: the model's generation_config.json, else 0")
-                .optional_usize("top_k", 0..=SIZE),
-            top_p: keys
-                .doc("where left out: the model's generation_config.json, else 1.0")
-                .optional_float("top_p", f64::MIN_POSITIVE..=1.0),
-            repetition_penalty: keys
-                .doc("where left out: the model's generation_config.json, else 1.0")
-                .optional_float("repetition_penalty", f64::MIN_POSITIVE..=10.0),
-            min_new_tokens: keys
-                .doc("where left out: the model's generation_config.json, else 0")
-                .optional_usize("min_new_tokens", 0..=SIZE),
-            max_new_tokens: keys
-                .doc("where left out: the model's generation_config.json, else 64")
-                .optional_usize("max_new_tokens", 1..=SIZE),
-        };
-        if let (Some(least), Some(most)) = (asked.min_new_tokens, asked.max_new_tokens)
-            && least > most
-        {
-            keys.problem("min_new_tokens", "expected at most max_new_tokens");
-        }
-        asked
-    }
-
     /// How replies of the model in `dir`, which is like `config`, are drawn, and a remark where its folder decides
     /// some of it.
     ///

@@ -1,6 +1,7 @@
 //! What stages pass on: the files of their artifacts.
 
 pub mod drawn;
+pub mod examples;
 pub mod folder;
 pub mod generation;
 pub mod measures;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Rated, Scale, rated};
-use crate::stage::work::tokens::dataset::Split;
+use crate::stage::settings::splits::Split;
 use crate::store::{read_json, write_json, write_jsonl};
 
 const SCALE_FILE: &str = "scale.json";

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::data::{Example, Prompt};
 use crate::store::{BadInput, read_json, write_json};
@@ -34,6 +35,9 @@ const FILE: &str = "rapport.json";
 struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scores: Option<Format>,
+    /// What the chat template was given for every row.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    chat_template_kwargs: Map<String, Value>,
 }
 
 impl Format {
@@ -74,14 +78,29 @@ impl Format {
         })
     }
 
-    /// Writes it into a model folder.
+    /// Writes it into a model folder, with what the chat template was given for every text.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(self, model: &Path) -> Result<()> {
+    pub fn write(self, model: &Path, kwargs: Map<String, Value>) -> Result<()> {
         std::fs::create_dir_all(model)?;
-        let file = File { scores: Some(self) };
+        let file = File {
+            scores: Some(self),
+            chat_template_kwargs: kwargs,
+        };
         write_json(&model.join(FILE), &file)
+    }
+
+    /// What the chat template of a model folder is given for every text.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn kwargs(model: &Path) -> Result<Map<String, Value>> {
+        let path = model.join(FILE);
+        match path.exists() {
+            true => Ok(read_json::<File>(&path)?.chat_template_kwargs),
+            false => Ok(Map::new()),
+        }
     }
 
     /// The format that a model folder states, and whether it does: one that is not ours reads conversations by its
@@ -125,7 +144,9 @@ mod tests {
                 texts,
                 append_eos: true,
             };
-            format.write(dir.path()).unwrap();
+            let given = Map::from_iter([("deep".to_owned(), false.into())]);
+            format.write(dir.path(), given.clone()).unwrap();
+            assert_eq!(Format::kwargs(dir.path()).unwrap(), given);
             assert_eq!(of(true), (format, true));
         }
         let error = Format::of(dir.path(), false).unwrap_err().to_string();

@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 
-use crate::stage::work::scores::predicted::Cluster;
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::work::scores::held_out;
-use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::settings::precision::Bf16;
 use crate::stage::artifact::rated_set::RatedSet;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::settings::precision::Bf16;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::scores::held_out;
+use crate::stage::work::scores::predicted::Cluster;
 
 pub const KIND: Kind = Kind {
     name: "agreement",

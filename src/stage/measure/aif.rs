@@ -7,17 +7,20 @@ use anyhow::{Context as _, Result};
 use crate::data::{Example, Prompt};
 use crate::eval::hacking::{Diagnostics, hacking};
 use crate::judge::Scores;
-use crate::stage::work::tokens::dataset::{self, Split};
+use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
-use crate::stage::measure::judged::prompts;
-use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::work::kl::{Moved, moved};
-use crate::stage::work::judge::oracle::Oracle;
 use crate::stage::artifact::replied::{Replied, measure_text};
-use crate::stage::work::scores::reward::RewardSettings;
-use crate::stage::work::sampling::{Sampled, SamplingSettings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
+use crate::stage::settings::produces::EXAMPLES;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::reward::RewardSettings;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::judge::oracle::Oracle;
+use crate::stage::work::kl::{Moved, moved};
+use crate::stage::work::sampling::Sampled;
 use crate::stage::work::scores::worth::{Worth, scorable};
 
 pub const KIND: Kind = Kind {
@@ -45,7 +48,7 @@ struct Aif {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Aif {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage("data", corpus::EXAMPLES),
+        data: keys.stage("data", EXAMPLES),
         reward: RewardSettings::read(keys),
         reference: keys
             .doc("the model it was trained from: perplexity of the replies under it, and kl")
@@ -222,7 +225,7 @@ impl Aif {
 fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result<()> {
     let earlier = Measures::read(context.input(before))?;
     let compare = |earlier: &Diagnostics, now: &Diagnostics| {
-        hacking(earlier, now).with_context(|| format!("{} against @{}", context.label, before.name))
+        hacking(earlier, now).with_context(|| format!("against @{}", before.name))
     };
     let mut found: Vec<(String, String)> = Vec::new();
     for finding in compare(&diagnostics(&earlier), &diagnostics(measures))? {

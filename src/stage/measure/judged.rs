@@ -1,23 +1,21 @@
 //! `judge`: replies sampled from a model, judged by what knows the truth or by an endpoint, and how far the
 //! model has moved from its reference.
 
-use std::collections::HashSet;
-use std::path::Path;
+use anyhow::Result;
 
-use anyhow::{Result, ensure};
-use rand::{SeedableRng, seq::SliceRandom};
-use rand_chacha::ChaCha8Rng;
-
-use crate::data::{Example, Prompt};
-use crate::stage::work::tokens::dataset::Split;
+use crate::data::Prompt;
+use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
-use crate::stage::work::judge::judging::Judging;
-use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::work::kl::{Moved, moved};
 use crate::stage::artifact::replied::{Replied, measure_text};
-use crate::stage::work::sampling::{Sampled, SamplingSettings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::judge::judging::Judging;
+use crate::stage::work::kl::{Moved, moved};
+use crate::stage::work::sampling::Sampled;
 
 pub const KIND: Kind = Kind {
     name: "judge",

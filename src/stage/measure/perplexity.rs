@@ -4,15 +4,19 @@ use anyhow::{Context as _, Result};
 
 use crate::engine::Frozen;
 use crate::eval::ranking::perplexity;
-use crate::stage::work::tokens::dataset::{self, Encoding, Group, Split, Take};
-use crate::stage::work::tokens::cuts;
 use crate::stage::artifact::drawn;
+use crate::stage::artifact::examples::Take;
 use crate::stage::artifact::folder::LanguageModel;
-use crate::stage::settings::keys::{Keys, SIZE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
-use crate::stage::work::tokens::limits;
 use crate::stage::artifact::measures::{Measure, Measures};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, SIZE, StageRef};
+use crate::stage::settings::lengths;
 use crate::stage::settings::precision::Bf16;
+use crate::stage::settings::produces::EXAMPLES;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
+use crate::stage::work::tokens::dataset::{self, Encoding};
+use crate::stage::work::tokens::limits;
 
 /// Units scored at once.
 const BATCH: usize = 8;
@@ -39,11 +43,11 @@ struct Perplexity {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Perplexity {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage("data", corpus::EXAMPLES),
+        data: keys.stage("data", EXAMPLES),
         split: Split::read(keys, "test"),
         max_length: keys.usize("max_length", 1024, 2..=SIZE),
         bf16: Bf16::read(keys),
-        min_prompt_kept: cuts::read_kept(keys),
+        min_prompt_kept: lengths::read_kept(keys),
     })
 }
 
@@ -59,7 +63,7 @@ impl Measure for Perplexity {
         let examples = (self.split.examples(data)?, &*context.label);
         let examples = drawn::readable(data, &tokenizer, examples, &mut measures)?;
         let examples = Take::Good.of_all(examples);
-        let set = corpus::dataset(
+        let set = dataset::dataset(
             examples,
             &tokenizer,
             Encoding {

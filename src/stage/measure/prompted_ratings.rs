@@ -16,14 +16,16 @@ use serde::Deserialize;
 use crate::data::template::turn_text;
 use crate::data::{Completion, Example, Prompt, Rated, Role, Scale, Tokenizer};
 use crate::engine::Frozen;
-use crate::stage::work::scores::predicted::{self, Cluster};
-use crate::stage::work::tokens::dataset::{self, Encoding, Group, Split};
 use crate::stage::artifact::folder::LanguageModel;
-use crate::stage::settings::keys::{BATCH, COUNT, Keys, SIZE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::{Measure, Measures};
-use crate::stage::settings::precision::Bf16;
 use crate::stage::artifact::rated_set::RatedSet;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{BATCH, COUNT, Keys, SIZE, StageRef};
+use crate::stage::settings::precision::Bf16;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
+use crate::stage::work::scores::predicted::{self, Cluster};
+use crate::stage::work::tokens::dataset::{self, Encoding};
 use crate::store::Progress;
 
 pub const KIND: Kind = Kind {
@@ -92,7 +94,7 @@ impl Measure for PromptedRatings {
             mut rows, scale, ..
         } = RatedSet::open(data, self.split)?;
         let wording = Wording::read(scale)?;
-        let impressions = agreement::impressions(&rows, &self.impressions)?;
+        let impressions = predicted::impressions(&rows, &self.impressions)?;
         if self.examples > 0 {
             rows.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
             rows.truncate(self.examples);
@@ -121,7 +123,7 @@ impl Measure for PromptedRatings {
         } = LanguageModel::read(context.input(&self.model))?;
         let mut measures = Measures::default();
         // A line of its own ends the number, so that 1 is not the beginning of 10; an EOS says nothing more.
-        let set = corpus::tokenised(
+        let set = dataset::tokenised(
             asked.map(Ok),
             &tokenizer,
             (
@@ -141,8 +143,7 @@ impl Measure for PromptedRatings {
         let (longest, most) = (set.examples.longest(), config.max_positions);
         ensure!(
             longest <= most,
-            "{}: a prompt has {longest} tokens, but the model reads at most {most}; lower max_length to {most}",
-            context.label
+            "a prompt has {longest} tokens, but the model reads at most {most}; lower max_length to {most}"
         );
         let model = Frozen::open(self.bf16.device(&context.backend), &dir)?;
         let progress = Progress::new(&context.label, rows.len());
@@ -171,7 +172,7 @@ impl Measure for PromptedRatings {
             impressions.len(),
             shots.len()
         ));
-        agreement::measure(
+        predicted::measure(
             &rows,
             &impressions,
             &predicted,
@@ -256,7 +257,7 @@ struct Answer {
 impl Wording {
     /// For a scale, of which the whole numbers are asked for.
     fn read(scale: Scale) -> Result<Self> {
-        let words = include_str!("../../assets/ratings/prompted.json");
+        let words = include_str!("../../../assets/ratings/prompted.json");
         let words: Words = serde_json::from_str(words).context("assets/ratings/prompted.json")?;
         let Scale { low, high } = scale;
         let scores: Vec<i64> = (low.ceil() as i64..=high.floor() as i64)

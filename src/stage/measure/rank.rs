@@ -6,14 +6,16 @@ use crate::data::template::persona_prompt;
 use crate::data::{Completion, Example, RankingItem, Role};
 use crate::engine::Frozen;
 use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, rank};
-use crate::stage::work::tokens::dataset::{self, Encoding, Group};
-use crate::stage::work::tokens::cuts;
 use crate::stage::artifact::folder::LanguageModel;
-use crate::stage::settings::keys::{BATCH, Keys, SIZE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
-use crate::stage::work::tokens::limits;
 use crate::stage::artifact::measures::{Measure, Measures};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{BATCH, Keys, SIZE, StageRef};
+use crate::stage::settings::lengths;
 use crate::stage::settings::precision::Bf16;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Group;
+use crate::stage::work::tokens::dataset::{self, Encoding};
+use crate::stage::work::tokens::limits;
 use crate::store::{Progress, read_jsonl, write_jsonl};
 
 pub const KIND: Kind = Kind {
@@ -40,7 +42,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", &[Produces::Dialogues]),
         max_length: keys.usize("max_length", 1024, 2..=SIZE),
-        min_prompt_kept: cuts::read_kept(keys),
+        min_prompt_kept: lengths::read_kept(keys),
         batch_size: keys
             .doc("items scored at once; does not change the result")
             .usize("per_device_eval_batch_size", 4, 1..=BATCH),
@@ -68,7 +70,7 @@ impl Measure for Rank {
         let items: Vec<RankingItem> = read_jsonl(&path)?;
         anyhow::ensure!(!items.is_empty(), "{}: no ranking items", path.display());
         let mut measures = Measures::default();
-        let set = corpus::dataset(
+        let set = dataset::dataset(
             items.iter().map(|item| Ok(example(item))),
             &tokenizer,
             Encoding {

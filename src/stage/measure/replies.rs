@@ -6,13 +6,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::template::{dialogue_examples, history};
 use crate::data::{Dialogue, Example, Prompt, Turn};
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::settings::keys::{COUNT, Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::source::persona_world::WORLD_FILE;
 use crate::stage::artifact::replied::{Replied, measure_text};
-use crate::stage::work::sampling::SamplingSettings;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::judge::oracle::WORLD_FILE;
 use crate::world::persona::oracle::{Relation, Verdict, judge_reply};
 
 pub const KIND: Kind = Kind {

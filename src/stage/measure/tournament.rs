@@ -10,15 +10,16 @@ use serde::Serialize;
 use crate::data::{Example, Prompt};
 use crate::eval::{Game, Standing, standings};
 use crate::judge::{self, Choice, Compared, Judge, Pair};
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::settings::judge::{self, JudgeSettings};
-use crate::stage::measure::judged::prompts;
-use crate::stage::settings::keys::{BATCH, COUNT, Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::judge::{self as judge_settings, JudgeSettings};
+use crate::stage::settings::keys::{BATCH, COUNT, Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::reward::weighed;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::oracle::Oracle;
-use crate::stage::work::scores::reward::weighed;
-use crate::stage::work::sampling::SamplingSettings;
 use crate::store::write_jsonl;
 
 pub const KIND: Kind = Kind {
@@ -67,7 +68,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .doc("pairs of models drawn for each prompt, the same ones for every seed; 0: all")
             .usize("games", 2, 0..=BATCH),
         sampling: SamplingSettings::read(keys),
-        judge: judge_keys::read(keys),
+        judge: judge_settings::read(keys),
         weighed: weighed(
             keys,
             "what an impression world's oracle compares; none named: all",
@@ -163,8 +164,7 @@ impl Stage for Tournament {
         let judged: usize = rounds.iter().map(Vec::len).sum();
         ensure!(
             judged > 0,
-            "{}: none of {} games was decided: {}",
-            context.label,
+            "none of {} games was decided: {}",
             meetings.len(),
             counts
         );

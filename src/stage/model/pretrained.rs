@@ -8,9 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use crate::data::Tokenizer;
 use crate::model::{DecoderConfig, hf};
 use crate::stage::artifact::folder::{self, model_dir};
-use crate::stage::settings::keys::Keys;
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::Keys;
+use crate::stage::settings::produces::Produces;
 use crate::store::OrBadInput as _;
 
 pub const MODEL: Kind = Kind {

@@ -7,8 +7,9 @@ use crate::model::config::Family;
 use crate::model::{DecoderConfig, weights};
 use crate::report::Machine;
 use crate::stage::artifact::folder;
+use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{Keys, SIZE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::settings::produces::Produces;
 use crate::store::BadInput;
 
 pub const KIND: Kind = Kind {
@@ -153,11 +154,7 @@ impl Stage for Scratch {
         };
         let problems = config.validate();
         if !problems.is_empty() {
-            bail!(BadInput(format!(
-                "{}: {}",
-                context.label,
-                problems.join("; ")
-            )));
+            bail!(BadInput(problems.join("; ")));
         }
         check_memory(config.parameters())?;
         let mut arrays = weights::random(&config, self.initializer_range, context.seed);

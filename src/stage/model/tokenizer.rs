@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::data::Tokenizer;
-use crate::stage::work::tokens::dataset::{self, Split};
-use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::settings::produces::EXAMPLES;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
 
 pub const KIND: Kind = Kind {
     name: "tokenizer",
@@ -39,7 +41,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         return Box::new(Source::Files(keys.path("path")));
     }
     Box::new(Source::Train {
-        data: keys.stage("data", corpus::EXAMPLES),
+        data: keys.stage("data", EXAMPLES),
         split: Split::read(keys, "train"),
         vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
     })

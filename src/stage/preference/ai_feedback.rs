@@ -6,16 +6,21 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 
 use crate::data::{Example, Prompt, Role, Tokenizer};
-use crate::stage::work::tokens::dataset::{self, Group, Split};
 use crate::stage::artifact::drawn;
+use crate::stage::artifact::examples::prompts;
+use crate::stage::artifact::examples::{
+    RowsSettings, kwargs, write_examples, write_kwargs, write_settings,
+};
 use crate::stage::artifact::folder::model_dir;
-use crate::stage::measure::judged::prompts;
-use crate::stage::settings::keys::{COUNT, Keys, LARGE, SAMPLES, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::work::scores::reward::RewardSettings;
-use crate::stage::source::rows::{RowsSettings, write_examples, write_settings};
-use crate::stage::work::sampling::{Sampled, SamplingSettings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, LARGE, SAMPLES, StageRef};
+use crate::stage::settings::produces::EXAMPLES;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::reward::RewardSettings;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::{Group, Split};
+use crate::stage::work::sampling::Sampled;
 use crate::stage::work::streams;
 
 pub const KIND: Kind = Kind {
@@ -45,7 +50,7 @@ struct AiFeedback {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(AiFeedback {
         model: keys.stage("model", &[Produces::Model]),
-        data: keys.stage("data", corpus::EXAMPLES),
+        data: keys.stage("data", EXAMPLES),
         split: Split::read(keys, "prompts"),
         skip: keys
             .doc("prompts left out at the front, such as those that models are judged on")
@@ -88,8 +93,7 @@ impl Stage for AiFeedback {
         let known = all.len();
         ensure!(
             self.skip.saturating_add(self.valid_examples) < known,
-            "{}: skip and valid_examples take {} prompts, but there are {known}",
-            context.label,
+            "skip and valid_examples take {} prompts, but there are {known}",
             self.skip.saturating_add(self.valid_examples),
         );
         all.drain(..self.skip);
@@ -104,6 +108,7 @@ impl Stage for AiFeedback {
         let tokenizer = Tokenizer::open(&model_dir(context.input(&self.model)))?;
         drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
+        write_kwargs(&context.dir, &kwargs(context.input(&self.data))?)?;
         measures.write(&context.dir)
     }
 }
@@ -203,9 +208,8 @@ impl AiFeedback {
         }
         ensure!(
             !pairs.is_empty(),
-            "{}: no prompt has two replies of different worth by at least {} ({} of {} replies are empty); raise \
+            "no prompt has two replies of different worth by at least {} ({} of {} replies are empty); raise \
              samples or temperature, or lower margin",
-            context.label,
             self.margin,
             counts.empty,
             requests.len()

@@ -4,17 +4,20 @@
 use anyhow::{Result, ensure};
 
 use crate::data::{Example, Prompt, Role, Tokenizer};
-use crate::stage::work::tokens::dataset::Split;
 use crate::stage::artifact::drawn;
+use crate::stage::artifact::examples::prompts;
+use crate::stage::artifact::examples::{
+    RowsSettings, kwargs, write_examples, write_kwargs, write_settings,
+};
 use crate::stage::artifact::folder::model_dir;
-use crate::stage::measure::judged::prompts;
-use crate::stage::work::judge::judging::Judging;
-use crate::stage::settings::keys::{COUNT, Keys, SAMPLES, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::Replied;
-use crate::stage::source::rows::{RowsSettings, write_examples, write_settings};
-use crate::stage::work::sampling::SamplingSettings;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, SAMPLES, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::judge::judging::Judging;
 
 pub const KIND: Kind = Kind {
     name: "failures",
@@ -72,8 +75,7 @@ impl Stage for Failures {
         let mut examples = prompts(data, self.split, wanted)?;
         ensure!(
             self.skip < examples.len(),
-            "{}: skip is {}, but there are {} prompts",
-            context.label,
+            "skip is {}, but there are {} prompts",
             self.skip,
             examples.len()
         );
@@ -133,9 +135,8 @@ impl Stage for Failures {
         }
         ensure!(
             !pairs.is_empty(),
-            "{}: no pair is left: {failing} of {} replies fail, of which {empty} are empty and {same} like the \
+            "no pair is left: {failing} of {} replies fail, of which {empty} are empty and {same} like the \
              reference; raise examples, samples or temperature",
-            context.label,
             replied.len()
         );
         measures.note(format!(
@@ -152,6 +153,7 @@ impl Stage for Failures {
         write_examples(&context.dir, Split::Train, pairs.into_iter().map(Ok))?;
         drawn::write(&context.dir, &tokenizer)?;
         write_settings(&context.dir, self.rows)?;
+        write_kwargs(&context.dir, &kwargs(context.input(&self.data))?)?;
         measures.write(&context.dir)
     }
 }

@@ -7,14 +7,15 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::template::dialogue_examples;
 use crate::data::{Dialogue, Example, Prompt, Role, Tokenizer};
-use crate::stage::work::tokens::dataset::Split;
 use crate::stage::artifact::drawn;
+use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
 use crate::stage::artifact::folder::model_dir;
-use crate::stage::settings::keys::{COUNT, Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::source::rows::{RowsSettings, write_examples, write_settings};
-use crate::stage::work::sampling::SamplingSettings;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
 use crate::stage::work::streams;
 
 pub const KIND: Kind = Kind {
@@ -139,9 +140,8 @@ impl Pairs {
         let name = split.name();
         ensure!(
             !pairs.is_empty(),
-            "{}: {name}: no pair is left of {} replies: {empty} are empty and {identical} like the reference; raise \
+            "{name}: no pair is left of {} replies: {empty} are empty and {identical} like the reference; raise \
              temperature, or train @{} further",
-            context.label,
             prompts.len(),
             self.model.name
         );

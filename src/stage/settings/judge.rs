@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::stage::settings::keys::{COUNT, Keys, SIZE, Within};
-use crate::stage::kind::Context;
 use crate::judge::{
     Criterion, Endpoint, EndpointSettings, Language, Limits, Place, check_base_url, check_prompts,
 };
+use crate::stage::kind::Context;
+use crate::stage::settings::keys::{COUNT, Keys, SIZE, Within};
 
 /// The judge that a recipe chose.
 #[derive(Clone, Debug)]
@@ -265,8 +265,8 @@ impl JudgeSettings {
 mod tests {
     use std::path::Path;
 
-    use crate::stage::settings::keys::{Node, Reading, Scope};
     use super::*;
+    use crate::stage::settings::keys::{Node, Reading, Scope};
 
     fn read_text(text: &str) -> (JudgeSettings, Vec<String>) {
         let node = Node::parse(Path::new("r.toml"), text).unwrap();

@@ -3,6 +3,7 @@
 
 mod links;
 mod node;
+mod object;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use serde_json::{Map, Value as Json, json};
 pub use node::{Node, Table, Value};
 pub use problem::{Lacks, Origin, Problem, Problems, brief, nearest, suggest};
 
-use crate::stage::kind::{Kind, Produces};
+use crate::stage::settings::produces::Produces;
 pub use words::{BATCH, COUNT, LARGE, POSITIVE, SAMPLES, SEED, SIZE, Within};
 use words::{as_float, as_whole};
 
@@ -606,19 +607,4 @@ impl Drop for Keys<'_> {
             }
         }
     }
-}
-
-/// The keys that a kind reads, with their defaults and ranges. Keys that only some choice opens
-/// are listed for the default choice.
-pub fn document(kind: &Kind) -> Vec<KeyDoc> {
-    let (scope, mut found) = (Scope::default(), Reading::default());
-    let origin = Origin::argument(kind.name);
-    let empty = Node {
-        value: Value::Table(Table::default()),
-        origin,
-    };
-    let mut keys = Keys::new(&scope, &empty, &[], &mut found);
-    (kind.read)(&mut keys);
-    drop(keys);
-    found.docs
 }

@@ -2,7 +2,13 @@
 
 pub mod judge;
 pub mod keys;
+pub mod lengths;
 pub mod loss;
 pub mod ppo;
 pub mod precision;
+pub mod produces;
+pub mod reward;
+pub mod sampling;
+pub mod splits;
+pub mod trainer;
 pub mod world;

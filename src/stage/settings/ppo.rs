@@ -1,8 +1,8 @@
 //! Settings of reinforcement learning, by TRL's names. Those of another algorithm than the chosen one are refused.
 
 use crate::generate::Sampling;
-use crate::stage::work::training::fit::{read_optimizer, read_save_steps, read_schedule};
 use crate::stage::settings::keys::{BATCH, COUNT, Keys, LARGE, POSITIVE, SAMPLES, SIZE, Within};
+use crate::stage::settings::trainer::{read_optimizer, read_save_steps, read_schedule};
 use crate::train::ppo::advantages::ScaleRewards;
 use crate::train::ppo::kl::{AdaptiveKl, KlEstimator};
 use crate::train::ppo::settings::{Average, Grpo, Ppo, Rloo};

@@ -46,3 +46,11 @@ impl fmt::Display for Produces {
         })
     }
 }
+
+/// The artifacts whose splits can be read as examples.
+pub const EXAMPLES: &[Produces] = &[
+    Produces::Dialogues,
+    Produces::Rows,
+    Produces::Rated,
+    Produces::Pairs,
+];

@@ -3,11 +3,12 @@
 use anyhow::Result;
 
 use crate::data::Example;
-use crate::stage::work::tokens::dataset::{Group, Split};
-use crate::stage::settings::keys::{Keys, SEED};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::source::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, SEED};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::settings::world::{self, MOST};
 use crate::world::guardrail::kind::RuleKind;
 use crate::world::guardrail::{GuardrailWorld, judge_reply};
@@ -50,7 +51,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .usize("drills", default.drills, 0..=MOST),
         held_out_rules: held_out_rules(keys),
     };
-    world_keys::refuse(keys, world.problems());
+    world::refuse(keys, world.problems());
     Box::new(World {
         world,
         rows: RowsSettings {

@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::data::Rated;
-use crate::stage::work::tokens::dataset::{Group, Split};
-use crate::stage::settings::keys::{Keys, SEED};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::rated_set;
-use crate::stage::source::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, SEED};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::settings::world::{self, MOST, TURNS};
 use crate::world::impression::rating::Ceiling;
 use crate::world::impression::score::SCALE;
@@ -76,7 +77,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             0.0..=0.9,
         ),
     };
-    world_keys::refuse(keys, world.problems());
+    world::refuse(keys, world.problems());
     Box::new(World {
         world,
         by_dialogue: Group::read(keys, "none") == Group::Dialogue,
@@ -160,8 +161,8 @@ fn ceilings(rows: &[Rated], measures: &mut Measures) {
 mod tests {
     use super::*;
     use crate::data::template;
+    use crate::stage::artifact::examples::read_examples;
     use crate::stage::artifact::rated_set::RatedSet;
-    use crate::stage::source::rows::read_examples;
     use crate::store::{Stop, Store};
 
     #[test]

@@ -11,12 +11,13 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::nli::{NliLabel, NliPair, nli};
 use crate::data::{Completion, Dialogue, Example, Role, Speaker};
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::settings::keys::{COUNT, Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::source::persona_world::WORLD_FILE;
-use crate::stage::source::rows::{RowsSettings, write_examples, write_settings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::judge::oracle::WORLD_FILE;
 use crate::stage::work::scores::scored::premise;
 use crate::stage::work::streams;
 use crate::store::BadInput;
@@ -108,9 +109,8 @@ impl Stage for Nli {
             let name = split.name();
             if pairs.is_empty() {
                 let message = format!(
-                    "{}: nothing is left for {name} of {drawn} pairs that are all of three classes, distinct, and in no \
-                     held-out split; give it more dialogues or pairs",
-                    context.label
+                    "nothing is left for {name} of {drawn} pairs that are all of three classes, distinct, and in no \
+                     held-out split; give it more dialogues or pairs"
                 );
                 return Err(BadInput(message).into());
             }
@@ -164,9 +164,9 @@ impl Nli {
                 let world = context.input(data);
                 if !world.join(WORLD_FILE).exists() {
                     let message = format!(
-                        "{}: @{} is no persona world, so that nobody knows how its replies relate to a persona; give files \
+                        "@{} is no persona world, so that nobody knows how its replies relate to a persona; give files \
                          of pairs (train, valid, test)",
-                        context.label, data.name
+                        data.name
                     );
                     return Err(BadInput(message).into());
                 }

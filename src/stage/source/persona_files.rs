@@ -11,10 +11,11 @@ use crate::data::dialogue_nli::dialogue_nli;
 use crate::data::leak::held_out;
 use crate::data::synthetic_persona_chat::synthetic_persona_chat;
 use crate::data::{Dialogue, RankingItem};
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::settings::keys::{COUNT, Keys, SEED};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, SEED};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
 use crate::store::{BadInput, write_jsonl};
 
 pub const KIND: Kind = Kind {

@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
-use crate::stage::settings::keys::{Keys, SEED};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, SEED};
+use crate::stage::settings::produces::Produces;
 use crate::stage::settings::world::{self, MOST};
+use crate::stage::work::judge::oracle::WORLD_FILE;
 use crate::store::{write_json, write_jsonl};
 use crate::world::persona::{Contradictions, PersonaWorld};
 
@@ -17,9 +19,6 @@ pub const KIND: Kind = Kind {
     uses_backend: false,
     read,
 };
-
-/// In an artifact's folder, says that the oracle can judge replies to its dialogues.
-pub const WORLD_FILE: &str = "world.json";
 
 struct World(PersonaWorld);
 
@@ -59,7 +58,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
                 ],
             ),
     };
-    world_keys::refuse(keys, world.problems());
+    world::refuse(keys, world.problems());
     Box::new(World(world))
 }
 

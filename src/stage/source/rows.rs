@@ -3,18 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::data::chat::ChatTemplate;
+use crate::data::chat::{ChatTemplate, RESERVED};
 use crate::data::jinja::Day;
 use crate::data::rows::{labelled_rows, preference_rows, sft_rows};
 use crate::data::{Example, Examples, Reading};
-use crate::stage::work::tokens::dataset::{Group, Split};
+use crate::stage::artifact::examples::RowsSettings;
+use crate::stage::artifact::examples::write_examples;
+use crate::stage::artifact::examples::write_kwargs;
+use crate::stage::artifact::examples::write_settings;
 use crate::stage::artifact::folder::model_dir;
-use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::store::{BadInput, read_json, stream_jsonl, write_json, write_with};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
+use crate::store::BadInput;
 
 pub const PREFERENCES: Kind = Kind {
     name: "preferences",
@@ -61,7 +66,12 @@ struct Rows {
     settings: RowsSettings,
     /// The day that a chat template is told.
     date: Day,
+    /// What the template is given for every row.
+    kwargs: Map<String, Value>,
 }
+
+/// The key of what a template is given for every row; a row has a column of this name.
+const KWARGS: &str = "chat_template_kwargs";
 
 fn read(keys: &mut Keys<'_>, reader: Reader, by_row: bool) -> Box<dyn Stage> {
     let date = keys
@@ -74,8 +84,21 @@ fn read(keys: &mut Keys<'_>, reader: Reader, by_row: bool) -> Box<dyn Stage> {
             format!("expected a day such as {DATE}, found {date:?}"),
         );
     }
+    let kwargs = keys
+        .doc("variables of the chat template, such as enable_thinking, for every row; a row's own come over them")
+        .object(KWARGS);
+    if !kwargs.is_empty() && !keys.has("model") {
+        keys.problem(KWARGS, "needs model, whose chat template is given them");
+    }
+    for name in RESERVED.iter().filter(|name| kwargs.contains_key(**name)) {
+        keys.problem(
+            KWARGS,
+            format!("{name} is not a variable that can be given"),
+        );
+    }
     Box::new(Rows {
         date: day.unwrap_or(Day::DEFAULT),
+        kwargs,
         reader,
         model: keys
             .doc("whose chat template renders conversational rows")
@@ -101,10 +124,20 @@ impl Stage for Rows {
             Some(model) => ChatTemplate::find(&model_dir(context.input(model)))?,
             None => None,
         };
-        let template = template.map(|template| template.on(self.date));
+        let template = template.map(|template| template.on(self.date).given(self.kwargs.clone()));
         // Only rows to imitate are scored by the template's own marks, as with TRL's `assistant_only_loss`.
         let reading = Reading::by(template.as_ref(), self.settings.by_row);
         let mut measures = Measures::default();
+        for name in self.kwargs.keys() {
+            if template
+                .as_ref()
+                .is_some_and(|template| !template.names(name))
+            {
+                measures.note(format!(
+                    "{KWARGS}.{name} is given to the chat template, which does not read it"
+                ));
+            }
+        }
         let files = [
             (Split::Train, Some(&self.train)),
             (Split::Valid, self.valid.as_ref()),
@@ -159,6 +192,7 @@ impl Stage for Rows {
             ));
         }
         measures.write(&context.dir)?;
+        write_kwargs(&context.dir, &self.kwargs)?;
         write_settings(&context.dir, self.settings)
     }
 }

@@ -13,11 +13,12 @@ use crate::data::star::dialogues::{Tasks, follow};
 use crate::data::star::graph::Task;
 use crate::data::star::pairs::{Counts, Spoken, pairs, uniform};
 use crate::data::star::records::Conversation;
-use crate::stage::work::tokens::dataset::{Group, Split};
-use crate::stage::settings::keys::{BATCH, COUNT, Keys, SEED, suggest};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::artifact::examples::{RowsSettings, write_settings};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::source::rows::{RowsSettings, write_settings};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{BATCH, COUNT, Keys, SEED, suggest};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
 use crate::store::{BadInput, OrBadInput, write_with};
 
 pub const KIND: Kind = Kind {

@@ -1,9 +1,10 @@
 //! `dpo`: preference optimization on pairs (DPO, IPO, ...).
 
-use crate::stage::work::training::fit::{Defaults, Fit};
+use crate::stage::kind::{Kind, Stage};
 use crate::stage::settings::keys::Keys;
-use crate::stage::kind::{Kind, Produces, Stage};
 use crate::stage::settings::loss;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::trainer::{Defaults, Fit};
 use crate::stage::work::training::prefer::Prefer;
 use crate::train::Keep;
 
@@ -32,5 +33,5 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     };
     let fit = Fit::read(keys, &defaults);
     let data = &[Produces::Pairs];
-    Box::new(Prefer::read(keys, fit, data, loss_keys::read_pairs))
+    Box::new(Prefer::read(keys, fit, data, loss::read_pairs))
 }

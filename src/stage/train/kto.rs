@@ -1,9 +1,10 @@
 //! `kto`: preference optimization on completions that are labelled one by one (KTO, BCO).
 
-use crate::stage::work::training::fit::{Defaults, Fit};
+use crate::stage::kind::{Kind, Stage};
 use crate::stage::settings::keys::Keys;
-use crate::stage::kind::{Kind, Produces, Stage};
 use crate::stage::settings::loss;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::trainer::{Defaults, Fit};
 use crate::stage::work::training::prefer::Prefer;
 use crate::train::Keep;
 
@@ -32,5 +33,5 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let fit = Fit::read(keys, &defaults);
     // A pair is one completion of each label.
     let data = &[Produces::Labels, Produces::Pairs];
-    Box::new(Prefer::read(keys, fit, data, loss_keys::read_unpaired))
+    Box::new(Prefer::read(keys, fit, data, loss::read_unpaired))
 }

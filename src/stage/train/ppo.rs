@@ -8,19 +8,22 @@ use crate::data::{Example, Tokenizer};
 use crate::engine::{self, PpoModels, Trained, Values};
 use crate::generate::Sampling;
 use crate::model::{DecoderConfig, hf};
-use crate::stage::work::tokens::dataset::{self, Split};
-use crate::stage::work::training::fit::read_checkpointing;
-use crate::stage::artifact::folder::{self, LanguageModel, SavedAs, model_dir, same_tokenizer};
+use crate::stage::artifact::examples::prompts;
+use crate::stage::artifact::folder::{self, LanguageModel, model_dir, same_tokenizer};
 use crate::stage::artifact::generation;
-use crate::stage::measure::judged::prompts;
-use crate::stage::settings::keys::{COUNT, Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::settings::precision::Bf16;
-use crate::stage::work::training::rewarding::Rewarding;
-use crate::stage::work::sampling::PromptKept;
-use crate::stage::work::training::memory;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, StageRef};
 use crate::stage::settings::ppo;
+use crate::stage::settings::precision::Bf16;
+use crate::stage::settings::precision::SavedAs;
+use crate::stage::settings::produces::EXAMPLES;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::reward::Rewarding;
+use crate::stage::settings::sampling::PromptKept;
+use crate::stage::settings::splits::Split;
+use crate::stage::settings::trainer::read_checkpointing;
+use crate::stage::work::training::memory;
 use crate::store::read_metrics;
 use crate::train::checkpoint;
 use crate::train::ppo::{PpoJob, PpoOutcome, PpoSettings};
@@ -55,9 +58,9 @@ struct Reinforce {
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let model = keys.stage("model", &[Produces::Model]);
-    let data = keys.stage("data", corpus::EXAMPLES);
+    let data = keys.stage("data", EXAMPLES);
     let rewarding = Rewarding::read(keys);
-    let settings = ppo_keys::read(keys);
+    let settings = ppo::read(keys);
     let trunk = match settings.algorithm.has_values() {
         true => read_trunk(keys),
         false => None,
@@ -96,7 +99,7 @@ fn read_trunk(keys: &mut Keys<'_>) -> Option<Option<StageRef>> {
             &[("shared", false), ("separate", true)],
         );
     if !separate {
-        ppo_keys::refuse(keys, "value_model", "value_head = \"separate\"");
+        ppo::refuse(keys, "value_model", "value_head = \"separate\"");
         return None;
     }
     let start = keys
@@ -224,8 +227,7 @@ impl Reinforce {
         let mut all = prompts(context.input(&self.data), self.split, wanted)?;
         ensure!(
             self.skip < all.len(),
-            "{}: skip leaves out {} prompts, but there are {}",
-            context.label,
+            "skip leaves out {} prompts, but there are {}",
             self.skip,
             all.len()
         );

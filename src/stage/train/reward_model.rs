@@ -7,27 +7,29 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use crate::data::encode::Limits;
-use crate::data::{Example, Rated, Role, Tokenizer};
+use crate::data::{Example, Rated, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
-use crate::stage::work::scores::predicted::{self, Cluster};
-use crate::stage::work::tokens::dataset::Split;
-use crate::stage::work::training::fit::{Defaults, Fit};
+use crate::stage::artifact::drawn;
+use crate::stage::artifact::examples::{RowsSettings, kwargs};
 use crate::stage::artifact::folder::model_dir;
-use crate::stage::settings::keys::{COUNT, Keys, LARGE, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::rated_set::RatedSet;
-use crate::stage::work::scores::reward::weighed;
-use crate::stage::source::rows::RowsSettings;
+use crate::stage::artifact::scoring_format::{Format, Texts};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, LARGE, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::reward::weighed;
+use crate::stage::settings::splits::Split;
+use crate::stage::settings::trainer::{Defaults, Fit};
+use crate::stage::work::scores::held_out;
+use crate::stage::work::scores::held_out::class_of;
+use crate::stage::work::scores::predicted::{self, Cluster};
+use crate::stage::work::scores::scored;
 use crate::stage::work::scores::scored::Reading;
 use crate::stage::work::scores::scorer::one_of;
-use crate::stage::artifact::scoring_format::{Format, Texts};
-use crate::stage::artifact::drawn;
-use crate::stage::work::scores::held_out;
 use crate::stage::work::training::preview;
-use crate::stage::work::scores::scored;
 use crate::store::{BadInput, read_sealed_dir, say, seal_dir, write_sealed};
 use crate::train::{Dataset, Keep};
 
@@ -161,8 +163,7 @@ impl Stage for RewardModel {
                 let file_name = Path::new(&label).file_name();
                 ensure!(
                     file_name.is_some_and(|name| name == &*label),
-                    "{}: impression {label:?} cannot name a folder; rename it, or set one_model_each=false",
-                    context.label
+                    "impression {label:?} cannot name a folder; rename it, or set one_model_each=false"
                 );
                 let context = Context {
                     dir: one_of(&context.dir, &label),
@@ -176,8 +177,10 @@ impl Stage for RewardModel {
                     if done.exists() {
                         say(&format!("{}: {why:#}; it is trained anew", context.label));
                     }
-                    let set = self.of_ratings(&context, &train, &[(label, weight)])?;
-                    self.train(&context, set)?;
+                    let which = format!("impression {label}");
+                    let set = self.of_ratings(&context, &train, &[(label, weight)]);
+                    set.and_then(|set| self.train(&context, set))
+                        .context(which)?;
                     let files = seal_dir(&context.dir, DONE)?;
                     write_sealed(&done, &Value::Object(Map::new()), &files)?;
                 }
@@ -217,6 +220,7 @@ impl Stage for RewardModel {
         text.push_str(&format!(
             "  read at the last real token, outputs: {labels}\n"
         ));
+        text.push_str(&preview::remarks(&sets.measures));
         Ok(Some(text))
     }
 }
@@ -247,11 +251,12 @@ impl RewardModel {
             measures,
         } = sets;
         if let Err(message) = objective.check() {
-            bail!("{}: {message}", context.label);
+            bail!("{message}");
         }
         let sets = (train, valid);
         // Before the rest: a folder that has its weights has this too.
-        format.write(&model_dir(&context.dir))?;
+        let given = kwargs(context.input(&self.data))?;
+        format.write(&model_dir(&context.dir), given)?;
         self.fit
             .run(context, &tokenizer, &objective, Some(&head), sets, measures)
     }
@@ -320,7 +325,7 @@ impl RewardModel {
             return Ok(Vec::new());
         };
         let names: Vec<String> = weighed.iter().map(|(name, _)| name.clone()).collect();
-        let names = agreement::impressions(train, &names)?;
+        let names = predicted::impressions(train, &names)?;
         let weights = weighed.iter().map(|(_, weight)| *weight);
         Ok(names
             .into_iter()
@@ -358,16 +363,14 @@ impl RewardModel {
             let given: Vec<f64> = train.iter().filter_map(|row| row.mean(label)).collect();
             ensure!(
                 !given.is_empty(),
-                "{}: the training split has no rating of {label}",
-                context.label
+                "the training split has no rating of {label}"
             );
             let mean = given.iter().sum::<f64>() / given.len() as f64;
             let variance = given.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
             let deviation = (variance / given.len() as f64).sqrt();
             ensure!(
                 deviation > 0.0,
-                "{}: all ratings of {label} are alike; leave it out of impressions",
-                context.label
+                "all ratings of {label} are alike; leave it out of impressions"
             );
             centre.push(mean);
             scale.push(deviation);
@@ -435,8 +438,8 @@ impl RewardModel {
         let train = self.examples_of(data, Split::Train)?;
         if train.is_empty() {
             let message = format!(
-                "{}: @{} has no examples to train on in its train split",
-                context.label, self.data.name
+                "@{} has no examples to train on in its train split",
+                self.data.name
             );
             return Err(BadInput(message).into());
         }
@@ -493,21 +496,14 @@ impl RewardModel {
             (reading, &what),
             Some(&context.dir),
             measures,
-        )?;
+        )
+        .context(split.name())?;
         // What a head reads ends before the token that is scored in name only.
         self.fit.fits(context, &self.fit.model, &set, 1)?;
         Ok(Dataset {
             shuffle: rows.is_none_or(|rows| rows.shuffle),
             ..set
         })
-    }
-}
-
-/// The class that an example is labelled with.
-pub fn class_of(example: &Example) -> Result<&str> {
-    match example.completions.first().map(|it| &it.role) {
-        Some(Role::Candidate(class)) => Ok(class),
-        _ => bail!("example {}: has no class", example.id),
     }
 }
 

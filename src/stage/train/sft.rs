@@ -4,12 +4,15 @@ use anyhow::{Result, bail};
 
 use crate::data::Tokenizer;
 use crate::objective::Objective;
-use crate::stage::work::tokens::dataset::{self, Group, Split, Take};
-use crate::stage::work::training::fit::{Defaults, Fit};
+use crate::stage::artifact::examples::Take;
 use crate::stage::artifact::folder::model_dir;
-use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::settings::produces::EXAMPLES;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::{Group, Split};
+use crate::stage::settings::trainer::{Defaults, Fit};
 use crate::stage::work::training::preview;
 use crate::train::{Dataset, Keep};
 
@@ -41,7 +44,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     };
     Box::new(Sft {
         fit: Fit::read(keys, &defaults),
-        data: keys.stage("data", corpus::EXAMPLES),
+        data: keys.stage("data", EXAMPLES),
         split: Split::read(keys, "train"),
         group: keys.has("group").then(|| Group::read(keys, "dialogue")),
         shuffle: keys.optional_bool("shuffle"),
@@ -55,7 +58,7 @@ impl Stage for Sft {
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
         let Some(train) = train else {
-            bail!("{}: there are no completions to train on", context.label);
+            bail!("there are no completions to train on");
         };
         let sets = (train, valid);
         self.fit
@@ -67,8 +70,8 @@ impl Stage for Sft {
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let preview = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
-        Ok(Some(preview))
+        let text = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
+        Ok(Some(text + &preview::remarks(&measures)))
     }
 }
 

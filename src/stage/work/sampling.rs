@@ -6,23 +6,14 @@ use crate::data::{Completion, Prompt, Role, Tokenizer, encode::encode_prompt};
 use crate::engine::Frozen;
 use crate::generate::{self, Request};
 use crate::model::hf::config_json;
-use crate::stage::work::tokens::cuts::{self, Cut};
 use crate::stage::artifact::folder::{LanguageModel, model_dir};
-use crate::stage::artifact::generation::Asked;
-use crate::stage::settings::keys::{BATCH, Keys, StageRef};
-use crate::stage::kind::Context;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::settings::precision::Bf16;
+use crate::stage::kind::Context;
+use crate::stage::settings::keys::StageRef;
+use crate::stage::settings::sampling::PromptKept;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::work::tokens::cuts::Cut;
 use crate::store::{OrBadInput, Progress};
-
-/// How a stage samples.
-pub struct SamplingSettings {
-    asked: Asked,
-    batch_size: usize,
-    kept: PromptKept,
-    /// In what the models of the stage are computed.
-    pub bf16: Bf16,
-}
 
 /// A sampled reply.
 #[derive(Clone, Debug)]
@@ -47,16 +38,7 @@ impl Sampled {
     }
 }
 
-/// How much of a prompt must be left where it is cut so that a reply fits behind it.
-#[derive(Clone, Copy, Debug)]
-pub struct PromptKept(f64);
-
 impl PromptKept {
-    /// Reads the key.
-    pub fn read(keys: &mut Keys<'_>) -> Self {
-        Self(cuts::read_kept(keys))
-    }
-
     /// As [`encoded`](Self::encoded); what is wrong is what the user gave.
     ///
     /// # Errors
@@ -93,7 +75,7 @@ impl PromptKept {
         let most = positions(model)?;
         ensure!(
             max_new_tokens < most,
-            "{label}: max_new_tokens is {max_new_tokens}, but @{} reads at most {most} tokens, prompt and reply \
+            "max_new_tokens is {max_new_tokens}, but @{} reads at most {most} tokens, prompt and reply \
              together; lower max_new_tokens",
             model.name
         );
@@ -107,8 +89,8 @@ impl PromptKept {
                 continue;
             }
             last = Some(prompt);
-            let (tokens, cuts) =
-                encode_prompt(tokenizer, prompt, room).with_context(|| label.clone())?;
+            let (tokens, cuts) = encode_prompt(tokenizer, prompt, room)
+                .with_context(|| format!("prompt {}", at + 1))?;
             cut.add(&format!("prompt {}", at + 1), &cuts);
             encoded.push(tokens);
         }
@@ -122,7 +104,7 @@ impl PromptKept {
             let most = positions(other)?;
             ensure!(
                 longest <= most,
-                "{label}: a prompt and its reply come to up to {longest} tokens, but @{} reads at most {most}; lower \
+                "a prompt and its reply come to up to {longest} tokens, but @{} reads at most {most}; lower \
                  max_new_tokens ({max_new_tokens}), or leave out longer prompts",
                 other.name
             );
@@ -132,18 +114,6 @@ impl PromptKept {
 }
 
 impl SamplingSettings {
-    /// Reads the keys.
-    pub fn read(keys: &mut Keys<'_>) -> Self {
-        Self {
-            asked: Asked::read(keys),
-            batch_size: keys
-                .doc("prompts sampled at once; does not change the samples")
-                .usize("generation_batch_size", 64, 1..=BATCH),
-            kept: PromptKept::read(keys),
-            bf16: Bf16::read(keys),
-        }
-    }
-
     /// Samples one reply to each prompt, each of a stream of the seed, from the model of `model`. A reply ends at the
     /// model's EOS. The models of `others` are to read prompt and reply afterwards.
     ///

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use crate::stage::kind::Produces;
 use super::{Keys, Lacks, Link, Need, Node, Problem, StageRef, brief, suggest};
+use crate::stage::settings::produces::Produces;
 
 impl Keys<'_> {
     /// A reference `"@name"` to a stage that makes one of `allowed`.

@@ -44,6 +44,27 @@ fn each_type_reads_and_defaults_are_recorded() {
 }
 
 #[test]
+fn a_table_of_the_users_own_keys_is_read_whole() {
+    let text = "[s]\nmine = { deep = true, list = [1, \"@a\"], more = { half = 0.5 } }\n";
+    let (value, found) = read(text, &Scope::default(), |keys| keys.object("mine"));
+    let expected = json!({"deep": true, "list": [1, "@a"], "more": {"half": 0.5}});
+    assert_eq!(Json::Object(value), expected);
+    assert_eq!(found.settings["mine"], expected);
+    assert!(found.problems.is_empty() && found.refs.is_empty());
+    let (value, found) = read("[s]\n", &Scope::default(), |keys| keys.object("mine"));
+    assert!(value.is_empty() && found.settings.is_empty());
+    for bad in ["3", "{ day = 2024-07-26 }", "{ list = [nan] }"] {
+        let text = format!("[s]\nmine = {bad}\n");
+        let (_, found) = read(&text, &Scope::default(), |keys| keys.object("mine"));
+        let told = problems(&found).concat();
+        assert!(
+            told.contains("r.toml:2") && told.contains("expected a table"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn every_problem_is_reported_with_its_line_and_what_was_expected() {
     let text = "[s]\nlr = \"fast\"\nwarm = 1.5\nsteps = 2.0\nnan = nan\nloss = \"dpo\"\nks = [1,\n  \"b\"]\non = 1\nlearing_rate = 1\n[s.init]\nsdt = 1\n";
     let ((), found) = read(text, &Scope::default(), |keys| {

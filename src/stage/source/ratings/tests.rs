@@ -4,9 +4,9 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::stage::settings::keys::{Node, Reading, Scope};
+use crate::stage::artifact::examples::read_examples;
 use crate::stage::artifact::rated_set::RatedSet;
-use crate::stage::source::rows::read_examples;
+use crate::stage::settings::keys::{Node, Reading, Scope};
 use crate::store::{Stop, Store};
 
 fn stage(settings: &str) -> Result<Box<dyn Stage>, String> {

@@ -7,13 +7,13 @@ use serde_json::json;
 use super::*;
 use crate::data::Role;
 use crate::data::star::adherence::Situation;
+use crate::stage::artifact::examples::read_examples;
 use crate::stage::settings::keys::{Node, Reading, Scope};
-use crate::stage::source::rows::read_examples;
 use crate::store::{Stop, Store};
 use fixture::{dialogue, lookup, order, pack, pick, user, write};
 
 // The reader's own, which is no part of its crate outside its tests.
-#[path = "../../../crates/text/src/star/fixture.rs"]
+#[path = "../../../../crates/text/src/star/fixture.rs"]
 #[expect(dead_code, reason = "the reader's tests use more of it")]
 mod fixture;
 

@@ -3,28 +3,10 @@
 use anyhow::{Result, ensure};
 
 use crate::eval::dull::Genericness;
-use crate::stage::work::tokens::dataset::{self, Split};
-use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::kind::Context;
-
-/// Whose replies say what is dull.
-pub struct Dullness {
-    data: StageRef,
-    split: Split,
-}
+use crate::stage::settings::reward::Dullness;
 
 impl Dullness {
-    /// Reads the keys; nothing where no corpus is named.
-    pub fn read(keys: &mut Keys<'_>) -> Option<Self> {
-        let data = keys
-            .doc(
-                "dialogues whose replies say which are generic; measures dull_rate and specificity",
-            )
-            .optional_stage("corpus", corpus::EXAMPLES);
-        let split = Split::read_as(keys, "corpus_split", "train");
-        data.map(|data| Self { data, split })
-    }
-
     /// Learns it.
     ///
     /// # Errors
@@ -39,8 +21,7 @@ impl Dullness {
         }
         ensure!(
             !corpus.is_empty(),
-            "{}: the corpus @{} has nothing in its {} split (corpus_split)",
-            context.label,
+            "the corpus @{} has nothing in its {} split (corpus_split)",
             self.data.name,
             self.split.name()
         );

@@ -7,12 +7,12 @@ use anyhow::Result;
 
 use crate::data::Example;
 use crate::judge::{Item, Judge, Scores};
+use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::replied::Replied;
+use crate::stage::kind::Context;
 use crate::stage::settings::judge::{self, JudgeSettings};
 use crate::stage::settings::keys::Keys;
-use crate::stage::kind::Context;
-use crate::stage::artifact::measures::Measures;
 use crate::stage::work::judge::oracle::Oracle;
-use crate::stage::artifact::replied::Replied;
 use crate::stage::work::judge::verdicts;
 
 /// Who judges, and what counts as failing.
@@ -28,7 +28,7 @@ const ADHERENCE: &str = "adherence";
 impl Judging {
     /// Reads the keys.
     pub fn read(keys: &mut Keys<'_>) -> Self {
-        let judge = judge_keys::read(keys);
+        let judge = judge::read(keys);
         let fail_below = match &judge {
             JudgeSettings::Oracle => 0.0,
             JudgeSettings::Endpoint(_) => keys

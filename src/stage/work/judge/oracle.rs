@@ -11,6 +11,9 @@ use crate::judge::{Found, Scores};
 use crate::store::Manifest;
 use crate::world::{guardrail, impression, persona};
 
+/// In the folder of a persona world, says that the oracle can judge replies to its dialogues.
+pub const WORLD_FILE: &str = "world.json";
+
 /// An exact judge, by the kind of stage that made the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {

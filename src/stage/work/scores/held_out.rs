@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::data::{Example, Rated};
+use crate::data::{Example, Rated, Role};
 use crate::eval::correlation::pearson;
-use crate::stage::work::scores::predicted::{self, Cluster};
-use crate::stage::kind::Context;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::Context;
 use crate::stage::settings::precision::Bf16;
-use crate::stage::train::reward_model::class_of;
+use crate::stage::work::scores::predicted::{self, Cluster};
 use crate::stage::work::scores::scored;
 use crate::stage::work::scores::scorer::Scorer;
 use crate::store::Progress;
@@ -58,7 +57,7 @@ pub fn ratings(
                 .insert(format!("truth_pearson.{label}"), found);
         }
     }
-    agreement::measure(rows, &labels, &scores, cluster, &context.dir, measures)
+    predicted::measure(rows, &labels, &scores, cluster, &context.dir, measures)
 }
 
 /// How often, and by how much, the chosen one of two scores higher.
@@ -123,4 +122,12 @@ pub fn classes(
         }
     }
     Ok(())
+}
+
+/// The class that an example is labelled with.
+pub fn class_of(example: &Example) -> Result<&str> {
+    match example.completions.first().map(|it| &it.role) {
+        Some(Role::Candidate(class)) => Ok(class),
+        _ => bail!("example {}: has no class", example.id),
+    }
 }

@@ -8,8 +8,8 @@ use anyhow::{Result, bail, ensure};
 use crate::data::Rated;
 use crate::eval::correlation::{Agreement, Calibration, Estimate};
 use crate::eval::{Noise, mae_items, pearson_items};
-use crate::stage::settings::keys::Keys;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::settings::keys::Keys;
 use crate::store::{write_json, write_jsonl};
 
 /// Where the calibration curves go: by impression.

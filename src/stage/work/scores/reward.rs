@@ -4,92 +4,15 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::data::Prompt;
 use crate::model::config::Problem;
-use crate::stage::work::judge::dullness::Dullness;
-use crate::stage::settings::keys::{Keys, LARGE, StageRef};
-use crate::stage::kind::{Context, Produces};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::Context;
 use crate::stage::settings::precision::Bf16;
+use crate::stage::settings::reward::RewardSettings;
 use crate::stage::work::scores::scorer::Scorer;
 use crate::stage::work::scores::worth::{Form, Reward, Term, Worth};
 use crate::store::Progress;
 
-/// Settings of a reward.
-pub struct RewardSettings {
-    pub model: StageRef,
-    /// Outputs of the reward model and what each weighs; none named: its only one.
-    weights: Vec<(String, f64)>,
-    deviations: bool,
-    min_correlation: f64,
-    /// What a dull reply loses of its reward.
-    dull_penalty: f64,
-    /// Whose replies say what is dull.
-    pub dullness: Option<Dullness>,
-}
-
-/// Reads which impressions are summed, and what each weighs.
-pub fn weighed(keys: &mut Keys<'_>, doc: &'static str) -> Vec<(String, f64)> {
-    let names = keys.doc(doc).strings("impressions", Some(&[]));
-    let weights = keys
-        .doc("what each of them weighs in the sum; none: 1 each")
-        .floats("impression_weights", Some(&[]), -LARGE..=LARGE);
-    if !weights.is_empty() && weights.len() != names.len() {
-        keys.problem(
-            "impression_weights",
-            format!(
-                "expected one for each of the {} impressions named, found {}",
-                names.len(),
-                weights.len()
-            ),
-        );
-    }
-    let weights = weights.into_iter().chain(std::iter::repeat(1.0));
-    names.into_iter().zip(weights).collect()
-}
-
 impl RewardSettings {
-    /// The outputs that are summed, and their weights.
-    pub fn weights(&self) -> &[(String, f64)] {
-        &self.weights
-    }
-
-    /// Reads the keys.
-    pub fn read(keys: &mut Keys<'_>) -> Self {
-        let model = keys.stage("reward", &[Produces::RewardModel]);
-        let weights = weighed(
-            keys,
-            "what the reward model scores and the reward is made of; may be left out where it scores one thing",
-        );
-        let dull_penalty = keys
-            .doc("what a dull reply loses of its reward; 0: nothing")
-            .float("dull_penalty", 0.0, 0.0..=LARGE);
-        let dullness = Dullness::read(keys);
-        if dull_penalty > 0.0 && dullness.is_none() {
-            keys.problem(
-                "dull_penalty",
-                "needs a corpus that says which replies are dull",
-            );
-        }
-        Self {
-            dull_penalty,
-            dullness,
-            model,
-            weights,
-            deviations: keys
-                .doc(
-                    "points of the scale as raters give them, or standard deviations from the mean rating that the \
-                     reward model was trained on",
-                )
-                .one_of(
-                    "reward_units",
-                    "points",
-                    &[("points", false), ("deviations", true)],
-                ),
-            min_correlation: keys
-                .doc("refuse an impression whose held-out correlation with its raters is lower; 0: refuse none")
-                .float("min_correlation", 0.6, 0.0..=1.0),
-        }
-    }
-
     /// Refuses ratings that the reward model cannot predict: what is trained on them would follow its errors.
     ///
     /// # Errors
@@ -125,10 +48,9 @@ impl RewardSettings {
             .collect();
         ensure!(
             weak.is_empty(),
-            "{}: @{} cannot be trusted with what it is to reward: its held-out correlation with the raters \
+            "@{} cannot be trusted with what it is to reward: its held-out correlation with the raters \
              ({}) is under min_correlation = {}; reward another impression, train a better reward model, or \
              set min_correlation=0 to go on nevertheless",
-            context.label,
             self.model.name,
             weak.join(", "),
             self.min_correlation

@@ -13,9 +13,9 @@ use crate::eval::correlation::pearson;
 use crate::model::config::Problem;
 use crate::model::decoder::Precision;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::scoring_format::Texts;
 use crate::stage::work::scores::scored;
 use crate::stage::work::scores::scorer::{self, Scorer};
-use crate::stage::artifact::scoring_format::Texts;
 use crate::store::{Progress, Stop};
 
 /// A file's scores, and what is to be said of them.

@@ -8,8 +8,8 @@ use crate::data::encode::{Limits, encode_all};
 use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, Turn, template};
 use crate::model::DecoderConfig;
 use crate::model::forest::Branch;
-use crate::stage::work::tokens::cuts::Cut;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::work::tokens::cuts::Cut;
 use crate::train::{Dataset, ExamplesWriter, Units};
 
 /// A rated dialogue as a prompt and its last turn.
@@ -102,7 +102,7 @@ pub fn dataset(
                 }
                 ensure!(
                     !tokens.is_empty(),
-                    "{what}: example {}: nothing but padding to score",
+                    "example {}: nothing but padding to score",
                     example.id
                 );
                 tokens.push(tokenizer.eos());

@@ -14,8 +14,8 @@ use crate::model::hf::config_json;
 use crate::objective::{Objective, Score};
 use crate::stage::artifact::folder::{self, model_dir};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::work::scores::scored::{self, Reading};
 use crate::stage::artifact::scoring_format::{Format, Texts};
+use crate::stage::work::scores::scored::{self, Reading};
 
 /// Tokens scored at once.
 const TOKENS: usize = 4096;
@@ -97,6 +97,8 @@ pub fn format(artifact: &Path) -> Result<(Format, Option<ChatTemplate>, bool)> {
     for dir in folders(artifact)? {
         let template = ChatTemplate::find(&dir)?;
         let (format, stated) = Format::of(&dir, template.is_some())?;
+        let given = Format::kwargs(&dir)?;
+        let template = template.map(|template| template.given(given));
         let template = template.filter(|_| format.texts == Texts::Messages);
         match &found {
             Some((other, ..)) => ensure!(
@@ -247,6 +249,23 @@ fn readable(head: &ScoreHead, outputs: &[f32]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conversations_are_written_with_what_the_recipe_gave_the_template() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.json"), "{}").unwrap();
+        let source = "{{ tone }}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+        fs::write(dir.path().join("chat_template.jinja"), source).unwrap();
+        let given = [("tone".to_owned(), "dry".into())];
+        Format::bare(Texts::Messages)
+            .write(dir.path(), given.into_iter().collect())
+            .unwrap();
+        let (_, template, _) = format(dir.path()).unwrap();
+        let text = template
+            .unwrap()
+            .render(&[Message::new("user", "a")], false);
+        assert_eq!(text.unwrap(), "dry[a]");
+    }
 
     #[test]
     fn outputs_become_ratings_or_probabilities() {

@@ -122,7 +122,7 @@ impl Reward {
                     let persona = prompt.persona();
                     ensure!(
                         !persona.is_empty(),
-                        "{what}: a prompt has no persona that its reply could be compared with"
+                        "a prompt has no persona that its reply could be compared with"
                     );
                     let each = persona
                         .iter()

@@ -3,23 +3,9 @@
 use anyhow::Result;
 
 use crate::data::encode::Cuts;
-use crate::stage::settings::keys::Keys;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::settings::lengths::KEPT;
 use crate::store::BadInput;
-
-/// Reads how much of a prompt must be left where it is cut.
-pub fn read_kept(keys: &mut Keys<'_>) -> f64 {
-    keys.doc(
-        "share that must be left of a prompt whose text is cut, its oldest turns dropped whole before, and of all \
-         prompts together; less is an error",
-    )
-        .float(KEPT, KEPT_DEFAULT, 0.0..=1.0)
-}
-
-const KEPT: &str = "min_prompt_kept";
-
-/// The share that must be left where nothing else is said.
-pub const KEPT_DEFAULT: f64 = 0.5;
 
 /// Examples named where too little is left of them.
 const NAMED: usize = 5;
@@ -121,15 +107,12 @@ impl Cut {
                 "{completions} completions ({completion_tokens} tokens at their ends)"
             ));
         }
-        let note = format!(
-            "{what}: {limit} cut {} of {examples} examples",
-            parts.join(" and ")
-        );
+        let note = format!("{limit} cut {} of {examples} examples", parts.join(" and "));
         if !short.is_empty() {
             let message = format!("{note}; {remedy}, or set {KEPT} lower to cut them nevertheless");
             return Err(BadInput(message).into());
         }
-        measures.note(note);
+        measures.note(format!("{what}: {note}"));
         for (name, count) in [
             ("cut_prompts", prompts),
             ("cut_prompt_tokens", prompt_tokens),
@@ -146,6 +129,7 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::settings::lengths::KEPT_DEFAULT;
 
     fn cut(prompt_tokens: usize, cut_prompt_tokens: usize) -> Cuts {
         Cuts {

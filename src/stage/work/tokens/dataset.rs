@@ -6,15 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::data::encode::{EncodedExample, Limits, encode_all};
-use crate::data::template::dialogue_examples;
-use crate::data::{Completion, Dialogue, Example, Examples, Role, Tokenizer};
+use crate::data::{Example, Role, Tokenizer};
 use crate::model::forest::Branch;
-use crate::stage::work::tokens::cuts::Cut;
-use crate::stage::settings::keys::Keys;
-use crate::stage::kind::Produces;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::source::rows::{RowsSettings, read_examples};
-use crate::store::{read_jsonl, stream_jsonl};
+use crate::stage::settings::splits::Group;
+use crate::stage::work::tokens::cuts::Cut;
 use crate::train::{Dataset, ExamplesWriter, Units};
 
 /// Settings of tokenisation.
@@ -74,11 +70,10 @@ pub fn tokenised(
             max_length: encoding.max_length,
             append_eos,
         };
-        let encoded = encode_all(tokenizer, &chunk, limits).with_context(|| what.to_owned())?;
+        let encoded = encode_all(tokenizer, &chunk, limits)?;
         for (example, encoded) in chunk.iter().zip(&encoded) {
             cut.add(&example.id, &encoded.cuts);
-            push(&mut writer, encoded)
-                .with_context(|| format!("{what}: example {}", example.id))?;
+            push(&mut writer, encoded).with_context(|| format!("example {}", example.id))?;
             match example.completions[0].role {
                 Role::Desirable => labels.push(true),
                 Role::Undesirable => labels.push(false),

@@ -10,15 +10,17 @@ use serde_json::json;
 use crate::data::Tokenizer;
 use crate::engine::Frozen;
 use crate::objective::{Objective, Unpaired};
-use crate::stage::work::tokens::dataset::{Split, Take};
-use crate::stage::work::training::fit::Fit;
+use crate::stage::artifact::examples::RowsSettings;
+use crate::stage::artifact::examples::Take;
 use crate::stage::artifact::folder::{LanguageModel, model_dir, same_tokenizer};
-use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::kind::{Context, Produces, Stage};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Stage};
 use crate::stage::modules;
+use crate::stage::settings::keys::{Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
+use crate::stage::settings::trainer::Fit;
 use crate::stage::work::training::preview;
-use crate::stage::source::rows::RowsSettings;
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
 use crate::train::{Dataset, ExamplesWriter, mismatch};
 
@@ -76,7 +78,7 @@ impl Stage for Prefer {
             Ok(Some(set))
         };
         let Some(train) = scored(Split::Train)? else {
-            bail!("{}: there are no completions to train on", context.label);
+            bail!("there are no completions to train on");
         };
         let valid = scored(Split::Valid)?;
         let objective = self.counted(&train, &mut measures);
@@ -97,9 +99,7 @@ impl Stage for Prefer {
         let train = train.unwrap_or_default();
         let mut text = preview::training(context, &self.fit, &tokenizer, &self.objective, &train)?;
         self.counted(&train, &mut measures);
-        for note in &measures.notes {
-            text.push_str(&format!("  {note}\n"));
-        }
+        text.push_str(&preview::remarks(&measures));
         Ok(Some(text))
     }
 }
@@ -141,7 +141,7 @@ impl Prefer {
             self.fit.max_length,
             ExamplesWriter::files(&context.dir)?,
         )
-        .with_context(|| what.clone())?;
+        .context(split.name())?;
         if cut > 0 {
             measures.note(format!(
                 "{what}: max_length {} cut {cut} mismatched completions",

@@ -7,9 +7,10 @@ use crate::data::Tokenizer;
 use crate::model::forest::Branch;
 use crate::model::hf;
 use crate::objective::Objective;
-use crate::stage::work::training::fit::Fit;
 use crate::stage::artifact::folder::model_dir;
+use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
+use crate::stage::settings::trainer::Fit;
 use crate::stage::work::training::memory::Estimate;
 use crate::train::{Batch, Dataset};
 
@@ -61,6 +62,12 @@ pub fn training(
         }
     }
     Ok(text)
+}
+
+/// What the run will remark of what it trains on.
+pub fn remarks(measures: &Measures) -> String {
+    let notes = measures.notes.iter();
+    notes.map(|note| format!("  {note}\n")).collect()
 }
 
 /// A sequence as the model reads it, special tokens spelled out: its prompt, and each scored token in brackets.

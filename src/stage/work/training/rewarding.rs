@@ -4,49 +4,16 @@ use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
 
 use crate::data::{Example, Prompt, Tokenizer};
-use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::kind::Context;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::work::judge::oracle::Oracle;
-use crate::stage::settings::ppo::refuse;
+use crate::stage::kind::Context;
+use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::precision::Bf16;
-use crate::stage::work::scores::reward::{RewardSettings, weighed};
+use crate::stage::settings::reward::Rewarding;
+use crate::stage::work::judge::oracle::Oracle;
 use crate::stage::work::scores::worth::{Reward, scorable};
 use crate::train::ppo::{Asked, RewardFunction};
 
-/// Who rewards.
-pub enum Rewarding {
-    Model(RewardSettings),
-    /// The truth, a control that no real data has: the weighed sum of what the world knows.
-    Oracle(Vec<(String, f64)>),
-}
-
 impl Rewarding {
-    /// Reads the keys.
-    pub fn read(keys: &mut Keys<'_>) -> Self {
-        let by = keys
-            .doc("who scores replies: a reward model, or, as a control, the oracle of the data's world")
-            .choice("rewarded_by", "model", &["model", "oracle"]);
-        if by == "oracle" {
-            for key in [
-                "reward",
-                "min_correlation",
-                "dull_penalty",
-                "corpus",
-                "corpus_split",
-            ] {
-                refuse(keys, key, "rewarded_by = \"model\"");
-            }
-        }
-        match by {
-            "oracle" => Self::Oracle(weighed(
-                keys,
-                "impressions whose true scores are summed; none in a persona world",
-            )),
-            _ => Self::Model(RewardSettings::read(keys)),
-        }
-    }
-
     /// Refuses a reward that cannot be trusted.
     ///
     /// # Errors
@@ -133,9 +100,8 @@ impl RewardFunction for Rewarded<'_> {
                     match oracle.worth(&scores, weights)? {
                         Some(worth) => Ok(worth),
                         None => bail!(
-                            "{}: the oracle needs to know what it rewards: name impressions of an impression world, or \
-                             take data of a persona world",
-                            self.label
+                            "the oracle needs to know what it rewards: name impressions of an impression world, or \
+                             take data of a persona world"
                         ),
                     }
                 };

@@ -1,8 +1,9 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::Prompt;
-use crate::stage::source::rows::{write_examples, write_settings};
+use crate::data::{Completion, Prompt};
+use crate::stage::artifact::examples::{RowsSettings, Take, write_examples, write_settings};
+use crate::stage::settings::splits::Split;
 
 fn example(id: &str, group: &str, prompt: &str, completions: &[(&str, Role)]) -> Example {
     let completion = |(text, role): &(&str, Role)| Completion::new(*text, role.clone());
