@@ -30,7 +30,7 @@ pub const KINDS: &[Kind] = &[
     measure::judged::KIND,
     train::kto::KIND,
     source::nli::KIND,
-    preference::pairs::KIND,
+    preference::pseudo_preferences::KIND,
     measure::perplexity::KIND,
     source::persona_world::KIND,
     source::persona_files::KIND,

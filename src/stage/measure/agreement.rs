@@ -10,7 +10,7 @@ use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::scores::held_out;
-use crate::stage::work::scores::predicted::Cluster;
+use crate::stage::work::scores::rating_errors::Cluster;
 
 pub const KIND: Kind = Kind {
     name: "agreement",

@@ -19,9 +19,9 @@ use crate::stage::settings::reward::RewardSettings;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::oracle::Oracle;
-use crate::stage::work::kl::{Moved, moved};
+use crate::stage::work::kl::{LogRatio, log_ratios};
 use crate::stage::work::sampling::Sampled;
-use crate::stage::work::scores::worth::{Worth, scorable};
+use crate::stage::work::scores::reply_reward::{ReplyReward, scorable};
 
 pub const KIND: Kind = Kind {
     name: "aif",
@@ -96,8 +96,8 @@ impl Stage for Aif {
             .collect();
         let (labels, worth) =
             self.reward
-                .worth_of(context, self.sampling.bf16, &asked, &mut measures)?;
-        let worth: Vec<Worth> = worth.into_iter().flatten().collect();
+                .rewards_of(context, self.sampling.bf16, &asked, &mut measures)?;
+        let worth: Vec<ReplyReward> = worth.into_iter().flatten().collect();
         measures.mean_score("aif", worth.iter().map(|it| it.reward).collect());
         for (place, label) in labels.iter().enumerate() {
             let scores = worth.iter().map(|it| it.scores[place]).collect();
@@ -179,7 +179,7 @@ impl Aif {
         }
         let total = all
             .iter()
-            .map(|scores| oracle.worth(scores, self.reward.weights()))
+            .map(|scores| oracle.rewards(scores, self.reward.weights()))
             .collect::<Result<Option<Vec<f64>>>>();
         let Some(total) = total? else {
             return Ok(());
@@ -205,11 +205,11 @@ impl Aif {
         ));
         let models = [&self.model, reference];
         let how = (self.max_length, self.sampling.bf16);
-        let moved = moved(context, models, replies, how, measures)?;
+        let moved = log_ratios(context, models, replies, how, measures)?;
         if moved.is_empty() {
             return Ok(());
         }
-        let kl = moved.iter().map(Moved::log_ratio).sum::<f64>() / moved.len() as f64;
+        let kl = moved.iter().map(LogRatio::log_ratio).sum::<f64>() / moved.len() as f64;
         let logp: f64 = moved.iter().map(|it| it.reference).sum();
         let tokens: usize = moved.iter().map(|it| it.tokens).sum();
         measures.numbers.insert("kl".into(), kl);

@@ -14,7 +14,7 @@ use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::judging::Judging;
-use crate::stage::work::kl::{Moved, moved};
+use crate::stage::work::kl::{LogRatio, log_ratios};
 use crate::stage::work::sampling::Sampled;
 
 pub const KIND: Kind = Kind {
@@ -99,9 +99,9 @@ impl Stage for Judged {
             ));
             let models = [&self.model, reference];
             let how = (self.max_length, self.sampling.bf16);
-            let moved = moved(context, models, &replies, how, &mut measures)?;
+            let moved = log_ratios(context, models, &replies, how, &mut measures)?;
             if !moved.is_empty() {
-                let mean = moved.iter().map(Moved::log_ratio).sum::<f64>() / moved.len() as f64;
+                let mean = moved.iter().map(LogRatio::log_ratio).sum::<f64>() / moved.len() as f64;
                 measures.numbers.insert("kl".into(), mean);
             }
         }

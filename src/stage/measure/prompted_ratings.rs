@@ -24,7 +24,7 @@ use crate::stage::settings::keys::{BATCH, COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::{Group, Split};
-use crate::stage::work::scores::predicted::{self, Cluster};
+use crate::stage::work::scores::rating_errors::{self, Cluster};
 use crate::stage::work::tokens::dataset::{self, Encoding};
 use crate::store::Progress;
 
@@ -94,7 +94,7 @@ impl Measure for PromptedRatings {
             mut rows, scale, ..
         } = RatedSet::open(data, self.split)?;
         let wording = Wording::read(scale)?;
-        let impressions = predicted::impressions(&rows, &self.impressions)?;
+        let impressions = rating_errors::impressions(&rows, &self.impressions)?;
         if self.examples > 0 {
             rows.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
             rows.truncate(self.examples);
@@ -172,7 +172,7 @@ impl Measure for PromptedRatings {
             impressions.len(),
             shots.len()
         ));
-        predicted::measure(
+        rating_errors::measure(
             &rows,
             &impressions,
             &predicted,

@@ -174,7 +174,7 @@ impl AiFeedback {
             false => {
                 let precision = self.sampling.bf16;
                 self.reward
-                    .worth_of(context, precision, &texts, measures)?
+                    .rewards_of(context, precision, &texts, measures)?
                     .1
             }
         };

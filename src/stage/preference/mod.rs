@@ -2,4 +2,4 @@
 
 pub mod ai_feedback;
 pub mod failures;
-pub mod pairs;
+pub mod pseudo_preferences;

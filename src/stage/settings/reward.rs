@@ -6,13 +6,13 @@ use crate::stage::settings::produces::{EXAMPLES, Produces};
 use crate::stage::settings::splits::Split;
 
 /// Who rewards.
-pub enum Rewarding {
+pub enum RewardSource {
     Model(RewardSettings),
     /// The truth, a control that no real data has: the weighed sum of what the world knows.
     Oracle(Vec<(String, f64)>),
 }
 
-impl Rewarding {
+impl RewardSource {
     /// Reads the keys.
     pub fn read(keys: &mut Keys<'_>) -> Self {
         let by = keys

@@ -9,7 +9,7 @@ use crate::train::schedule::Schedule;
 use crate::train::{Keep, TrainSettings};
 
 /// A training stage's common settings.
-pub struct Fit {
+pub struct Trainer {
     pub model: StageRef,
     pub settings: TrainSettings,
     pub max_length: usize,
@@ -62,7 +62,7 @@ pub fn read_checkpointing(keys: &mut Keys<'_>) -> bool {
         .bool("gradient_checkpointing", false)
 }
 
-impl Fit {
+impl Trainer {
     /// Reads the common keys.
     pub fn read(keys: &mut Keys<'_>, defaults: &Defaults) -> Self {
         Self {

@@ -1,8 +1,8 @@
 //! `ratings`: dialogues that people have rated, in a form that the user brings.
 
-mod bearing;
 mod centre;
 mod form;
+mod reliability;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -149,7 +149,7 @@ impl Stage for Ratings {
                 ),
             );
             let all: Vec<Rated> = parts.rows.iter().flatten().cloned().collect();
-            bearing::measure(&all, "centred_", &mut measures);
+            reliability::measure(&all, "centred_", &mut measures);
         }
         if parts.rows[0].iter().all(|row| row.ratings.is_empty()) {
             let message = format!(
@@ -203,7 +203,7 @@ impl Ratings {
         match &self.splits {
             By::Draw(draw) => {
                 let rows = self.open(&self.path, measures)?;
-                bearing::measure(&rows, "", measures);
+                reliability::measure(&rows, "", measures);
                 draw.split(rows).or_bad_input()
             }
             By::Files { valid, test } => {
@@ -220,7 +220,7 @@ impl Ratings {
                     }
                 }
                 let all: Vec<Rated> = parts.rows.iter().flatten().cloned().collect();
-                bearing::measure(&all, "", measures);
+                reliability::measure(&all, "", measures);
                 Ok(parts)
             }
         }
@@ -236,7 +236,7 @@ impl Ratings {
             missing,
             notes,
         } = self.form.open(path)?;
-        let found = bearing::impressions(&rows);
+        let found = reliability::impressions(&rows);
         if !self.impressions.is_empty() {
             let wanted: BTreeSet<&String> = self.impressions.iter().collect();
             if let Some(unknown) = wanted.iter().find(|name| !found.contains(**name)) {

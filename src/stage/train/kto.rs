@@ -4,7 +4,7 @@ use crate::stage::kind::{Kind, Stage};
 use crate::stage::settings::keys::Keys;
 use crate::stage::settings::loss;
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::trainer::{Defaults, Fit};
+use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::training::prefer::Prefer;
 use crate::train::Keep;
 
@@ -30,8 +30,8 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             ("none", Keep::Last),
         ],
     };
-    let fit = Fit::read(keys, &defaults);
+    let trainer = Trainer::read(keys, &defaults);
     // A pair is one completion of each label.
     let data = &[Produces::Labels, Produces::Pairs];
-    Box::new(Prefer::read(keys, fit, data, loss::read_unpaired))
+    Box::new(Prefer::read(keys, trainer, data, loss::read_unpaired))
 }

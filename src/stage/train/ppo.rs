@@ -19,7 +19,7 @@ use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::precision::SavedAs;
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::reward::Rewarding;
+use crate::stage::settings::reward::RewardSource;
 use crate::stage::settings::sampling::PromptKept;
 use crate::stage::settings::splits::Split;
 use crate::stage::settings::trainer::read_checkpointing;
@@ -46,7 +46,7 @@ struct Reinforce {
     split: Split,
     skip: usize,
     examples: usize,
-    rewarding: Rewarding,
+    reward_source: RewardSource,
     settings: PpoSettings,
     dtype: SavedAs,
     kept: PromptKept,
@@ -59,7 +59,7 @@ struct Reinforce {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let model = keys.stage("model", &[Produces::Model]);
     let data = keys.stage("data", EXAMPLES);
-    let rewarding = Rewarding::read(keys);
+    let reward_source = RewardSource::read(keys);
     let settings = ppo::read(keys);
     let trunk = match settings.algorithm.has_values() {
         true => read_trunk(keys),
@@ -80,7 +80,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
                 "prompts replied to, in an order that is the same for every model and seed; 0: all",
             )
             .usize("examples", 0, 0..=COUNT),
-        rewarding,
+        reward_source,
         settings,
         dtype: SavedAs::read(keys),
         kept: PromptKept::read(keys),
@@ -113,7 +113,7 @@ impl Stage for Reinforce {
         for other in self.reference.iter().chain(self.trunk.iter().flatten()) {
             same_tokenizer(context, &self.model, other)?;
         }
-        self.rewarding.guard(context)?;
+        self.reward_source.guard(context)?;
         let mut measures = Measures::default();
         let LanguageModel {
             dir,
@@ -130,8 +130,8 @@ impl Stage for Reinforce {
             ..self.settings.clone()
         };
         let scored = (&*examples, &*prompts, &tokenizer);
-        let rewarding = &self.rewarding;
-        let mut reward = rewarding.open(context, &self.data, scored, self.bf16)?;
+        let reward_source = &self.reward_source;
+        let mut reward = reward_source.open(context, &self.data, scored, self.bf16)?;
         let job = PpoJob {
             label: &context.label,
             settings: &settings,

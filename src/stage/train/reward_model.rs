@@ -22,10 +22,10 @@ use crate::stage::settings::keys::{COUNT, Keys, LARGE, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::reward::weighed;
 use crate::stage::settings::splits::Split;
-use crate::stage::settings::trainer::{Defaults, Fit};
+use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::scores::held_out;
 use crate::stage::work::scores::held_out::class_of;
-use crate::stage::work::scores::predicted::{self, Cluster};
+use crate::stage::work::scores::rating_errors::{self, Cluster};
 use crate::stage::work::scores::scored;
 use crate::stage::work::scores::scored::Reading;
 use crate::stage::work::scores::scorer::one_of;
@@ -45,7 +45,7 @@ pub const KIND: Kind = Kind {
 };
 
 struct RewardModel {
-    fit: Fit,
+    trainer: Trainer,
     data: StageRef,
     from: From,
     examples: usize,
@@ -83,8 +83,8 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             "regression",
             &["regression", "bradley-terry", "classification"],
         );
-    let fit = Fit::read(keys, &defaults);
-    if objective == "regression" && fit.settings.keep == Keep::HighestAccuracy {
+    let trainer = Trainer::read(keys, &defaults);
+    if objective == "regression" && trainer.settings.keep == Keep::HighestAccuracy {
         keys.problem(
             "metric_for_best_model",
             "ratings have no accuracy; expected loss or none",
@@ -103,7 +103,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         _ => (Produces::Rated, ratings(keys)),
     };
     Box::new(RewardModel {
-        fit,
+        trainer,
         data: keys.stage("data", &[data]),
         from,
         examples: keys
@@ -193,7 +193,7 @@ impl Stage for RewardModel {
             self.train(context, self.sets(context)?)?;
             measures = Measures::read(&context.dir)?;
         }
-        let trained = (&*context.dir, self.fit.bf16);
+        let trained = (&*context.dir, self.trainer.bf16);
         match &self.from {
             From::Ratings { cluster, .. } => {
                 let rows = self.rated(data, Split::Test)?;
@@ -214,8 +214,13 @@ impl Stage for RewardModel {
     fn preview(&self, context: &Context) -> Result<Option<String>> {
         let sets = self.sets(context)?;
         let tokenizer = self.tokenizer(context)?;
-        let mut text =
-            preview::training(context, &self.fit, &tokenizer, &sets.objective, &sets.train)?;
+        let mut text = preview::training(
+            context,
+            &self.trainer,
+            &tokenizer,
+            &sets.objective,
+            &sets.train,
+        )?;
         let labels = sets.head.labels.join(", ");
         text.push_str(&format!(
             "  read at the last real token, outputs: {labels}\n"
@@ -237,7 +242,7 @@ struct Sets {
 
 impl RewardModel {
     fn tokenizer(&self, context: &Context) -> Result<Tokenizer> {
-        Tokenizer::open(&model_dir(context.input(&self.fit.model)))
+        Tokenizer::open(&model_dir(context.input(&self.trainer.model)))
     }
 
     fn train(&self, context: &Context, sets: Sets) -> Result<()> {
@@ -257,7 +262,7 @@ impl RewardModel {
         // Before the rest: a folder that has its weights has this too.
         let given = kwargs(context.input(&self.data))?;
         format.write(&model_dir(&context.dir), given)?;
-        self.fit
+        self.trainer
             .run(context, &tokenizer, &objective, Some(&head), sets, measures)
     }
 
@@ -325,7 +330,7 @@ impl RewardModel {
             return Ok(Vec::new());
         };
         let names: Vec<String> = weighed.iter().map(|(name, _)| name.clone()).collect();
-        let names = predicted::impressions(train, &names)?;
+        let names = rating_errors::impressions(train, &names)?;
         let weights = weighed.iter().map(|(_, weight)| *weight);
         Ok(names
             .into_iter()
@@ -474,20 +479,20 @@ impl RewardModel {
         (split, format): (Split, Format),
         measures: &mut Measures,
     ) -> Result<Dataset> {
-        let source = model_dir(context.input(&self.fit.model));
+        let source = model_dir(context.input(&self.trainer.model));
         let what = format!("{} ({})", context.label, split.name());
         let tokenizer = Tokenizer::open(&source)?;
         let config = scored::padded(config_json::read(&source)?, &tokenizer);
         let rows = RowsSettings::find(context.input(&self.data))?;
-        let limit = format!("max_length {}", self.fit.max_length);
+        let limit = format!("max_length {}", self.trainer.max_length);
         let reading = Reading {
             limits: Limits {
-                max_length: self.fit.max_length,
+                max_length: self.trainer.max_length,
                 append_eos: format.append_eos,
             },
             limit: &limit,
             remedy: "raise max_length",
-            min_prompt_kept: self.fit.min_prompt_kept,
+            min_prompt_kept: self.trainer.min_prompt_kept,
         };
         let set = scored::dataset(
             examples,
@@ -499,7 +504,7 @@ impl RewardModel {
         )
         .context(split.name())?;
         // What a head reads ends before the token that is scored in name only.
-        self.fit.fits(context, &self.fit.model, &set, 1)?;
+        self.trainer.fits(context, &self.trainer.model, &set, 1)?;
         Ok(Dataset {
             shuffle: rows.is_none_or(|rows| rows.shuffle),
             ..set

@@ -12,7 +12,7 @@ use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::{Group, Split};
-use crate::stage::settings::trainer::{Defaults, Fit};
+use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::training::preview;
 use crate::train::{Dataset, Keep};
 
@@ -28,7 +28,7 @@ pub const KIND: Kind = Kind {
 };
 
 struct Sft {
-    fit: Fit,
+    trainer: Trainer,
     data: StageRef,
     split: Split,
     group: Option<Group>,
@@ -43,7 +43,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         choices: &[("loss", Keep::LowestLoss), ("none", Keep::Last)],
     };
     Box::new(Sft {
-        fit: Fit::read(keys, &defaults),
+        trainer: Trainer::read(keys, &defaults),
         data: keys.stage("data", EXAMPLES),
         split: Split::read(keys, "train"),
         group: keys.has("group").then(|| Group::read(keys, "dialogue")),
@@ -53,7 +53,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 
 impl Stage for Sft {
     fn run(&self, context: &Context) -> Result<()> {
-        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.trainer.model)))?;
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
@@ -61,16 +61,16 @@ impl Stage for Sft {
             bail!("there are no completions to train on");
         };
         let sets = (train, valid);
-        self.fit
+        self.trainer
             .run(context, &tokenizer, &Objective::Sft, None, sets, measures)
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {
-        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.fit.model)))?;
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.trainer.model)))?;
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let text = preview::training(context, &self.fit, &tokenizer, &Objective::Sft, &train)?;
+        let text = preview::training(context, &self.trainer, &tokenizer, &Objective::Sft, &train)?;
         Ok(Some(text + &preview::remarks(&measures)))
     }
 }
@@ -86,10 +86,10 @@ impl Sft {
         let drawn = (self.group, self.shuffle);
         let data = (&self.data, split, Take::Good);
         let set = self
-            .fit
+            .trainer
             .dataset(context, data, drawn, tokenizer, measures)?;
         if let Some(set) = &set {
-            self.fit.fits(context, &self.fit.model, set, 0)?;
+            self.trainer.fits(context, &self.trainer.model, set, 0)?;
         }
         Ok(set)
     }

@@ -16,14 +16,14 @@ use crate::train::{Dataset, ExamplesWriter, Units};
 const BATCH: usize = 32;
 
 /// One reply's log-probability, EOS included.
-pub struct Moved {
+pub struct LogRatio {
     pub policy: f64,
     pub reference: f64,
     /// Tokens that it is of.
     pub tokens: usize,
 }
 
-impl Moved {
+impl LogRatio {
     /// The policy's log-ratio to the reference. Its mean estimates the KL from policy to reference, in nats a
     /// reply, without bias where the replies were sampled from the policy at temperature 1.
     pub fn log_ratio(&self) -> f64 {
@@ -36,13 +36,13 @@ impl Moved {
 ///
 /// # Errors
 /// A model that cannot be read, and a stop that was asked for.
-pub fn moved(
+pub fn log_ratios(
     context: &Context,
     models: [&StageRef; 2],
     replies: &[&Sampled],
     (max_length, bf16): (usize, Bf16),
     measures: &mut Measures,
-) -> Result<Vec<Moved>> {
+) -> Result<Vec<LogRatio>> {
     let fits = |reply: &&&Sampled| reply.prompt.len() + reply.tokens.len() <= max_length;
     let mut writer = ExamplesWriter::memory();
     let mut count = 0;
@@ -75,7 +75,7 @@ pub fn moved(
     let [policy, reference] = models.map(score);
     let both = policy?.into_iter().zip(reference?).enumerate();
     Ok(both
-        .map(|(example, (policy, reference))| Moved {
+        .map(|(example, (policy, reference))| LogRatio {
             policy: f64::from(policy[0]),
             reference: f64::from(reference[0]),
             tokens: set.examples.branches(example).map(|it| it.scored()).sum(),

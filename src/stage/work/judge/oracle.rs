@@ -158,7 +158,7 @@ impl Oracle {
     ///
     /// # Errors
     /// For an impression that there is not.
-    pub fn worth(self, scores: &Scores, weighed: &[(String, f64)]) -> Result<Option<f64>> {
+    pub fn rewards(self, scores: &Scores, weighed: &[(String, f64)]) -> Result<Option<f64>> {
         Ok(match self {
             Self::ImpressionWorld if !weighed.is_empty() => Some(total(scores, weighed)?),
             Self::PersonaWorld => Some(scores["grounded"] - scores["contradicting"]),

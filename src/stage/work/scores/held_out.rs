@@ -10,7 +10,7 @@ use crate::eval::correlation::pearson;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::precision::Bf16;
-use crate::stage::work::scores::predicted::{self, Cluster};
+use crate::stage::work::scores::rating_errors::{self, Cluster};
 use crate::stage::work::scores::scored;
 use crate::stage::work::scores::scorer::Scorer;
 use crate::store::Progress;
@@ -57,7 +57,7 @@ pub fn ratings(
                 .insert(format!("truth_pearson.{label}"), found);
         }
     }
-    predicted::measure(rows, &labels, &scores, cluster, &context.dir, measures)
+    rating_errors::measure(rows, &labels, &scores, cluster, &context.dir, measures)
 }
 
 /// How often, and by how much, the chosen one of two scores higher.

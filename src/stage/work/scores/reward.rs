@@ -8,8 +8,8 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::reward::RewardSettings;
+use crate::stage::work::scores::reply_reward::{Form, ReplyReward, Reward, Term};
 use crate::stage::work::scores::scorer::Scorer;
-use crate::stage::work::scores::worth::{Form, Reward, Term, Worth};
 use crate::store::Progress;
 
 impl RewardSettings {
@@ -58,21 +58,21 @@ impl RewardSettings {
         Ok(())
     }
 
-    /// The name of each score, and the [worth](Worth) of each reply to each prompt.
+    /// The name of each score, and the [worth](ReplyReward) of each reply to each prompt.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`Reward::worth`], and a stop that was asked for.
-    pub fn worth_of(
+    /// As [`open`](Self::open) and [`Reward::rewards`], and a stop that was asked for.
+    pub fn rewards_of(
         &self,
         context: &Context,
         bf16: Bf16,
         asked: &[(Prompt, Vec<String>)],
         measures: &mut Measures,
-    ) -> Result<(Vec<String>, Vec<Vec<Worth>>)> {
+    ) -> Result<(Vec<String>, Vec<Vec<ReplyReward>>)> {
         let reward = self.open(context, bf16)?;
         let what = format!("{} scoring", context.label);
         let progress = Progress::new(&what, asked.len());
-        let worth = reward.worth(asked, &what, measures, |done| {
+        let worth = reward.rewards(asked, &what, measures, |done| {
             progress.at(done.min(asked.len()));
             !context.stop.requested()
         })?;

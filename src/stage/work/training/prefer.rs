@@ -19,7 +19,7 @@ use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::Split;
-use crate::stage::settings::trainer::Fit;
+use crate::stage::settings::trainer::Trainer;
 use crate::stage::work::training::preview;
 use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
 use crate::train::{Dataset, ExamplesWriter, mismatch};
@@ -32,7 +32,7 @@ const LOGPS: &str = "logps.f32";
 
 /// A stage that trains a model on preferences.
 pub struct Prefer {
-    fit: Fit,
+    trainer: Trainer,
     data: StageRef,
     /// The reference, where it is not the model that is trained from.
     reference: Option<StageRef>,
@@ -40,10 +40,10 @@ pub struct Prefer {
 }
 
 impl Prefer {
-    /// Reads the keys beside those of `fit`; the objective's are read by `objective`.
+    /// Reads the keys beside those of `trainer`; the objective's are read by `objective`.
     pub fn read(
         keys: &mut Keys<'_>,
-        fit: Fit,
+        trainer: Trainer,
         data: &[Produces],
         objective: impl FnOnce(&mut Keys<'_>) -> Objective,
     ) -> Self {
@@ -56,7 +56,7 @@ impl Prefer {
             keys.problem("reference", "the loss reads no reference; leave it out");
         }
         Self {
-            fit,
+            trainer,
             data,
             reference,
             objective,
@@ -82,7 +82,7 @@ impl Stage for Prefer {
         };
         let valid = scored(Split::Valid)?;
         let objective = self.counted(&train, &mut measures);
-        self.fit.run(
+        self.trainer.run(
             context,
             &tokenizer,
             &objective,
@@ -97,7 +97,8 @@ impl Stage for Prefer {
         let mut measures = Measures::default();
         let train = self.dataset(context, Split::Train, &tokenizer, &mut measures)?;
         let train = train.unwrap_or_default();
-        let mut text = preview::training(context, &self.fit, &tokenizer, &self.objective, &train)?;
+        let mut text =
+            preview::training(context, &self.trainer, &tokenizer, &self.objective, &train)?;
         self.counted(&train, &mut measures);
         text.push_str(&preview::remarks(&measures));
         Ok(Some(text))
@@ -108,9 +109,9 @@ impl Prefer {
     /// The tokenizer of the model that is trained, which the reference must have too.
     fn tokenizer(&self, context: &Context) -> Result<Tokenizer> {
         if let Some(reference) = &self.reference {
-            same_tokenizer(context, &self.fit.model, reference)?;
+            same_tokenizer(context, &self.trainer.model, reference)?;
         }
-        Tokenizer::open(&model_dir(context.input(&self.fit.model)))
+        Tokenizer::open(&model_dir(context.input(&self.trainer.model)))
     }
 
     /// The split's examples, tokenised; nothing where there are none.
@@ -127,7 +128,7 @@ impl Prefer {
         };
         let data = (&self.data, split, take);
         let set = self
-            .fit
+            .trainer
             .dataset(context, data, (None, None), tokenizer, measures)?;
         let Some(mut set) = set else { return Ok(None) };
         let Objective::Unpaired(Unpaired::Kto(_)) = self.objective else {
@@ -138,14 +139,14 @@ impl Prefer {
         let (examples, cut) = mismatch::with_mismatches(
             &set.examples,
             context.seed,
-            self.fit.max_length,
+            self.trainer.max_length,
             ExamplesWriter::files(&context.dir)?,
         )
         .context(split.name())?;
         if cut > 0 {
             measures.note(format!(
                 "{what}: max_length {} cut {cut} mismatched completions",
-                self.fit.max_length
+                self.trainer.max_length
             ));
         }
         set.examples = examples;
@@ -156,8 +157,8 @@ impl Prefer {
     /// Refuses what either model cannot read.
     fn fits(&self, context: &Context, set: &Dataset) -> Result<()> {
         let reference = self.reference.as_ref();
-        for model in [Some(&self.fit.model), reference].into_iter().flatten() {
-            self.fit.fits(context, model, set, 0)?;
+        for model in [Some(&self.trainer.model), reference].into_iter().flatten() {
+            self.trainer.fits(context, model, set, 0)?;
         }
         Ok(())
     }
@@ -187,12 +188,12 @@ impl Prefer {
     /// Fills in the reference's log-probs of the pairs that are ever read, computed once for each content
     /// of model and pairs, whatever objective or learning rate then uses them.
     fn reference(&self, context: &Context, split: Split, set: &mut Dataset) -> Result<()> {
-        let model = self.reference.as_ref().unwrap_or(&self.fit.model);
+        let model = self.reference.as_ref().unwrap_or(&self.trainer.model);
         let model = context.input(model);
         let data = context.input(&self.data);
         const KIND: &str = "reference-logps";
         let units = match split {
-            Split::Train => set.drawn(&self.fit.settings, context.seed),
+            Split::Train => set.drawn(&self.trainer.settings, context.seed),
             _ => (0..set.units.len()).collect(),
         };
         let covers = match units.len() == set.units.len() {
@@ -212,10 +213,10 @@ impl Prefer {
             "covers": covers,
             "model": Manifest::read(model)?.hash,
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
-            "max_length": self.fit.max_length,
+            "max_length": self.trainer.max_length,
             "by_dialogue": RowsSettings::read(data)?.by_dialogue,
             "backend": context.backend,
-            "bf16": self.fit.bf16(&context.backend),
+            "bf16": self.trainer.bf16(&context.backend),
         });
         let hash = hash_json(&settings);
         let dir = match context.store.begin(KIND, &hash, &context.stop)? {
@@ -230,7 +231,7 @@ impl Prefer {
                     name: context.label.clone(),
                     hash,
                     inputs: Default::default(),
-                    settings: json!({"max_length": self.fit.max_length}),
+                    settings: json!({"max_length": self.trainer.max_length}),
                     backend: context.backend.clone(),
                     seconds: started.elapsed().as_secs_f64(),
                     created: Manifest::now(),
@@ -261,7 +262,7 @@ impl Prefer {
         (set, units): (&Dataset, &[usize]),
     ) -> Result<Vec<f32>> {
         let LanguageModel { dir, .. } = LanguageModel::read(reference)?;
-        let reference = Frozen::open(self.fit.bf16.device(&context.backend), &dir)?;
+        let reference = Frozen::open(self.trainer.bf16.device(&context.backend), &dir)?;
         let label = format!("{} reference ({})", context.label, split.name());
         let progress = Progress::new(&label, units.len());
         let batches: Vec<_> = set.by_tokens(units, REFERENCE_TOKENS).collect();

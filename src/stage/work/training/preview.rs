@@ -10,7 +10,7 @@ use crate::objective::Objective;
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
-use crate::stage::settings::trainer::Fit;
+use crate::stage::settings::trainer::Trainer;
 use crate::stage::work::training::memory::Estimate;
 use crate::train::{Batch, Dataset};
 
@@ -20,15 +20,15 @@ const LOOKED_AT: usize = 64;
 /// Describes the stage by its model's configuration and its first micro-batch.
 pub fn training(
     context: &Context,
-    fit: &Fit,
+    trainer: &Trainer,
     tokenizer: &Tokenizer,
     objective: &Objective,
     train: &Dataset,
 ) -> Result<String> {
-    let (config, _) = hf::open(&model_dir(context.input(&fit.model)))?;
-    let micro = fit.settings.per_device_train_batch_size;
+    let (config, _) = hf::open(&model_dir(context.input(&trainer.model)))?;
+    let micro = trainer.settings.per_device_train_batch_size;
     let micro_batches = train.micro_batches(0, context.seed, micro);
-    let compute = fit.device(context).compute;
+    let compute = trainer.device(context).compute;
     let widened = !backend::prefers_bf16(&context.backend);
     let looked_at = micro_batches.iter().take(LOOKED_AT);
     let batches: Vec<Batch> = looked_at

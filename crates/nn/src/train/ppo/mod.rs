@@ -29,7 +29,7 @@ use crate::ops::TrainBackend;
 use crate::train::checkpoint::Checkpoints;
 use crate::train::optimizer::AdamW;
 pub use actor_critic::{ActorCritic, ValueHead};
-use rollout::{Episode, know, sample};
+use rollout::{Episode, sample, score_episodes};
 pub use settings::{Algorithm, PpoSettings};
 use state::{PpoState, Updates, line};
 use targets::targets;
@@ -143,7 +143,7 @@ pub fn train<B: TrainBackend>(
         let sampled = started.elapsed().as_secs_f64();
         let minibatches = |epoch| minibatches(settings, job.seed, step, epoch);
         let first = minibatches(0).concat();
-        let mut known = know(&untracked, reference, &episodes, &first, settings);
+        let mut known = score_episodes(&untracked, reference, &episodes, &first, settings);
         known.scores = scores(job, &episodes, reward)?;
         let scored = started.elapsed().as_secs_f64();
         let targets = targets(

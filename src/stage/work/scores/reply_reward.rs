@@ -51,7 +51,7 @@ pub struct Reward {
 
 /// The worth of one reply.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Worth {
+pub struct ReplyReward {
     pub reward: f64,
     /// What the reward model says, by its [`labels`](Reward::labels); of classes the mean over the persona's
     /// sentences.
@@ -69,13 +69,13 @@ impl Reward {
     ///
     /// # Errors
     /// A reply that cannot be tokenised; a prompt without a persona where sentences of one are compared.
-    pub fn worth(
+    pub fn rewards(
         &self,
         asked: &[(Prompt, Vec<String>)],
         what: &str,
         measures: &mut Measures,
         done: impl FnMut(usize) -> bool,
-    ) -> Result<Option<Vec<Vec<Worth>>>> {
+    ) -> Result<Option<Vec<Vec<ReplyReward>>>> {
         let mut worth = self.unpenalised(asked, what, measures, done)?;
         if let (Some(generic), Some(worth)) = (&self.generic, &mut worth) {
             let replies = asked.iter().flat_map(|(_, replies)| replies);
@@ -94,7 +94,7 @@ impl Reward {
         what: &str,
         measures: &mut Measures,
         done: impl FnMut(usize) -> bool,
-    ) -> Result<Option<Vec<Vec<Worth>>>> {
+    ) -> Result<Option<Vec<Vec<ReplyReward>>>> {
         match &self.form {
             Form::Sum(terms) => {
                 let examples: Vec<_> = asked
@@ -102,7 +102,7 @@ impl Reward {
                     .map(|(prompt, replies)| self.scorer.replies(prompt, replies))
                     .collect();
                 let scores = self.scorer.scores(&examples, what, measures, done)?;
-                let worth = |scores: Vec<f64>| Worth {
+                let worth = |scores: Vec<f64>| ReplyReward {
                     reward: terms.iter().map(|term| term.of(&scores)).sum(),
                     scores,
                 };
@@ -152,7 +152,7 @@ impl Reward {
 
 /// The worth of a reply by its classes against each sentence of a persona: the largest probability that it is
 /// entailed less the largest that it contradicts. One sentence decides either way, as in Dialogue-NLI.
-fn entailment(sentences: &[&Vec<f64>], entails: usize, contradicts: usize) -> Worth {
+fn entailment(sentences: &[&Vec<f64>], entails: usize, contradicts: usize) -> ReplyReward {
     let most = |place: usize| {
         let of = sentences.iter().map(|scores| scores[place]);
         of.fold(0.0, f64::max)
@@ -162,7 +162,7 @@ fn entailment(sentences: &[&Vec<f64>], entails: usize, contradicts: usize) -> Wo
         let of = sentences.iter().map(|scores| scores[place]);
         of.sum::<f64>() / sentences.len() as f64
     };
-    Worth {
+    ReplyReward {
         reward: most(entails) - most(contradicts),
         scores: (0..classes).map(mean).collect(),
     }

@@ -1,4 +1,4 @@
-//! `pairs`: pseudo-preferences. The reference reply is chosen; a reply that the model itself gives to
+//! `pseudo-preferences`: pseudo-preferences. The reference reply is chosen; a reply that the model itself gives to
 //! the same history, under a persona taken from another dialogue, is rejected.
 
 use anyhow::{Result, ensure};
@@ -19,7 +19,7 @@ use crate::stage::settings::splits::Split;
 use crate::stage::work::streams;
 
 pub const KIND: Kind = Kind {
-    name: "pairs",
+    name: "pseudo-preferences",
     about: "pairs of a reference reply and a reply sampled under another persona",
     produces: Produces::Pairs,
     // 3: the sampled replies are their tokens; random streams are named by their split.

@@ -8,12 +8,12 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::precision::Bf16;
-use crate::stage::settings::reward::Rewarding;
+use crate::stage::settings::reward::RewardSource;
 use crate::stage::work::judge::oracle::Oracle;
-use crate::stage::work::scores::worth::{Reward, scorable};
+use crate::stage::work::scores::reply_reward::{Reward, scorable};
 use crate::train::ppo::{Asked, RewardFunction};
 
-impl Rewarding {
+impl RewardSource {
     /// Refuses a reward that cannot be trusted.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl RewardFunction for Rewarded<'_> {
                     let example = &self.examples[asked.prompt];
                     let scores = oracle.scores(example, text);
                     let scores = scores.with_context(|| format!("example {}", example.id))?;
-                    match oracle.worth(&scores, weights)? {
+                    match oracle.rewards(&scores, weights)? {
                         Some(worth) => Ok(worth),
                         None => bail!(
                             "the oracle needs to know what it rewards: name impressions of an impression world, or \
@@ -117,7 +117,7 @@ impl RewardFunction for Rewarded<'_> {
                     })
                     .collect();
                 let mut measures = Measures::default();
-                let worth = reward.worth(&grouped, self.label, &mut measures, |_| true)?;
+                let worth = reward.rewards(&grouped, self.label, &mut measures, |_| true)?;
                 if !measures.notes.is_empty() {
                     self.notes.push(measures.notes.join("; "));
                 }

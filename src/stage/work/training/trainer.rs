@@ -18,7 +18,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::splits::{Group, Split};
-use crate::stage::settings::trainer::Fit;
+use crate::stage::settings::trainer::Trainer;
 use crate::stage::work::scores::scored;
 use crate::stage::work::tokens::dataset::{self, Encoding};
 use crate::stage::work::tokens::limits;
@@ -27,7 +27,7 @@ use crate::store::{BadInput, say};
 use crate::train::checkpoint;
 use crate::train::{Dataset, Evaluation, Job, Keep, Outcome};
 
-impl Fit {
+impl Trainer {
     /// Whether the model is computed in bf16 on the backend of that name.
     pub fn bf16(&self, backend: &str) -> bool {
         self.bf16.planned(backend) == Precision::Bf16

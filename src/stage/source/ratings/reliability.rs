@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::Rated;
 use crate::eval::Noise;
-use crate::eval::agreement::OneWay;
+use crate::eval::one_way::OneWay;
 use crate::eval::{mean, stddev};
 use crate::stage::artifact::measures::Measures;
 
