@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::stage::kind::Kind;
-use crate::stage::modules;
 use crate::stage::settings::keys::{
     Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
     brief, suggest,
@@ -289,7 +288,7 @@ impl<'a> Walk<'a> {
             name: name.into(),
             kind: kind.name,
             version: kind.version,
-            modules: modules::of(kind.name),
+            modules: kind.modules,
             produces: kind.produces,
             uses_backend: kind.uses_backend,
             per_seed,

@@ -47,6 +47,7 @@ const KINDS: [Kind; 3] = [
         produces: Produces::Dialogues,
         version: 1,
         uses_backend: false,
+        modules: &[],
         read: read_world,
     },
     Kind {
@@ -55,6 +56,7 @@ const KINDS: [Kind; 3] = [
         produces: Produces::Model,
         version: 1,
         uses_backend: true,
+        modules: &[],
         read: read_train,
     },
     Kind {
@@ -63,6 +65,7 @@ const KINDS: [Kind; 3] = [
         produces: Produces::Measure,
         version: 1,
         uses_backend: true,
+        modules: &[],
         read: read_rank,
     },
 ];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::stage::modules::Module;
 use crate::stage::settings::keys::{
     KeyDoc, Keys, Node, Origin, Reading, Scope, StageRef, Table, Value,
 };
@@ -23,6 +24,8 @@ pub struct Kind {
     pub version: u32,
     /// Whether its result depends on the compute backend.
     pub uses_backend: bool,
+    /// The shared modules that it computes with, whose versions are part of its stages' identity.
+    pub modules: &'static [Module],
     /// Reads and checks its settings. Problems are left with the keys; what is returned beside
     /// problems is never run.
     pub read: fn(&mut Keys<'_>) -> Box<dyn Stage>,

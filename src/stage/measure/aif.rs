@@ -12,6 +12,7 @@ use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::{Replied, measure_text};
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
@@ -30,6 +31,7 @@ pub const KIND: Kind = Kind {
     // 2: kl and reference_perplexity are of the tokens that were drawn, after the prompt as it was read.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

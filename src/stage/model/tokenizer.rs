@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::data::Tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
@@ -18,6 +19,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Tokenizer,
     version: 1,
     uses_backend: false,
+    modules: modules::TOKENS,
     read,
 };
 

@@ -14,6 +14,7 @@ use crate::stage::artifact::examples::{
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, LARGE, SAMPLES, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
@@ -30,6 +31,7 @@ pub const KIND: Kind = Kind {
     // 2: replies are their tokens; random streams are named by their split.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

@@ -19,6 +19,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Pairs,
     version: 2,
     uses_backend: false,
+    modules: &[],
     read,
 };
 

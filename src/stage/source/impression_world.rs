@@ -22,6 +22,7 @@ pub const KIND: Kind = Kind {
     // 2: the scale lies beside the ratings.
     version: 2,
     uses_backend: false,
+    modules: &[],
     read,
 };
 

@@ -27,6 +27,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Pairs,
     version: 1,
     uses_backend: false,
+    modules: &[],
     read,
 };
 

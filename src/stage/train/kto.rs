@@ -1,6 +1,7 @@
 //! `kto`: preference optimization on completions that are labelled one by one (KTO, BCO).
 
 use crate::stage::kind::{Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::Keys;
 use crate::stage::settings::loss;
 use crate::stage::settings::produces::Produces;
@@ -16,6 +17,7 @@ pub const KIND: Kind = Kind {
     // what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
+    modules: modules::TRAINING,
     read,
 };
 

@@ -13,6 +13,7 @@ use crate::stage::artifact::folder::{self, LanguageModel, model_dir, same_tokeni
 use crate::stage::artifact::generation;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
 use crate::stage::settings::ppo;
 use crate::stage::settings::precision::Bf16;
@@ -36,6 +37,7 @@ pub const KIND: Kind = Kind {
     // generation_config.json, and names the EOS trained with.
     version: 2,
     uses_backend: true,
+    modules: modules::REINFORCING,
     read,
 };
 

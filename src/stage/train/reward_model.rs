@@ -18,6 +18,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::rated_set::RatedSet;
 use crate::stage::artifact::scoring_format::{Format, Texts};
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, LARGE, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::reward::weighed;
@@ -41,6 +42,7 @@ pub const KIND: Kind = Kind {
     // an EOS follows plain text in pairs; the folder says how its texts are written.
     version: 2,
     uses_backend: true,
+    modules: modules::TRAINING,
     read,
 };
 
