@@ -2,6 +2,7 @@
 //! and again if need be.
 
 mod ruling;
+mod shared;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,11 +18,11 @@ use super::budget::Budget;
 use super::cache::Cache;
 use super::client::{Client, Reply};
 use super::completion::{self, Completion};
-use super::flight::Flights;
 use super::limits::Limits;
 use super::retry;
 use crate::store::{Metrics, Progress, Stop, read_metrics};
 use ruling::Ruling;
+use shared::Flights;
 
 /// One question and the requests that ask it.
 pub(super) struct Question {
