@@ -1,96 +1,33 @@
 //! Work under way by key, so that who asks for the same meanwhile waits for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::lock;
 
 /// Work under way.
 #[derive(Debug)]
-pub(super) struct Flights<T>(Mutex<HashMap<String, Arc<Flight<T>>>>);
+pub(super) struct Shared<T>(Mutex<HashMap<String, Arc<OnceLock<T>>>>);
 
-#[derive(Debug)]
-struct Flight<T> {
-    state: Mutex<State<T>>,
-    landed: Condvar,
-}
-
-#[derive(Debug)]
-enum State<T> {
-    Aloft,
-    Landed(T),
-    /// Whoever did the work panicked.
-    Lost,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<T: Clone> Flights<T> {
+impl<T: Clone> Shared<T> {
     /// Nothing under way.
     pub(super) fn new() -> Self {
         Self(Mutex::new(HashMap::new()))
     }
 
-    /// Does `work`, or waits for the same work of another thread. Also says whether it was another's.
-    pub(super) fn share(&self, key: &str, work: impl FnOnce() -> T) -> (T, bool) {
-        loop {
-            let theirs = {
-                let mut flights = lock(&self.0);
-                match flights.get(key) {
-                    Some(flight) => Arc::clone(flight),
-                    None => {
-                        let flight = Arc::new(Flight {
-                            state: Mutex::new(State::Aloft),
-                            landed: Condvar::new(),
-                        });
-                        flights.insert(key.to_owned(), Arc::clone(&flight));
-                        drop(flights);
-                        let landing = Landing {
-                            flights: self,
-                            flight,
-                            key,
-                        };
-                        let done = work();
-                        landing.with(State::Landed(done.clone()));
-                        return (done, false);
-                    }
-                }
-            };
-            let mut state = lock(&theirs.state);
-            while matches!(*state, State::Aloft) {
-                state = theirs
-                    .landed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            if let State::Landed(done) = &*state {
-                return (done.clone(), true);
-            }
+    /// Does `work`, or waits for the same work of another thread; where that one panics, one of those who wait does
+    /// it. Also says whether it was another's.
+    pub(super) fn get(&self, key: &str, work: impl FnOnce() -> T) -> (T, bool) {
+        let cell = Arc::clone(lock(&self.0).entry(key.to_owned()).or_default());
+        let mut ours = false;
+        let done = cell.get_or_init(|| {
+            ours = true;
+            work()
+        });
+        if ours {
+            lock(&self.0).remove(key);
         }
-    }
-}
-
-/// Ends a flight even if its work panics.
-struct Landing<'a, T> {
-    flights: &'a Flights<T>,
-    flight: Arc<Flight<T>>,
-    key: &'a str,
-}
-
-impl<T> Landing<'_, T> {
-    fn with(self, state: State<T>) {
-        *lock(&self.flight.state) = state;
-    }
-}
-
-impl<T> Drop for Landing<'_, T> {
-    fn drop(&mut self) {
-        lock(&self.flights.0).remove(self.key);
-        let mut state = lock(&self.flight.state);
-        if matches!(*state, State::Aloft) {
-            *state = State::Lost;
-        }
-        self.flight.landed.notify_all();
+        (done.clone(), !ours)
     }
 }
 
@@ -102,7 +39,7 @@ mod tests {
 
     #[test]
     fn equal_work_is_done_once_and_a_panic_leaves_it_to_another() {
-        let flights = Flights::new();
+        let under_way = Shared::new();
         let (done, shared) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
             std::thread::sleep(Duration::from_millis(300));
@@ -115,7 +52,7 @@ mod tests {
             let threads: Vec<_> = (0..6)
                 .map(|_| {
                     scope.spawn(|| {
-                        let (value, theirs) = flights.share("a", work);
+                        let (value, theirs) = under_way.get("a", work);
                         shared.fetch_add(usize::from(theirs), Ordering::SeqCst);
                         assert_eq!(value, 7);
                     })
@@ -126,6 +63,6 @@ mod tests {
         });
         assert_eq!(done.load(Ordering::SeqCst), 2);
         assert_eq!(shared.load(Ordering::SeqCst), 4);
-        assert_eq!(flights.share("a", || 8), (8, false));
+        assert_eq!(under_way.get("a", || 8), (8, false));
     }
 }
