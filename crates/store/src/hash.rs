@@ -58,17 +58,10 @@ pub fn hash_file(path: &Path) -> Result<Hash> {
 }
 
 /// Hashes all that a reader gives.
-pub(super) fn hash_reader(mut from: impl Read) -> io::Result<Hash> {
+pub(super) fn hash_reader(from: impl Read) -> io::Result<Hash> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(Hash::of(&hasher)),
-            Ok(read) => _ = hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    hasher.update_reader(from)?;
+    Ok(Hash::of(&hasher))
 }
 
 /// Hashes the names and contents of all files under a folder, in name order.

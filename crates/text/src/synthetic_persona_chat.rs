@@ -24,7 +24,7 @@ const CONVERSATION: &str = "Best Generated Conversation";
 pub fn synthetic_persona_chat(path: &Path) -> Result<Vec<Dialogue>> {
     let text = read_utf8(path)?;
     let mut bad = BadLines::new(path);
-    let mut rows = csv_rows(&text, ',', &mut bad).into_iter();
+    let mut rows = csv_rows(&text, b',', &mut bad).into_iter();
     let (_, header) = rows.next().unwrap_or_default();
     let column = |name: &str| header.iter().position(|cell| cell.trim() == name);
     let columns = [PERSONAS[0], PERSONAS[1], CONVERSATION].map(column);

@@ -132,11 +132,11 @@ fn json_lines(text: &str, bad: &mut BadLines) -> Vec<Row> {
 /// The separator is whichever of them the header has most of.
 fn csv(text: &str, bad: &mut BadLines) -> Vec<Row> {
     let header = text.lines().next().unwrap_or_default();
-    let separator = [',', ';', '\t']
+    let separator = [b',', b';', b'\t']
         .into_iter()
         .rev()
-        .max_by_key(|separator| header.matches(*separator).count())
-        .unwrap_or(',');
+        .max_by_key(|separator| header.matches(char::from(*separator)).count())
+        .unwrap_or(b',');
     let mut rows = csv_rows(text, separator, bad).into_iter();
     let (_, header) = rows.next().unwrap_or_default();
     let header: Vec<&str> = header.iter().map(|name| name.trim()).collect();
