@@ -4,6 +4,7 @@
 //! `[profile.NAME]`, and `--set` arguments. Tables merge key by key, lists are replaced whole, and a stage that
 //! is given another kind begins anew. Then each stage with `like = "NAME"` is laid over that stage.
 
+mod chain;
 mod claims;
 mod identity;
 mod layer;

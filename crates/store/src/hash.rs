@@ -1,19 +1,15 @@
 //! Content hashes: what an artifact is made from, in 16 hexadecimal digits.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::regular;
-
-/// How deep folders may nest: deeper, a link most likely leads back to a folder above.
-pub(super) const DEEPEST: usize = 32;
+use super::regular::{listed, regular};
 
 /// The first 64 bits of a BLAKE3 hash, as 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,30 +96,6 @@ fn update_dir(hasher: &mut blake3::Hasher, path: &Path, depth: usize) -> Result<
         }
     }
     Ok(())
-}
-
-/// The entries of a folder that are not hidden, by name, and whether each is a folder or a link to one.
-pub(super) fn listed(path: &Path, depth: usize) -> Result<Vec<(OsString, bool)>> {
-    if depth > DEEPEST {
-        bail!(
-            "{}: folders nest too deep; does a link lead back to a folder above?",
-            path.display()
-        );
-    }
-    let what = || format!("cannot read {}", path.display());
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(path).with_context(what)? {
-        let name = entry.with_context(what)?.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let child = path.join(&name);
-        let metadata =
-            fs::metadata(&child).with_context(|| format!("cannot read {}", child.display()))?;
-        entries.push((name, metadata.is_dir()));
-    }
-    entries.sort();
-    Ok(entries)
 }
 
 /// Hashes a file ([`hash_file`]) or a folder ([`hash_dir`]).

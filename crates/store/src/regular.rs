@@ -1,12 +1,15 @@
-//! Files that the user named, be they what they may.
+//! Files and folders that the user named, be they what they may.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::BadInput;
-use super::hash::listed;
+
+/// How deep folders may nest: deeper, a link most likely leads back to a folder above.
+pub(super) const DEEPEST: usize = 32;
 
 /// That what is at `path` is a regular file or a link to one: a pipe, a device or a socket has no end, and opening
 /// it may wait for ever. What is not there is left to whoever opens it.
@@ -44,6 +47,30 @@ pub fn all_regular(path: &Path) -> Result<()> {
         Ok(())
     }
     check(path, 0)
+}
+
+/// The entries of a folder that are not hidden, by name, and whether each is a folder or a link to one.
+pub(super) fn listed(path: &Path, depth: usize) -> Result<Vec<(OsString, bool)>> {
+    if depth > DEEPEST {
+        bail!(
+            "{}: folders nest too deep; does a link lead back to a folder above?",
+            path.display()
+        );
+    }
+    let what = || format!("cannot read {}", path.display());
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).with_context(what)? {
+        let name = entry.with_context(what)?.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let child = path.join(&name);
+        let metadata =
+            fs::metadata(&child).with_context(|| format!("cannot read {}", child.display()))?;
+        entries.push((name, metadata.is_dir()));
+    }
+    entries.sort();
+    Ok(entries)
 }
 
 /// Reads a regular file of at most `limit` bytes.

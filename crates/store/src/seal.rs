@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::hash::{DEEPEST, hash_reader};
+use super::hash::hash_reader;
+use super::regular::DEEPEST;
 use super::{Hash, hash_json, read_json, write_json};
 
 /// What a file holds.
