@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 
+use super::ast::Binary;
 use super::error::{Error, Result};
-use super::eval::Run;
-use super::filters;
+use super::filters::names;
 use super::given::{Given, text_of};
+use super::meter::Meter;
+use super::ops::binary;
 use super::value::Value;
 
 /// The tests of a value alone that [`apply`] knows.
@@ -61,8 +63,7 @@ pub(super) fn known(name: &str) -> bool {
 }
 
 /// Whether a value passes a test.
-pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<bool> {
-    let meter = run.meter;
+pub(super) fn apply(name: &str, value: Value, given: Given, meter: &Meter) -> Result<bool> {
     meter.scan(8 * value.as_text().map_or(0, |text| text.len()))?;
     given.scan(meter)?;
     let other = match BESIDE.contains(&name) {
@@ -75,7 +76,7 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
             Value::None
         }
     };
-    let rest = |by: Value| super::ops::binary(super::ast::Binary::Modulo, &value, &by, meter);
+    let rest = |by: Value| binary(Binary::Modulo, &value, &by, meter);
     let compared = |fits: fn(Ordering) -> bool| Ok(value.compare(&other, meter)?.is_some_and(fits));
     match name {
         "odd" => rest(Value::Int(2))?.equals(&Value::Int(1), meter),
@@ -83,7 +84,7 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
         "divisibleby" => rest(other)?.equals(&Value::Int(0), meter),
         "defined" => Ok(!value.is_undefined()),
         "undefined" => Ok(value.is_undefined()),
-        "filter" => Ok(filters::known(&text_of(&value, name)?)),
+        "filter" => Ok(names::known(&text_of(&value, name)?)),
         "test" => Ok(known(&text_of(&value, name)?)),
         "none" => Ok(matches!(value, Value::None)),
         "boolean" => Ok(matches!(value, Value::Bool(_))),

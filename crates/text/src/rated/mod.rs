@@ -10,6 +10,9 @@
 //!
 //! `id` and `turns` are required. A score that a rater did not give is left out.
 
+pub mod table;
+pub mod utterances;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 

@@ -4,17 +4,26 @@
 //! `{"role": ..., "content": ...}`, are rendered by the model's chat template. Every key of a message reaches it, and
 //! the columns `tools` and `chat_template_kwargs`, as in TRL.
 
+mod dialogues;
+mod json;
+mod stream;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use anyhow::Result;
 use serde_json::Value;
 
 use crate::chat::{Beside, Message, Reply, Unbounded};
-use crate::row_json::holds_not_finite;
-use crate::row_stream::{COMMON, Examples, NO_TEMPLATE, Read, Reading, Row, Wrong, read};
 use crate::{Completion, Example, Prompt, Role};
 
-pub(super) use crate::row_json::kind;
+pub(super) use json::kind;
+pub(super) use stream::Row;
+pub use stream::{Examples, Reading};
+
+use json::holds_not_finite;
+use stream::{COMMON, NO_TEMPLATE, Read, Wrong, read};
 
 /// Reads preference pairs: `prompt`, `chosen` and `rejected`. Without `prompt`, it is what `chosen`
 /// and `rejected` begin with in common, messages or text, as in TRL. Other columns are left alone and remarked.
@@ -519,7 +528,3 @@ fn by_prompt(line: usize, prompt: Prompt, completions: Vec<Completion>) -> Examp
         meta: Default::default(),
     }
 }
-
-#[cfg(test)]
-#[path = "rows_tests.rs"]
-mod tests;

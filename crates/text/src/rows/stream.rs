@@ -13,14 +13,14 @@ use rapport_store::BadInput;
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
+use super::dialogues::Prompts;
+use super::json;
 use crate::Example;
 use crate::chat::ChatTemplate;
-use crate::dialogues::Prompts;
 use crate::lines::{BadLines, Line, stream};
-use crate::row_json;
 
 /// A row's columns by name.
-pub(super) type Row = Map<String, Value>;
+pub(crate) type Row = Map<String, Value>;
 
 /// A row's examples, or what is wrong with it. A group left empty is found by prompt.
 pub(super) type Read = Result<Vec<Example>, Wrong>;
@@ -212,7 +212,7 @@ fn row(text: &str) -> Result<Row, Wrong> {
     if text.trim_start().starts_with('[') {
         return Err(Wrong::File(ARRAY.into()));
     }
-    let mut row = row_json::parse(text)?;
+    let mut row = json::parse(text)?;
     // What writes tables writes null for a column that the row does not have.
     row.retain(|_, value| !value.is_null());
     Ok(row)

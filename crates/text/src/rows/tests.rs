@@ -1,7 +1,7 @@
 use std::fs;
 
+use super::stream::CHUNK;
 use super::*;
-use crate::row_stream::CHUNK;
 
 use crate::chat::ChatTemplate;
 

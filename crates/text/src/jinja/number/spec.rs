@@ -1,65 +1,29 @@
-//! Numbers as Python writes them.
+//! How a value is put into a text: what stands behind `%`, or behind `:` in `{}`.
 
-mod blanks;
+use crate::jinja::error::{Error, Result};
+use crate::jinja::meter::Meter;
+use crate::jinja::value::Value;
+use crate::jinja::value::float::{exponent, float_text};
 
-pub(super) use blanks::{format_fields, percent};
-
-use super::error::{Error, Result};
-use super::meter::Meter;
-use super::value::Value;
-
-/// The whole number that a float is.
-pub(super) fn whole(number: f64) -> Option<i128> {
-    (number.fract() == 0.0 && number.abs() < 1e37).then_some(number as i128)
-}
-
-/// `repr` of a float: the fewest digits that give it back.
-pub(super) fn float_text(number: f64) -> String {
-    if number.is_nan() {
-        return "nan".into();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "inf" } else { "-inf" }.into();
-    }
-    if number == 0.0 || (1e-4..1e16).contains(&number.abs()) {
-        let text = format!("{number}");
-        return match text.contains('.') {
-            true => text,
-            false => text + ".0",
-        };
-    }
-    exponent(&format!("{number:e}"))
-}
-
-/// Python writes a sign and at least two digits behind the `e`.
-fn exponent(text: &str) -> String {
-    let (digits, power) = text.split_once('e').unwrap_or((text, "0"));
-    let (sign, power) = match power.strip_prefix('-') {
-        Some(power) => ('-', power),
-        None => ('+', power),
-    };
-    format!("{digits}e{sign}{power:0>2}")
-}
-
-/// How a value is put into a text: what stands behind `%`, or behind `:` in `{}`.
+/// What is asked of the form.
 #[derive(Default)]
-struct Spec {
-    fill: Option<char>,
-    align: Option<char>,
-    sign: Option<char>,
-    alternate: bool,
-    zero: bool,
-    width: usize,
+pub struct Spec {
+    pub fill: Option<char>,
+    pub align: Option<char>,
+    pub sign: Option<char>,
+    pub alternate: bool,
+    pub zero: bool,
+    pub width: usize,
     /// `,` or `_` between groups of digits.
-    group: Option<char>,
-    precision: Option<usize>,
-    kind: Option<char>,
+    pub group: Option<char>,
+    pub precision: Option<usize>,
+    pub kind: Option<char>,
 }
 
 /// Widths and precisions above this are mistakes; Rust's own formatting ends at 65,535.
-const MAX_WIDTH: usize = 60_000;
+pub const MAX_WIDTH: usize = 60_000;
 
-fn number_in(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Option<usize>> {
+pub fn number_in(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Option<usize>> {
     let mut number = None;
     while let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(10)) {
         let so_far = number.unwrap_or(0) * 10 + digit as usize;
@@ -76,7 +40,7 @@ fn number_in(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<O
 
 impl Spec {
     /// Reads what stands behind `:`.
-    fn read(text: &str) -> Result<Self> {
+    pub fn read(text: &str) -> Result<Self> {
         let mut spec = Self::default();
         let all: Vec<char> = text.chars().take(2).collect();
         let aligns =
@@ -111,7 +75,7 @@ impl Spec {
     }
 
     /// A number's digits, without its sign.
-    fn float_digits(&self, number: f64, kind: char) -> Result<String> {
+    pub fn float_digits(&self, number: f64, kind: char) -> Result<String> {
         let number = number.abs();
         if !number.is_finite() {
             let text = if number.is_nan() { "nan" } else { "inf" };
@@ -163,7 +127,7 @@ impl Spec {
         })
     }
 
-    fn int_digits(&self, number: i128, kind: char) -> Result<String> {
+    pub fn int_digits(&self, number: i128, kind: char) -> Result<String> {
         let number = number.unsigned_abs();
         let (prefix, digits) = match kind {
             'd' => ("", number.to_string()),
@@ -183,7 +147,7 @@ impl Spec {
         })
     }
 
-    fn grouped(&self, digits: String) -> String {
+    pub fn grouped(&self, digits: String) -> String {
         let Some(separator) = self.group else {
             return digits;
         };
@@ -200,7 +164,7 @@ impl Spec {
         text + &digits[end..]
     }
 
-    fn sign_of(&self, negative: bool) -> &'static str {
+    pub fn sign_of(&self, negative: bool) -> &'static str {
         match (negative, self.sign) {
             (true, _) => "-",
             (false, Some('+')) => "+",
@@ -210,7 +174,7 @@ impl Spec {
     }
 
     /// Fills a text up to the width.
-    fn pad(&self, sign: &str, body: &str, default: char) -> String {
+    pub fn pad(&self, sign: &str, body: &str, default: char) -> String {
         let length = sign.chars().count() + body.chars().count();
         let missing = self.width.saturating_sub(length);
         let zero = self.zero && self.align.is_none();
@@ -233,7 +197,7 @@ impl Spec {
 }
 
 /// `format(value, spec)`
-fn format_value(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
+pub fn format_value(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
     if spec.is_empty() {
         return Ok(value.to_text(meter)?.to_string());
     }
@@ -289,7 +253,7 @@ fn format_value(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
     Ok(spec.pad("", &cut, '<'))
 }
 
-fn letter(number: i128) -> Result<String> {
+pub fn letter(number: i128) -> Result<String> {
     let letter = u32::try_from(number).ok().and_then(char::from_u32);
     letter
         .map(String::from)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::csv::csv_rows;
 use crate::lines::{BadLines, numbered, read_utf8};
-use crate::utterances::shown;
+use crate::rated::utterances::shown;
 
 /// A row, or the part of it that is one rater's.
 pub struct Record {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::form::{ScoreColumns, Scores, TableForm};
 use super::records::Record;
-use super::{ScoreColumns, Scores, TableForm};
 
 /// Names that a column commonly has, the likelier first.
 const TEXT: [&str; 6] = [

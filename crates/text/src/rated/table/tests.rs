@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::rated::utterances::Sides;
 
 const SCALE: Scale = Scale {
     low: 0.0,
