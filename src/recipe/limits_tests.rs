@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::stage::KINDS;
 use crate::stage::keys::{KeyDoc, Keys, Node, Reading, Scope, brief};
+use crate::stage::kind::Kind;
 
 const MOMENT: Duration = Duration::from_secs(5);
 

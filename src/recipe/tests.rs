@@ -3,12 +3,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::*;
 use crate::stage::keys::{COUNT, Keys, POSITIVE, document};
-use crate::stage::kind::Context;
+use crate::stage::kind::{Context, Kind, Produces, Stage};
 use crate::store::{Hash, hash_bytes};
 
 struct Nothing;
