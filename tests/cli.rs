@@ -141,6 +141,69 @@ fn killed_again_and_again_a_run_ends_like_one_that_never_was() {
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
+/// The arguments of DPO on a tiny model with a chat template.
+fn chat(rows: &Path, sets: &[&str]) -> Vec<String> {
+    let model = root().join("tests/fixtures/trl_chat/model");
+    let experiments = root().join("experiments").display().to_string();
+    let mut arguments = ["run", "dpo", "--experiments", &experiments]
+        .map(str::to_owned)
+        .to_vec();
+    let paths = [
+        format!("model.path={}", model.display()),
+        format!("data.train={}", rows.display()),
+    ];
+    for set in paths.iter().map(String::as_str).chain(sets.iter().copied()) {
+        arguments.extend(["--set".to_owned(), set.to_owned()]);
+    }
+    arguments
+}
+
+#[test]
+fn a_dry_run_remarks_what_the_run_would() {
+    let work = tempfile::tempdir().unwrap();
+    let rows = work.path().join("pairs.jsonl");
+    let row = r#"{"prompt": [{"role": "user", "content": "a"}], "score": 1,
+        "chosen": [{"role": "assistant", "content": "a long reply"}], "rejected": [{"role": "assistant", "content": "b"}]}"#;
+    std::fs::write(&rows, row.replace('\n', " ")).unwrap();
+    let sets = [
+        "data.chat_template_kwargs.deep=true",
+        "train.max_length=24",
+        "train.max_steps=1",
+        "train.min_prompt_kept=0",
+    ];
+    let arguments = chat(&rows, &sets);
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (code, _, stderr) = run(work.path(), &arguments);
+    assert_eq!(code, 0, "{stderr}");
+    let report = std::fs::read_to_string(work.path().join("runs/dpo/sandbox/report.md"));
+    let report = report.unwrap().replace('\\', "");
+    let fresh = tempfile::tempdir().unwrap();
+    arguments.push("--dry-run");
+    let (code, stdout, stderr) = run(fresh.path(), &arguments);
+    assert_eq!(code, 0, "{stderr}");
+    for remark in [
+        "data: train: 1 with column `score`, which nothing reads",
+        "data: chat_template_kwargs.deep is given to the chat template, which does not read it",
+        "max_length 24 cut",
+    ] {
+        assert!(stdout.contains(remark), "{remark}\nnot in\n{stdout}");
+        let words = remark.trim_start_matches("data: ");
+        assert!(report.contains(words), "{words}\nnot in\n{report}");
+    }
+}
+
+#[test]
+fn an_error_names_its_stage_once() {
+    let work = tempfile::tempdir().unwrap();
+    let rows = root().join("tests/fixtures/trl_chat/chat.jsonl");
+    let arguments = chat(&rows, &["train.max_length=8"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (code, _, stderr) = run(work.path(), &arguments);
+    assert_eq!(code, 2, "{stderr}");
+    let told = "error: stage train seed 42: train: max_length 8 cut 24 prompts";
+    assert!(stderr.contains(told), "{stderr}");
+}
+
 #[test]
 fn every_problem_of_a_recipe_is_reported_at_once_and_nothing_starts() {
     let work = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
-//! The house's rules: imports point down its list and in no circle, folders are small, nothing above the engine
-//! names Burn.
+//! The house's rules: imports point down its list and in no circle, kinds of stages stand apart, folders are small,
+//! nothing above the engine names Burn.
 
+mod burn;
 mod house;
 mod source;
 
@@ -40,11 +41,21 @@ const CRATES: [(&str, &str); 4] = [
     ("rapport_text", "crates/text/src/lib.rs"),
 ];
 
+/// Folders of stage kinds, by what they make: none imports another.
+const KINDS: [&str; 6] = [
+    "source",
+    "model",
+    "preference",
+    "train",
+    "measure",
+    "people",
+];
+
+/// Folders below them, top first.
+const BELOW_KINDS: [&str; 3] = ["work", "artifact", "settings"];
+
 /// Files of one folder.
 const MOST_FILES: usize = 13;
-
-/// What is not held to [`MOST_FILES`] and to no circles yet.
-const BEING_MOVED: &str = "src/stage/";
 
 /// Every Rust file of the crates, by its path in the repository.
 fn files() -> Files {
@@ -205,8 +216,7 @@ fn tied(arrows: &Arrows) -> Vec<String> {
 
 #[test]
 fn files_import_one_another_in_no_circle() {
-    let mut arrows = House::new(&files(), &CRATES).arrows();
-    arrows.retain(|file, _| !file.starts_with(BEING_MOVED));
+    let arrows = House::new(&files(), &CRATES).arrows();
     let found = tied(&arrows);
     assert!(found.is_empty(), "circles:\n{}", found.join("\n"));
 }
@@ -289,6 +299,69 @@ fn a_circle_of_files_is_found() {
     );
 }
 
+/// The imports of stages that lead to another kind, or from a folder to one that is not below it.
+fn between_stages(arrows: &Arrows) -> Vec<String> {
+    let place = |file: &str| {
+        let (folder, inside) = file.strip_prefix("src/stage/")?.split_once('/')?;
+        let kind = inside.trim_end_matches(".rs").split('/').next()?;
+        Some((folder.to_owned(), kind.to_owned()))
+    };
+    // Kinds stand side by side on the top floor.
+    let floor = |folder: &str| BELOW_KINDS.iter().position(|known| *known == folder);
+    let all = arrows
+        .iter()
+        .flat_map(|(file, taken)| taken.iter().map(move |to| (file, to)));
+    let wrong = all.filter(|(file, to)| match (place(file), place(to)) {
+        (Some(own), Some(other)) => match (floor(&own.0), floor(&other.0)) {
+            (None, None) => own != other,
+            (own, other) => other < own,
+        },
+        _ => false,
+    });
+    wrong.map(|(file, to)| format!("{file} -> {to}")).collect()
+}
+
+#[test]
+fn kinds_of_stages_stand_apart_on_what_they_share() {
+    let files = files();
+    for file in files
+        .keys()
+        .filter_map(|file| file.strip_prefix("src/stage/"))
+    {
+        let folder = file.split_once('/').map_or("work", |(folder, _)| folder);
+        let known = KINDS.contains(&folder) || BELOW_KINDS.contains(&folder);
+        assert!(known, "src/stage/{file} is on no floor");
+    }
+    let wrong = between_stages(&House::new(&files, &CRATES).arrows());
+    assert!(wrong.is_empty(), "between stages:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_kind_that_imports_another_is_found() {
+    let found = |from: &str, to: &str| {
+        let taken = [format!("src/stage/{to}.rs")].into();
+        between_stages(&Arrows::from([(format!("src/stage/{from}.rs"), taken)])).len()
+    };
+    for (from, to) in [
+        ("train/sft", "measure/rank"),
+        ("train/sft", "train/ppo"),
+        ("train/sft/x", "train/ppo"),
+        ("work/kl", "train/ppo"),
+        ("settings/ppo", "work/kl"),
+    ] {
+        assert_eq!(found(from, to), 1, "{from} -> {to}");
+    }
+    for (from, to) in [
+        ("train/sft", "train/sft/x"),
+        ("train/sft", "settings/ppo"),
+        ("work/kl", "work/sampling"),
+        ("mod", "train/sft"),
+        ("train/sft", "kind"),
+    ] {
+        assert_eq!(found(from, to), 0, "{from} -> {to}");
+    }
+}
+
 /// The folders with more files than may be, and how many they have.
 fn crowded(files: &Files) -> Vec<(&str, usize)> {
     let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
@@ -304,9 +377,7 @@ fn crowded(files: &Files) -> Vec<(&str, usize)> {
 
 #[test]
 fn folders_are_small() {
-    let mut files = files();
-    files.retain(|file, _| !file.starts_with(BEING_MOVED));
-    assert_eq!(crowded(&files), []);
+    assert_eq!(crowded(&files()), []);
 }
 
 #[test]
@@ -318,100 +389,4 @@ fn a_crowded_folder_is_found() {
     assert_eq!(crowded(&files("src/a", 14)), [("src/a", 14)]);
     assert!(crowded(&files("src/a", 13)).is_empty());
     assert!(crowded(&files("src/a/tests", 14)).is_empty());
-}
-
-/// Where a package, its tests aside, names Burn: in its manifest's dependencies or in its files.
-fn burning(manifest: &str, files: &Files) -> Vec<String> {
-    let mut section = "";
-    let mut found = Vec::new();
-    for line in manifest.lines().map(str::trim) {
-        let header = line.starts_with('[');
-        if header {
-            section = line.trim_matches(['[', ']']);
-        }
-        let others = ["workspace.", "dev-dependencies"];
-        let ours = !others.iter().any(|other| section.contains(other));
-        let named = match header {
-            true => section.contains("dependencies.burn"),
-            false => section.ends_with("dependencies") && line.starts_with("burn"),
-        };
-        if ours && named {
-            found.push(line.to_owned());
-        }
-    }
-    for (file, text) in files {
-        let source = Source::read(text, true);
-        let paths = source.uses.iter().map(|brought| &brought.path);
-        let burn = |named: &&Named| {
-            named
-                .segments
-                .first()
-                .is_some_and(|it| it.starts_with("burn"))
-        };
-        let paths = paths.chain(&source.paths).filter(burn);
-        found.extend(paths.map(|named| format!("{file}: {}", named.segments.join("::"))));
-    }
-    found
-}
-
-#[test]
-fn nothing_above_the_engine_names_burn() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (_, first) in CRATES.iter().filter(|(name, _)| *name != "rapport_nn") {
-        let src = first.trim_end_matches("lib.rs");
-        let manifest = root.join(src.trim_end_matches("src/")).join("Cargo.toml");
-        let manifest = fs::read_to_string(manifest).unwrap();
-        let mut files = files();
-        files.retain(|file, _| file.starts_with(src));
-        assert!(files.len() > 1, "{src}");
-        let found = burning(&manifest, &files);
-        assert!(found.is_empty(), "{}", found.join("\n"));
-    }
-}
-
-#[test]
-fn a_file_or_manifest_that_names_burn_is_found() {
-    let none = Files::new();
-    for manifest in [
-        "[dependencies]\nanyhow = \"1\"\nburn.workspace = true",
-        "[dependencies]\nburn-flex = { version = \"0.21\" }",
-        "[dependencies.burn]\nworkspace = true",
-        "[target.'cfg(unix)'.dependencies]\nburn = \"0.21\"",
-    ] {
-        assert_eq!(burning(manifest, &none).len(), 1, "{manifest}");
-    }
-    for manifest in [
-        "[workspace.dependencies]\nburn = \"0.21\"",
-        "[dev-dependencies]\nburn.workspace = true",
-        "[profile.dev.package.burn-core]\nopt-level = 3",
-    ] {
-        assert!(burning(manifest, &none).is_empty(), "{manifest}");
-    }
-    for (text, count) in [
-        ("use burn::tensor::Tensor;", 1),
-        ("fn f(x: &burn_flex::Flex) {}", 1),
-        ("use std::{fmt, io};\n// burn::tensor", 0),
-    ] {
-        let files = Files::from([("src/a.rs".into(), text.into())]);
-        assert_eq!(burning("", &files).len(), count, "{text}");
-    }
-}
-
-#[test]
-fn only_the_backend_file_names_a_backend() {
-    let names = [
-        "burn_flex::",
-        "burn_ndarray::",
-        "backend::Wgpu",
-        "backend::Cuda",
-    ];
-    for (file, text) in files() {
-        // A kernel for one backend is the backend's own code, and lives beside its default body.
-        if file == "crates/nn/src/backend.rs" || file.starts_with("crates/nn/src/ops/flex") {
-            continue;
-        }
-        for name in names {
-            assert!(!text.contains(name), "{file} names {name}");
-        }
-    }
 }

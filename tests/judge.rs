@@ -5,6 +5,7 @@ mod key;
 mod misbehaviour;
 mod retries;
 mod server;
+mod stopping;
 mod wire;
 
 use std::path::Path;

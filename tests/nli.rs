@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rapport::data::{Dialogue, Example, Role, Speaker};
-use rapport::stage::Measures;
+use rapport::stage::artifact::measures::Measures;
 use rapport::store::read_jsonl;
 use rapport::world::persona::oracle::{Relation, judge_reply};
 use serde_json::{Value, json};

@@ -9,8 +9,8 @@ use rapport::objective::{
     Branches, Loss, Normaliser, Objective, Running, Shared, Sigmoid, Statistics, Totals,
     desensitised,
 };
-use rapport::stage::keys::{Keys, Node, Reading, Scope};
-use rapport::stage::loss_keys::{read_pairs, read_unpaired};
+use rapport::stage::settings::keys::{Keys, Node, Reading, Scope};
+use rapport::stage::settings::loss::{read_pairs, read_unpaired};
 use serde_json::Value;
 
 use crate::parity::fixtures;

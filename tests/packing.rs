@@ -9,8 +9,9 @@ use rapport::model::config::{DecoderConfig, Family};
 use rapport::model::forest::{Branch, Forest};
 use rapport::model::weights;
 use rapport::objective::{Bco, Kto, Objective, Running, Sigmoid, Sum, Unpaired};
-use rapport::stage::Measures;
-use rapport::stage::corpus::{self, Encoding, Group};
+use rapport::stage::artifact::measures::Measures;
+use rapport::stage::settings::splits::Group;
+use rapport::stage::work::tokens::dataset::{self, Encoding};
 use rapport::train::mismatch::with_mismatches;
 use rapport::train::{
     Dataset, Examples, ExamplesWriter, Sequence, TrainExample, branch_logps, gradients,
@@ -332,7 +333,7 @@ fn rows_brought_together_by_dialogue_give_the_gradient_of_each_alone_for_fewer_t
             };
             let mut measures = Measures::default();
             let rows = examples.iter().cloned().map(Ok);
-            let set = corpus::dataset(rows, &tokenizer, encoding, "", dir.path(), &mut measures);
+            let set = dataset::dataset(rows, &tokenizer, encoding, "", dir.path(), &mut measures);
             let mut set = set.unwrap();
             if objective == kto() {
                 let writer = ExamplesWriter::memory();

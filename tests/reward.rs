@@ -9,8 +9,8 @@ mod stages;
 use std::path::{Path, PathBuf};
 
 use rapport::data::{Completion, Example, Prompt, Role};
-use rapport::stage::Measures;
-use rapport::stage::scorer::Scorer;
+use rapport::stage::artifact::measures::Measures;
+use rapport::stage::work::scores::scorer::Scorer;
 use serde_json::Value;
 
 use crate::parity::fixtures;

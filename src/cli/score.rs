@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::backend;
-use crate::stage::{score_file, scorer};
+use crate::stage::work::scores::score_file::score_file;
+use crate::stage::work::scores::scorer;
 use crate::store::{
     BadInput, OrBadInput, Stop, all_regular, check_artifact, print_json_lines, regular, say,
     write_jsonl,

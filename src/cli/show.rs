@@ -6,7 +6,6 @@ use clap::Args;
 use super::chosen::Chosen;
 use crate::recipe;
 use crate::stage::KINDS;
-use crate::stage::keys::document;
 use crate::store::print;
 
 /// Shows a recipe with every layer and default filled in, or a stage kind's keys.
@@ -23,7 +22,7 @@ impl Show {
                 "{}: {} (makes {})\n\n",
                 kind.name, kind.about, kind.produces
             );
-            for key in document(kind) {
+            for key in kind.document() {
                 let default = match (&key.default, key.required) {
                     (Some(value), _) => format!("default {value}"),
                     (None, true) => "required".to_owned(),

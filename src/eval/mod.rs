@@ -2,12 +2,12 @@
 //!
 //! Functions of plain numbers and strings: nothing here knows a model, a file or a recipe.
 
-pub mod agreement;
 pub mod bleu;
 pub mod correlation;
 pub mod dull;
 pub mod hacking;
 pub mod noise;
+pub mod one_way;
 pub mod ranking;
 pub mod statistics;
 pub mod text;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Direction;
-use crate::stage::keys::{Keys, LARGE, Node, Value, brief, suggest};
+use crate::stage::settings::keys::{Keys, LARGE, Node, Value, brief, suggest};
 
 /// A number that a stage leaves: `"rank-dpo.hits"` in a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Laying one layer of a recipe over another.
 
-use crate::stage::keys::{Node, Table, Value};
+use crate::stage::settings::keys::{Node, Table, Value};
 
 use super::chain::LONGEST;
 

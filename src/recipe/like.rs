@@ -1,7 +1,7 @@
 //! `like = "NAME"` in a stage: the keys of another stage, with some of its own laid over them, so that an
 //! arm of an experiment says only what makes it different.
 
-use crate::stage::keys::{Node, Problem, Table, Value, brief, suggest};
+use crate::stage::settings::keys::{Node, Problem, Table, Value, brief, suggest};
 
 use super::chain::{LONGEST, path_of};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::stage::keys::{Node, Origin, Problem, Problems, Table, Value, brief, suggest};
+use crate::stage::settings::keys::{Node, Origin, Problem, Problems, Table, Value, brief, suggest};
 
 use super::DEFAULT_PROFILE;
 use super::chain::path_of;

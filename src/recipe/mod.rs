@@ -19,8 +19,8 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-use crate::stage::keys::Lacks;
-pub use crate::stage::keys::{Link, Problem, Problems, StageRef};
+use crate::stage::settings::keys::Lacks;
+pub use crate::stage::settings::keys::{Link, Problem, Problems, StageRef};
 pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
 pub use load::{Listed, is_name, list};

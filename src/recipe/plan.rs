@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::stage::keys::{
+use crate::stage::kind::Kind;
+use crate::stage::modules;
+use crate::stage::settings::keys::{
     Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
     brief, suggest,
 };
-use crate::stage::kind::Kind;
-use crate::stage::modules;
 
 use super::chain::path_of;
 use super::claims::{Stages, read_claims, read_tables};

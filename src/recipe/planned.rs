@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::claims::{Claim, Table};
-use crate::stage::keys::{Link, StageRef};
-use crate::stage::kind::{Kind, Produces, Stage};
+use crate::stage::kind::{Kind, Stage};
 use crate::stage::modules::Module;
+use crate::stage::settings::keys::{Link, StageRef};
+use crate::stage::settings::produces::Produces;
 
 /// The profile of a plan when none is asked for.
 pub const DEFAULT_PROFILE: &str = "sandbox";

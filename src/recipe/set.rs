@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::stage::keys::{Node, Origin, Problem, Table, Value, brief, suggest};
+use crate::stage::settings::keys::{Node, Origin, Problem, Table, Value, brief, suggest};
 
 use super::layer::lay;
 

@@ -7,8 +7,9 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::keys::{COUNT, Keys, POSITIVE, document};
-use crate::stage::kind::{Context, Kind, Produces, Stage};
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, POSITIVE};
+use crate::stage::settings::produces::Produces;
 use crate::store::{Hash, hash_bytes};
 
 struct Nothing;
@@ -654,7 +655,7 @@ fn a_file_counts_by_its_content_and_not_by_its_name() {
     let stage = PlannedStage {
         paths: vec![Link {
             key: vec!["names".into()],
-            origin: crate::stage::keys::Origin::argument(""),
+            origin: crate::stage::settings::keys::Origin::argument(""),
             to: Path::new("no/such/file").into(),
         }],
         ..Recipes::new(&[("r", GOOD)])
@@ -669,7 +670,7 @@ fn a_file_counts_by_its_content_and_not_by_its_name() {
 
 #[test]
 fn a_kind_documents_its_keys() {
-    let docs = document(&KINDS[1]);
+    let docs = KINDS[1].document();
     let shown: Vec<String> = docs
         .iter()
         .map(|key| {

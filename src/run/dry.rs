@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result};
 
 use super::{Places, Task, tasks};
 use crate::recipe::Plan;
+use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::store::{Found, Hash, Manifest, Stop, Store};
 
-/// The plan in words: each stage with its state, where things go, and a preview of the first training
-/// stage that is due. To preview it, due stages that need no compute backend (data, tokenizers, untrained
-/// models) are run in a temporary folder that is thrown away.
+/// The plan in words: each stage with its state, where things go, what data and models give cause to remark, and a
+/// preview of the first training stage that is due. To preview it, due stages that need no compute backend (data,
+/// tokenizers, untrained models) are run in a temporary folder that is thrown away.
 ///
 /// # Errors
 /// When a file that a setting names cannot be read, or a previewed stage's input is bad.
@@ -26,6 +27,7 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
     let temporary = Store::open(scratch.path())?;
     let mut there: BTreeMap<Hash, PathBuf> = BTreeMap::new();
     let (mut due, mut preview) = (0, None);
+    let (mut remarks, mut unread) = (String::new(), Vec::new());
     for task in tasks(plan)? {
         let path = places.store.path(task.stage.kind, &task.hash);
         let state = match places.store.look(task.stage.kind, &task.hash) {
@@ -40,6 +42,9 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
                     preview = look(plan, &task, &temporary, &mut there)
                         .with_context(|| format!("stage {}", task.label()))?;
                 }
+                if !task.stage.uses_backend && !there.contains_key(&task.hash) {
+                    unread.push(task.label());
+                }
                 let begun = path.with_extension("partial").exists();
                 String::from(match found {
                     Found::Damaged(_) => "damaged",
@@ -48,6 +53,11 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
                 })
             }
         };
+        let made = there.get(&task.hash).filter(|_| !task.stage.uses_backend);
+        let notes = made.map(|made| Measures::read(made)).transpose()?;
+        for note in notes.unwrap_or_default().notes {
+            writeln!(remarks, "  {}: {note}", task.label())?;
+        }
         writeln!(
             text,
             "{:28} {:16} {:16} {}",
@@ -62,6 +72,12 @@ pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
         "\n{due} stages to run; the report goes to {}",
         places.out.dir().display()
     )?;
+    if !remarks.is_empty() {
+        write!(text, "\nremarks, of all rows and files:\n{remarks}")?;
+    }
+    if !unread.is_empty() {
+        writeln!(text, "\nnot read for this: {}", unread.join(", "))?;
+    }
     if let Some((label, preview)) = preview {
         write!(text, "\n{label}:\n{preview}")?;
     }

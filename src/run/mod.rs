@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use crate::recipe::{Plan, PlannedStage};
 use crate::report::{self, RunSummary, Written};
 use crate::stage::kind::Context;
-use crate::stage::memory;
+use crate::stage::work::training::memory;
 use crate::store::{
     Begun, Found, Manifest, OrBadInput, Owned, Stop, Stopped, Store, read_metrics, say,
 };

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::recipe::Plan;
 use crate::report;
-use crate::stage::kind::Produces;
+use crate::stage::settings::produces::Produces;
 use crate::store::{BadInput, FOLDER, Foreign, Owned, Store};
 
 /// The step metrics of all stages, in the run's folder.

@@ -13,9 +13,9 @@ use crate::report::{
     Cell, ClaimResult, Column, Curve, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
     Series, StageSummary, Table, Unit, Utterance,
 };
-use crate::stage::Measures;
-use crate::stage::kind::Produces;
-use crate::stage::replied::Replied;
+use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::replied::Replied;
+use crate::stage::settings::produces::Produces;
 use crate::store::read_metrics;
 
 const RESAMPLES: usize = 2000;

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::json;
 
-use super::KINDS;
-use super::folder;
-use super::keys::{Keys, Node, Offer, Reading, Scope};
-use super::kind::{Context, Produces};
-use super::measures::Measures;
-use super::replied::Replied;
-use super::rows::{RowsSettings, read_examples, write_settings};
-use super::{corpus::Split, rated_set};
 use crate::data::{Example, Role, Scale, Tokenizer};
 use crate::model::config::{DecoderConfig, Family, Problem, ScoreHead};
 use crate::model::weights;
+use crate::stage::KINDS;
+use crate::stage::artifact::examples::{RowsSettings, read_examples, write_settings};
+use crate::stage::artifact::folder;
+use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::rated_set;
+use crate::stage::artifact::replied::Replied;
+use crate::stage::kind::Context;
+use crate::stage::settings::keys::{Keys, Node, Offer, Reading, Scope};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
 use crate::store::{Manifest, Stop, Store, hash_bytes, write_atomic, write_json};
 
 /// A folder of artifacts by name.
@@ -157,7 +159,7 @@ const READERS: &[(&str, &str)] = &[
     ("judge", "model = \"@model\"\ndata = \"@pairs\""),
     ("kto", "model = \"@model\"\ndata = \"@labels\""),
     ("nli", "data = \"@data\""),
-    ("pairs", "model = \"@model\"\ndata = \"@data\""),
+    ("pseudo-preferences", "model = \"@model\"\ndata = \"@data\""),
     ("perplexity", "model = \"@model\"\ndata = \"@rows\""),
     ("perplexity", "model = \"@model\"\ndata = \"@data\""),
     (
@@ -265,7 +267,9 @@ fn worlds(bench: &Bench) {
     let persona = format!("{counts}ranking_items = 4");
     bench.run("data", "persona-world", &persona).unwrap();
     let guardrail = format!("{counts}feedback = 4\ndrills = 0");
-    bench.run("pairs", "guardrail-world", &guardrail).unwrap();
+    bench
+        .run("pseudo-preferences", "guardrail-world", &guardrail)
+        .unwrap();
 }
 
 const SAMPLING: &str = "max_new_tokens = 3\nmodel = \"@model\"\n";
@@ -280,7 +284,10 @@ fn sampled(bench: &Bench) -> Vec<(&'static str, Result<Measures>)> {
         ("aif", format!("{reward}\nreference = \"@other\"")),
         ("failures", "data = \"@pairs\"".into()),
         ("judge", both.into()),
-        ("pairs", "data = \"@data\"\nvalid_examples = 2".into()),
+        (
+            "pseudo-preferences",
+            "data = \"@data\"\nvalid_examples = 2".into(),
+        ),
         ("ppo", ppo),
         ("replies", "data = \"@data\"\nexamples = 4".into()),
     ];
@@ -318,7 +325,7 @@ fn a_model_that_says_nothing_is_measured_and_teaches_nothing() {
     let bench = talking(&tokenizer, tokenizer.eos());
     for (kind, found) in sampled(&bench) {
         match (kind, found) {
-            ("ai-feedback" | "failures" | "pairs", found) => {
+            ("ai-feedback" | "failures" | "pseudo-preferences", found) => {
                 let error = format!("{:#}", found.unwrap_err());
                 assert!(error.contains("empty"), "{kind}: {error}");
             }

@@ -1,56 +1,13 @@
 //! What a stage kind is: how its settings are read, what it makes, and how it runs.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::keys::{Keys, StageRef};
+use crate::stage::settings::keys::{
+    KeyDoc, Keys, Node, Origin, Reading, Scope, StageRef, Table, Value,
+};
+use crate::stage::settings::produces::Produces;
 use crate::store::{Stop, Store};
-
-/// The type of artifact that a stage makes, so that a recipe cannot plug a model in for data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Produces {
-    /// Dialogues with their personas.
-    Dialogues,
-    /// Prompts, each with a chosen and a rejected completion.
-    Pairs,
-    /// Prompts, each with a completion that is labelled as desirable or not.
-    Labels,
-    /// Prompts with completions, or plain text.
-    Rows,
-    /// Dialogues that raters have scored, and rows of them.
-    Rated,
-    /// A tokenizer.
-    Tokenizer,
-    /// A Hugging Face model folder.
-    Model,
-    /// One or more Hugging Face model folders with a head that scores sequences.
-    RewardModel,
-    /// Texts that are labelled with a class.
-    Classes,
-    /// Prompts with labelled candidates to rank.
-    Ranking,
-    /// Named numbers.
-    Measure,
-}
-
-impl fmt::Display for Produces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dialogues => "dialogues",
-            Self::Pairs => "preference pairs",
-            Self::Labels => "labelled completions",
-            Self::Rows => "rows",
-            Self::Rated => "rated dialogues",
-            Self::Tokenizer => "a tokenizer",
-            Self::Model => "a model",
-            Self::RewardModel => "a reward model",
-            Self::Classes => "texts with classes",
-            Self::Ranking => "ranking items",
-            Self::Measure => "measures",
-        })
-    }
-}
 
 /// A kind of stage, as the registry lists it.
 #[derive(Clone, Copy)]
@@ -62,13 +19,30 @@ pub struct Kind {
     /// The type of its artifact.
     pub produces: Produces,
     /// Raised when the same settings begin to give other results, so that old artifacts are left. What comes of a
-    /// shared module raises that module's own version ([`super::modules`]).
+    /// shared module raises that module's own version ([`crate::stage::modules`]).
     pub version: u32,
     /// Whether its result depends on the compute backend.
     pub uses_backend: bool,
     /// Reads and checks its settings. Problems are left with the keys; what is returned beside
     /// problems is never run.
     pub read: fn(&mut Keys<'_>) -> Box<dyn Stage>,
+}
+
+impl Kind {
+    /// The keys that it reads, with their defaults and ranges. Keys that only some choice opens are listed for the
+    /// default choice.
+    pub fn document(&self) -> Vec<KeyDoc> {
+        let (scope, mut found) = (Scope::default(), Reading::default());
+        let origin = Origin::argument(self.name);
+        let empty = Node {
+            value: Value::Table(Table::default()),
+            origin,
+        };
+        let mut keys = Keys::new(&scope, &empty, &[], &mut found);
+        (self.read)(&mut keys);
+        drop(keys);
+        found.docs
+    }
 }
 
 /// A stage with its settings, ready to run.

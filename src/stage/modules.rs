@@ -43,7 +43,7 @@ const USES: &[(&str, &[Module])] = &[
     ("judge", JUDGING),
     ("kto", TRAINING),
     ("nli", &[TEMPLATE, ORACLE]),
-    ("pairs", SAMPLING),
+    ("pseudo-preferences", SAMPLING),
     ("perplexity", SCORING),
     ("persona-files", &[]),
     ("persona-world", &[]),

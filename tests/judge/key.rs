@@ -184,7 +184,7 @@ fn what_a_server_says_acts_on_no_terminal_and_is_short() {
 fn a_redirect_leads_nowhere() {
     let other = Server::replying(|_| says(GOOD));
     for status in [
-        "301 Moved",
+        "301 LogRatio",
         "302 Found",
         "303 See Other",
         "307 Temporary",

@@ -6,7 +6,7 @@ use rapport::train::ppo::advantages::ScaleRewards;
 use rapport::train::ppo::kl::KlEstimator;
 use rapport::train::ppo::rollout::Episode;
 use rapport::train::ppo::settings::{Average, Grpo, Ppo, Rloo};
-use rapport::train::ppo::targets::{Known, targets};
+use rapport::train::ppo::targets::{ScoredEpisodes, targets};
 use rapport::train::ppo::update::{Step, Update};
 use rapport::train::ppo::{ActorCritic, Algorithm, PpoSettings, ValueHead};
 use serde::Deserialize;
@@ -188,7 +188,7 @@ fn updates_have_the_losses_metrics_and_gradients_of_torch_and_trl() {
         let algorithm = &settings.algorithm;
         let name = case.keys.to_string();
         let values = algorithm.has_values();
-        let known = Known {
+        let known = ScoredEpisodes {
             scores: expected.scores.clone(),
             logps: expected.known.logps.clone(),
             reference: expected.known.reference.clone(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rapport::model::config::{Problem, ScoreHead};
 use rapport::model::{Decoder, hf, weights};
-use rapport::stage::scorer::Scorer;
+use rapport::stage::work::scores::scorer::Scorer;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::cargo::CommandCargoExt;
 use rapport::data::{Rated, Tokenizer};
-use rapport::stage::Measures;
+use rapport::stage::artifact::measures::Measures;
 use rapport::store::read_jsonl;
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rapport::data::{Example, Role};
-use rapport::stage::Measures;
+use rapport::stage::artifact::measures::Measures;
 use rapport::store::read_jsonl;
 use rapport::world::impression::judge_reply;
 use serde_json::Value;

@@ -13,6 +13,8 @@ mod lines;
 pub mod rated;
 mod readers;
 mod records;
+#[cfg(test)]
+mod reference_tests;
 pub mod rows;
 pub mod star;
 pub mod template;

@@ -18,7 +18,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::chat::{ChatTemplate, Message};
+use crate::chat::{Beside, ChatTemplate, Message};
 use crate::lines::{BadLines, numbered, read_utf8};
 use crate::rows::{Row, kind, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
@@ -195,12 +195,12 @@ fn by_template(
     let refused = |error: anyhow::Error| format!("{key}: {error:#}");
     let (history, reply) = messages.split_at(messages.len() - 1);
     if reply[0].role == "assistant" && !history.is_empty() {
-        let parts = (
-            template.prompt(history),
-            template.completion(history, reply),
-        );
-        if let (Ok(prompt), Ok(completion)) = parts {
-            return Ok(Scorable::Text { prompt, completion });
+        let replies = [(key, reply)];
+        if let Ok(found) = template.conversation(history, &replies, &Beside::default()) {
+            return Ok(Scorable::Text {
+                prompt: found.prompt,
+                completion: found.replies.into_iter().map(|reply| reply.text).collect(),
+            });
         }
     }
     Ok(Scorable::Text {
@@ -407,6 +407,29 @@ mod tests {
                 |row| matches!(&row.text, Scorable::Dialogue(turns) if turns[0].text == "hi.")
             )
         );
+    }
+
+    #[test]
+    fn what_opens_a_reply_is_not_scored_where_the_reply_goes_on_otherwise() {
+        let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}\
+                      {% if add_generation_prompt %}[assistant]<think>{% endif %}";
+        let template = ChatTemplate::new(source.into(), Default::default()).unwrap();
+        let user = r#"{"role": "user", "content": "a"}"#;
+        let bot = r#"{"role": "assistant", "content": "b"}"#;
+        for (said, all) in [
+            (format!("{user}, {bot}"), "[user]a[assistant]b"),
+            (
+                format!("{user}, {bot}, {bot}"),
+                "[user]a[assistant]b[assistant]b",
+            ),
+        ] {
+            let row = format!(r#"{{"messages": [{said}]}}"#);
+            let (rows, _) = read_by(&[&row], false, Some(&template)).unwrap();
+            let Scorable::Text { prompt, completion } = &rows[0].text else {
+                panic!("{:?}", rows[0])
+            };
+            assert_eq!(prompt.text() + completion, all);
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn train<B: TrainBackend>(
     let per_epoch = settings.steps_per_epoch(job.train.units.len());
     let total = settings.steps(job.train.units.len());
     if total == 0 {
-        bail!("{}: there is nothing to train on", job.label);
+        bail!("there is nothing to train on");
     }
     let warmup = (settings.warmup_ratio * total as f64).ceil() as usize;
     let mut adamw = AdamW::<B>::new(settings.optimizer);
@@ -128,9 +128,8 @@ pub fn train<B: TrainBackend>(
             state.step += 1;
             if !loss.is_finite() || !norm.is_finite() {
                 bail!(
-                    "{}: step {}: the loss or its gradient is not a finite number (loss {loss}, \
+                    "step {}: the loss or its gradient is not a finite number (loss {loss}, \
                      gradient norm {norm}); lower learning_rate, or look for a broken example",
-                    job.label,
                     state.step
                 );
             }

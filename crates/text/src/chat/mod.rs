@@ -28,6 +28,8 @@ pub struct ChatTemplate {
     tool_use: Option<Template>,
     /// `bos_token`, `eos_token` and the like.
     tokens: Map<String, Value>,
+    /// Variables of its own for all rows; a row's own come over them.
+    kwargs: Map<String, Value>,
     /// The day that it is told.
     day: Day,
     asked_day: AtomicBool,
@@ -40,6 +42,15 @@ pub const VERSION: u32 = 3;
 
 /// Roles that every template is expected to know, or to refuse itself.
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
+
+/// Names that no `chat_template_kwargs` can give: what they stand for is given anyway.
+pub const RESERVED: [&str; 5] = [
+    "messages",
+    "add_generation_prompt",
+    "continue_final_message",
+    "tokenize",
+    "chat_template",
+];
 
 /// A prompt with its replies, rendered.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +148,7 @@ impl ChatTemplate {
             template: Template::new(&source)?,
             tool_use: None,
             tokens,
+            kwargs: Map::new(),
             day: Day::DEFAULT,
             asked_day: AtomicBool::new(false),
         })
@@ -145,6 +157,12 @@ impl ChatTemplate {
     /// The same, told another day.
     pub fn on(self, day: Day) -> Self {
         Self { day, ..self }
+    }
+
+    /// The same, given variables of its own wherever it renders, as TRL's `chat_template_kwargs`; a row's own come over
+    /// them name by name.
+    pub fn given(self, kwargs: Map<String, Value>) -> Self {
+        Self { kwargs, ..self }
     }
 
     /// Whether anything that was rendered asked for the day.
@@ -175,7 +193,8 @@ impl ChatTemplate {
 
     /// The template for what a row gives.
     fn chosen(&self, beside: &Beside) -> &Template {
-        let tools = beside.kwargs.get("tools").or(beside.tools.as_ref());
+        let of_row = beside.kwargs.get("tools").or(beside.tools.as_ref());
+        let tools = of_row.or(self.kwargs.get("tools"));
         match &self.tool_use {
             Some(tool_use) if tools.is_some_and(|tools| !tools.is_null()) => tool_use,
             _ => &self.template,
@@ -190,8 +209,11 @@ impl ChatTemplate {
     ) -> Result<Rendered> {
         let mut variables = self.tokens.clone();
         // Templates ask whether `tools is not none`, which must not hold.
-        variables.insert("documents".into(), Value::Null);
-        variables.insert("tools".into(), beside.tools.clone().unwrap_or(Value::Null));
+        variables.extend(["documents", "tools"].map(|name| (name.to_owned(), Value::Null)));
+        variables.extend(self.kwargs.clone());
+        if let Some(tools) = &beside.tools {
+            variables.insert("tools".into(), tools.clone());
+        }
         variables.extend(beside.kwargs.clone());
         let list: Vec<Value> = messages.iter().map(Message::for_template).collect();
         variables.insert("messages".into(), list.into());
@@ -211,18 +233,8 @@ impl ChatTemplate {
         Ok(rendered)
     }
 
-    /// The prompt for a reply to `history`, in parts wherever each message only adds text to those
-    /// before it: a system message (or the BOS) is the head, and older messages can be dropped.
-    ///
-    /// # Errors
-    /// What the template refuses.
-    pub fn prompt(&self, history: &[Message]) -> Result<Prompt> {
-        let beside = Beside::default();
-        let text = self.rendered(history, &beside, true)?.text;
-        Ok(self.parts(history, &beside, &text))
-    }
-
-    /// A prompt's text in parts, as its messages' renderings allow.
+    /// A prompt's text in parts wherever each message only adds text to those before it: a system message (or the BOS)
+    /// is the head, and older messages can be dropped.
     fn parts(&self, history: &[Message], beside: &Beside, text: &str) -> Prompt {
         let (head, turns, tail) = self
             .cut(history, beside, text)
@@ -291,16 +303,11 @@ impl ChatTemplate {
         replies: &[(&str, &[Message])],
         beside: &Beside,
     ) -> Result<Conversation> {
-        for reserved in [
-            "messages",
-            "add_generation_prompt",
-            "continue_final_message",
-            "tokenize",
-            "chat_template",
-        ] {
-            if beside.kwargs.contains_key(reserved) {
-                bail!("chat_template_kwargs.{reserved}: not a variable that a row can give");
-            }
+        if let Some(reserved) = RESERVED
+            .iter()
+            .find(|name| beside.kwargs.contains_key(**name))
+        {
+            bail!("chat_template_kwargs.{reserved}: not a variable that can be given");
         }
         let prompt = self
             .rendered(history, beside, true)

@@ -21,6 +21,12 @@ fn messages(list: &[(&str, &str)]) -> Vec<Message> {
         .collect()
 }
 
+fn prompt_of(template: &ChatTemplate, history: &[Message]) -> Result<Prompt> {
+    Ok(template
+        .conversation(history, &[], &Beside::default())?
+        .prompt)
+}
+
 #[test]
 fn a_prompt_comes_in_parts_and_a_reply_goes_on_from_it() {
     let template = ChatTemplate::new(CHATML.into(), Map::new()).unwrap();
@@ -30,7 +36,7 @@ fn a_prompt_comes_in_parts_and_a_reply_goes_on_from_it() {
         ("assistant", "hello"),
         ("user", "bye"),
     ]);
-    let prompt = template.prompt(&history).unwrap();
+    let prompt = prompt_of(&template, &history).unwrap();
     assert_eq!(prompt.droppable(), 2);
     assert_eq!(
         prompt.text_from(2),
@@ -41,7 +47,7 @@ fn a_prompt_comes_in_parts_and_a_reply_goes_on_from_it() {
     let reply = messages(&[("assistant", "see you")]);
     let completion = template.completion(&history, &reply).unwrap();
     assert_eq!(completion, "see you<|im_end|>\n");
-    let error = template.prompt(&messages(&[("robot", "x")])).unwrap_err();
+    let error = prompt_of(&template, &messages(&[("robot", "x")])).unwrap_err();
     assert!(error.to_string().contains("no role robot"), "{error}");
 }
 
@@ -75,13 +81,11 @@ fn a_prompt_ends_where_its_rendering_with_a_reply_parts_from_it() {
     // What counts its messages can be cut nowhere but at its beginning.
     let source = "{% for m in messages %}{{ messages|length }} {{ m.content }}{% endfor %}";
     let template = ChatTemplate::new(source.into(), Map::new()).unwrap();
-    let prompt = template
-        .prompt(&messages(&[
-            ("user", "a"),
-            ("assistant", "b"),
-            ("user", "c"),
-        ]))
-        .unwrap();
+    let prompt = prompt_of(
+        &template,
+        &messages(&[("user", "a"), ("assistant", "b"), ("user", "c")]),
+    )
+    .unwrap();
     assert_eq!(
         (prompt.text(), prompt.droppable(), prompt.rendered()),
         ("3 a3 b3 c".into(), 0, true)
@@ -126,6 +130,30 @@ fn all_that_a_row_says_reaches_the_template() {
         ..Beside::default()
     };
     assert!(template.conversation(&history, &[], &reserved).is_err());
+}
+
+#[test]
+fn what_the_recipe_gives_reaches_every_rendering_and_a_rows_own_comes_over_it() {
+    let source =
+        "{{ [tone, deep, tools] | tojson }}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+    let given = serde_json::json!({"tone": "dry", "deep": true, "tools": [1], "unknown": 3});
+    let given = given.as_object().unwrap().clone();
+    let template = ChatTemplate::new(source.into(), Map::new())
+        .unwrap()
+        .given(given);
+    let rendered = |beside: &Beside| {
+        let reply = messages(&[("assistant", "b")]);
+        let history = messages(&[("user", "a")]);
+        let found = template.conversation(&history, &[("completion", &reply)], beside);
+        let found = found.unwrap();
+        found.prompt.text() + &found.replies[0].text
+    };
+    assert_eq!(rendered(&Beside::default()), "[\"dry\", true, [1]][a][b]");
+    let own = Beside {
+        tools: Some(serde_json::json!([2])),
+        kwargs: Map::from_iter([("deep".to_owned(), false.into())]),
+    };
+    assert_eq!(rendered(&own), "[\"dry\", false, [2]][a][b]");
 }
 
 #[test]
@@ -180,8 +208,7 @@ fn a_template_without_end_is_told_apart_from_one_that_refuses() {
     let source = "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}";
     let template = ChatTemplate::new(source.into(), Map::new()).unwrap();
     assert!(
-        template
-            .prompt(&messages(&[("user", "a")]))
+        prompt_of(&template, &messages(&[("user", "a")]))
             .unwrap_err()
             .is::<Unbounded>()
     );
@@ -238,7 +265,7 @@ fn our_models_template_renders_the_persona_template() {
     ]);
     let persona = ["i sail.".to_owned(), "i bake.".to_owned()];
     let prompt = crate::template::persona_prompt(&persona, &history);
-    let rendered = template.prompt(&said).unwrap();
+    let rendered = prompt_of(&template, &said).unwrap();
     let turns = rendered.droppable();
     assert_eq!(
         (rendered.text(), turns),
@@ -259,7 +286,7 @@ fn a_folder_gives_its_template_and_special_tokens() {
     fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
     let template = ChatTemplate::find(dir.path()).unwrap().unwrap();
     let history = messages(&[("user", "a"), ("user", "b")]);
-    let prompt = template.prompt(&history).unwrap();
+    let prompt = prompt_of(&template, &history).unwrap();
     assert_eq!(
         (prompt.text(), prompt.text_from(1)),
         ("<s>[a][b]".into(), "<s>[b]".into())

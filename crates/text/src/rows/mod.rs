@@ -353,6 +353,14 @@ fn turns(line: usize, messages: &[Message], row: &Row, reading: &Reading<'_>) ->
         }
         let key = format!("messages[{index}]");
         let (history, reply) = (&messages[..index], &messages[index..=index]);
+        // Both would be scored as replies, and what closes the first of them twice.
+        if history.last().is_some_and(|last| last.role == "assistant") {
+            return Err(format!(
+                "{key}: expected a message to reply to before the assistant's, found another of the assistant's; make \
+                 one of the two, or write the row as prompt and completion"
+            )
+            .into());
+        }
         let (prompt, [reply]) = conversation(history, [(&key, reply)], row, reading)?;
         let completions = vec![completion(reply, Role::Reply, &key)?];
         examples.push(Example {
@@ -409,15 +417,8 @@ fn conversation<const N: usize>(
             roles(reply, key, reading)?;
         }
     }
-    match prompt.last() {
-        None => return Err("expected a message before the reply, found none".into()),
-        Some(last) if last.role == "assistant" => {
-            return Err(
-                "expected a prompt that ends with a message to reply to, found an assistant's"
-                    .into(),
-            );
-        }
-        Some(_) => {}
+    if prompt.is_empty() {
+        return Err("expected a message before the reply, found none".into());
     }
     for (key, reply) in &replies {
         // A template closes even an empty message, so that its text would not look empty.

@@ -29,7 +29,7 @@ use crate::ops::TrainBackend;
 use crate::train::checkpoint::Checkpoints;
 use crate::train::optimizer::AdamW;
 pub use actor_critic::{ActorCritic, ValueHead};
-use rollout::{Episode, know, sample};
+use rollout::{Episode, sample, score_episodes};
 pub use settings::{Algorithm, PpoSettings};
 use state::{PpoState, Updates, line};
 use targets::targets;
@@ -115,11 +115,7 @@ pub fn train<B: TrainBackend>(
     device: &B::Device,
 ) -> Result<PpoOutcome<Decoder<B::InnerBackend>>> {
     let settings = job.settings;
-    ensure!(
-        !job.prompts.is_empty(),
-        "{}: there are no prompts to reply to",
-        job.label
-    );
+    ensure!(!job.prompts.is_empty(), "there are no prompts to reply to");
     let total = settings.steps(job.prompts.len());
     let warmup = (settings.warmup_ratio * total as f64).ceil() as usize;
     let mut adamw = AdamW::<B>::new(settings.optimizer);
@@ -147,7 +143,7 @@ pub fn train<B: TrainBackend>(
         let sampled = started.elapsed().as_secs_f64();
         let minibatches = |epoch| minibatches(settings, job.seed, step, epoch);
         let first = minibatches(0).concat();
-        let mut known = know(&untracked, reference, &episodes, &first, settings);
+        let mut known = score_episodes(&untracked, reference, &episodes, &first, settings);
         known.scores = scores(job, &episodes, reward)?;
         let scored = started.elapsed().as_secs_f64();
         let targets = targets(
@@ -179,9 +175,8 @@ pub fn train<B: TrainBackend>(
                 (model, norm) = adamw.step(model, gradients, learning_rate);
                 if !norm.is_finite() || !(update.policy_loss + update.value_loss).is_finite() {
                     bail!(
-                        "{}: step {}: the loss or its gradient is not a finite number (policy {}, value {}, \
+                        "step {}: the loss or its gradient is not a finite number (policy {}, value {}, \
                          gradient norm {norm}); lower learning_rate",
-                        job.label,
                         step + 1,
                         update.policy_loss,
                         update.value_loss
@@ -265,16 +260,14 @@ fn scores(
     let mut scores = reward.rewards(&asked)?;
     ensure!(
         scores.len() == episodes.len(),
-        "{}: the reward function gave {} scores to {} replies",
-        job.label,
+        "the reward function gave {} scores to {} replies",
         scores.len(),
         episodes.len()
     );
     for (score, episode) in scores.iter_mut().zip(episodes) {
         ensure!(
             score.is_finite(),
-            "{}: a reply to prompt {} has the score {score}, which is not a finite number",
-            job.label,
+            "a reply to prompt {} has the score {score}, which is not a finite number",
             episode.prompt
         );
         if let Some((low, high)) = settings.reward_clip_range {

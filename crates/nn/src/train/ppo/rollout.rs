@@ -10,7 +10,7 @@ use crate::train::batches::ROW_WIDTH;
 use crate::train::ppo::actor_critic::{ActorCritic, token_logps};
 use crate::train::ppo::draw;
 use crate::train::ppo::settings::PpoSettings;
-use crate::train::ppo::targets::Known;
+use crate::train::ppo::targets::ScoredEpisodes;
 
 /// One sampled reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,15 +112,15 @@ pub fn forest(episodes: &[Episode], groups: &[usize], generations: usize) -> For
 
 /// Log-probs and values of a step's replies, computed in the `batches` of groups that the first epoch's updates
 /// have, so that its first ratios are exactly 1. Scores are left to the caller.
-pub fn know<B: Ops>(
+pub fn score_episodes<B: Ops>(
     model: &ActorCritic<B>,
     reference: &Decoder<B>,
     episodes: &[Episode],
     batches: &[Vec<usize>],
     settings: &PpoSettings,
-) -> Known {
+) -> ScoredEpisodes {
     let (generations, temperature) = (settings.num_generations, settings.sampling.temperature);
-    let mut known = Known {
+    let mut known = ScoredEpisodes {
         scores: Vec::new(),
         logps: vec![Vec::new(); episodes.len()],
         reference: vec![Vec::new(); episodes.len()],

@@ -10,7 +10,7 @@ use crate::train::ppo::settings::{Algorithm, Ppo};
 
 /// What is known of a step's replies before its first update; the replies to one prompt follow each other.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct ScoredEpisodes {
     /// Each reply's score.
     pub scores: Vec<f64>,
     /// Log-probs of each reply's tokens, when they were sampled.
@@ -55,7 +55,12 @@ pub struct Objective {
 }
 
 /// Advantages and returns of a step, `generations` replies a prompt, at the KL's present cost.
-pub fn targets(known: &Known, generations: usize, algorithm: &Algorithm, kl_coef: f64) -> Targets {
+pub fn targets(
+    known: &ScoredEpisodes,
+    generations: usize,
+    algorithm: &Algorithm,
+    kl_coef: f64,
+) -> Targets {
     let estimator = algorithm.kl_estimator();
     let kl: Vec<Vec<f64>> = known
         .logps
@@ -115,7 +120,7 @@ pub fn targets(known: &Known, generations: usize, algorithm: &Algorithm, kl_coef
 /// Rewards by token, the score at the last; generalised advantages of them, whitened over all tokens, and
 /// returns.
 fn by_values(
-    known: &Known,
+    known: &ScoredEpisodes,
     kl: &[Vec<f64>],
     ppo: &Ppo,
     kl_coef: f64,

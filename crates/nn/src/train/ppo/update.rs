@@ -11,14 +11,14 @@ use crate::train::ppo::kl::k3;
 use crate::train::ppo::losses;
 use crate::train::ppo::rollout::{Episode, forest, replies};
 use crate::train::ppo::settings::{Algorithm, Average, PpoSettings};
-use crate::train::ppo::targets::{Known, Targets};
+use crate::train::ppo::targets::{ScoredEpisodes, Targets};
 use crate::train::recompute::through;
 
 /// A step's replies and what their updates aim at.
 pub struct Step<'a> {
     pub settings: &'a PpoSettings,
     pub episodes: &'a [Episode],
-    pub known: &'a Known,
+    pub known: &'a ScoredEpisodes,
     pub targets: &'a Targets,
 }
 

@@ -1,0 +1,111 @@
+//! `judge`: replies sampled from a model, judged by what knows the truth or by an endpoint, and how far the
+//! model has moved from its reference.
+
+use anyhow::Result;
+
+use crate::data::Prompt;
+use crate::stage::artifact::examples::prompts;
+use crate::stage::artifact::folder::same_tokenizer;
+use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::replied::{Replied, measure_text};
+use crate::stage::artifact::sampled::Sampled;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::judge::judging::Judging;
+use crate::stage::work::kl::{LogRatio, log_ratios};
+
+pub const KIND: Kind = Kind {
+    name: "judge",
+    about: "sampled replies, judged for adherence, naturalness and hallucination",
+    produces: Produces::Measure,
+    // 2: kl is of the tokens that were drawn, after the prompt as it was read.
+    version: 2,
+    uses_backend: true,
+    read,
+};
+
+struct Judged {
+    model: StageRef,
+    data: StageRef,
+    reference: Option<StageRef>,
+    split: Split,
+    examples: usize,
+    max_length: usize,
+    sampling: SamplingSettings,
+    judging: Judging,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    Box::new(Judged {
+        model: keys.stage("model", &[Produces::Model]),
+        data: keys.stage("data", &[Produces::Pairs]),
+        reference: keys
+            .doc("the model it was trained from: measures how far it has moved (kl)")
+            .optional_stage("reference", &[Produces::Model]),
+        split: Split::read(keys, "test"),
+        examples: keys
+            .doc("prompts replied to, the same for every model and seed; 0: all")
+            .usize("examples", 400, 0..=COUNT),
+        max_length: keys
+            .doc("most tokens that a reply and its prompt have where kl counts them")
+            .usize("max_length", 1024, 2..=SIZE),
+        sampling: SamplingSettings::read(keys),
+        judging: Judging::read(keys),
+    })
+}
+
+impl Stage for Judged {
+    fn run(&self, context: &Context) -> Result<()> {
+        if let Some(reference) = &self.reference {
+            same_tokenizer(context, &self.model, reference)?;
+        }
+        let data = context.input(&self.data);
+        let examples = prompts(data, self.split, self.examples)?;
+        let asked: Vec<(u64, Prompt)> = (0..)
+            .zip(examples.iter().map(|example| example.prompt.clone()))
+            .collect();
+        let mut measures = Measures::default();
+        let others: Vec<&StageRef> = self.reference.iter().collect();
+        let models = (&self.model, &others[..]);
+        let sampled = self.sampling.run(context, models, &asked, &mut measures)?;
+        measures.mean(
+            "finished",
+            sampled
+                .iter()
+                .map(|it| f64::from(u8::from(it.finished)))
+                .collect(),
+        );
+        let mut replied: Vec<Replied> = examples
+            .iter()
+            .zip(&sampled)
+            .map(|(example, sampled)| {
+                let reference = &example.completions[0].text;
+                Replied::new(&example.prompt, reference, sampled)
+            })
+            .collect();
+        self.judging
+            .judge(context, data, &examples, &mut replied, &mut measures)?;
+        measure_text(&replied, &mut measures);
+        if let Some(reference) = &self.reference {
+            let finished = sampled.iter();
+            let finished = finished.filter(|reply| reply.finished && !reply.text.is_empty());
+            let replies: Vec<&Sampled> = finished.collect();
+            let (count, asked) = (replies.len(), replied.len());
+            measures.note(format!(
+                "kl: over the {count} of {asked} replies that are finished and not empty"
+            ));
+            let models = [&self.model, reference];
+            let how = (self.max_length, self.sampling.bf16);
+            let moved = log_ratios(context, models, &replies, how, &mut measures)?;
+            if !moved.is_empty() {
+                let mean = moved.iter().map(LogRatio::log_ratio).sum::<f64>() / moved.len() as f64;
+                measures.numbers.insert("kl".into(), mean);
+            }
+        }
+        Replied::write(&context.dir, &replied)?;
+        measures.write(&context.dir)
+    }
+}

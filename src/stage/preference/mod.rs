@@ -1,0 +1,5 @@
+//! Kinds that make preference pairs.
+
+pub mod ai_feedback;
+pub mod failures;
+pub mod pseudo_preferences;

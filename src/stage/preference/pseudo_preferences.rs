@@ -1,0 +1,190 @@
+//! `pseudo-preferences`: pseudo-preferences. The reference reply is chosen; a reply that the model itself gives to
+//! the same history, under a persona taken from another dialogue, is rejected.
+
+use anyhow::{Result, ensure};
+use rand::{Rng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::template::dialogue_examples;
+use crate::data::{Dialogue, Example, Prompt, Role, Tokenizer};
+use crate::stage::artifact::drawn;
+use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
+use crate::stage::artifact::folder::model_dir;
+use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, StageRef};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::splits::Split;
+use crate::stage::work::streams;
+
+pub const KIND: Kind = Kind {
+    name: "pseudo-preferences",
+    about: "pairs of a reference reply and a reply sampled under another persona",
+    produces: Produces::Pairs,
+    // 3: the sampled replies are their tokens; random streams are named by their split.
+    version: 3,
+    uses_backend: true,
+    read,
+};
+
+struct Pairs {
+    model: StageRef,
+    data: StageRef,
+    shuffled: bool,
+    examples: usize,
+    valid_examples: usize,
+    sampling: SamplingSettings,
+    rows: RowsSettings,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    Box::new(Pairs {
+        model: keys.stage("model", &[Produces::Model]),
+        data: keys.stage("data", &[Produces::Dialogues]),
+        shuffled: keys
+            .doc("whose persona the sampled reply is given: another dialogue's, or its own")
+            .one_of(
+                "persona",
+                "shuffled",
+                &[("shuffled", true), ("true", false)],
+            ),
+        examples: keys.doc("histories sampled for training; 0: all").usize(
+            "examples",
+            0,
+            0..=COUNT,
+        ),
+        valid_examples: keys.doc("histories sampled for validation; 0: none").usize(
+            "valid_examples",
+            0,
+            0..=COUNT,
+        ),
+        sampling: SamplingSettings::read(keys),
+        rows: RowsSettings {
+            shuffle: keys.bool("shuffle", true),
+            by_dialogue: keys.choice("group", "none", &["none", "dialogue"]) == "dialogue",
+            by_row: false,
+        },
+    })
+}
+
+impl Stage for Pairs {
+    fn run(&self, context: &Context) -> Result<()> {
+        let mut measures = Measures::default();
+        let splits = [
+            (Split::Train, self.examples, true),
+            (Split::Valid, self.valid_examples, self.valid_examples > 0),
+        ];
+        for (split, limit, wanted) in splits {
+            if wanted {
+                let pairs = self.split(context, split, limit, &mut measures)?;
+                write_examples(&context.dir, split, pairs.into_iter().map(Ok))?;
+            }
+        }
+        let tokenizer = Tokenizer::open(&model_dir(context.input(&self.model)))?;
+        drawn::write(&context.dir, &tokenizer)?;
+        write_settings(&context.dir, self.rows)?;
+        measures.write(&context.dir)
+    }
+}
+
+impl Pairs {
+    fn split(
+        &self,
+        context: &Context,
+        split: Split,
+        limit: usize,
+        measures: &mut Measures,
+    ) -> Result<Vec<Example>> {
+        let dialogues = split.dialogues(context.input(&self.data))?;
+        let mut rng = streams::seeded(context.seed, split.name());
+        let mut chosen = histories(&dialogues);
+        if limit > 0 && limit < chosen.len() {
+            chosen.shuffle(&mut rng);
+            chosen.truncate(limit);
+            // Back in the dialogues' order, so that those of one dialogue stay together.
+            chosen.sort_by_key(|(dialogue, example)| (*dialogue, example.prompt.text().len()));
+        }
+        // Those of each split are drawn from streams of their own.
+        let first = streams::stream(&format!("{} replies", split.name()));
+        let prompts: Vec<(u64, Prompt)> = (0..)
+            .zip(&chosen)
+            .map(|(place, (dialogue, example))| {
+                let prompt = if self.shuffled {
+                    let persona = other_persona(&dialogues, *dialogue, &mut rng);
+                    example.prompt.with_persona(persona)
+                } else {
+                    example.prompt.clone()
+                };
+                (first.wrapping_add(place), prompt)
+            })
+            .collect();
+        let replies = self
+            .sampling
+            .run(context, (&self.model, &[]), &prompts, measures)?;
+        let (mut identical, mut empty, mut unfinished) = (0, 0, 0);
+        let mut pairs = Vec::with_capacity(chosen.len());
+        for ((_, mut example), reply) in chosen.into_iter().zip(replies) {
+            let reference = example.completions[0].text.trim().to_owned();
+            if reply.text.trim().is_empty() {
+                empty += 1;
+            } else if reply.text.trim() == reference {
+                identical += 1;
+            } else {
+                unfinished += usize::from(!reply.finished);
+                example.completions[0].role = Role::Chosen;
+                example.completions.push(reply.completion(Role::Rejected));
+                pairs.push(example);
+            }
+        }
+        let name = split.name();
+        ensure!(
+            !pairs.is_empty(),
+            "{name}: no pair is left of {} replies: {empty} are empty and {identical} like the reference; raise \
+             temperature, or train @{} further",
+            prompts.len(),
+            self.model.name
+        );
+        measures.note(format!(
+            "{name}: {} pairs; {identical} identical and {empty} empty replies dropped, {unfinished} \
+             kept that max_new_tokens ended",
+            pairs.len()
+        ));
+        for (count, value) in [
+            ("pairs", pairs.len()),
+            ("identical", identical),
+            ("empty", empty),
+            ("unfinished", unfinished),
+        ] {
+            measures
+                .numbers
+                .insert(format!("{name}_{count}"), value as f64);
+        }
+        Ok(pairs)
+    }
+}
+
+/// Every reply's example with the index of its dialogue.
+fn histories(dialogues: &[Dialogue]) -> Vec<(usize, Example)> {
+    dialogues
+        .iter()
+        .enumerate()
+        .flat_map(|(index, dialogue)| {
+            dialogue_examples(dialogue)
+                .into_iter()
+                .map(move |example| (index, example))
+        })
+        .collect()
+}
+
+/// The persona of a random other dialogue that is not word for word the same.
+fn other_persona<'a>(dialogues: &'a [Dialogue], own: usize, rng: &mut ChaCha8Rng) -> &'a [String] {
+    // A handful of draws finds another persona unless nearly all dialogues share one.
+    for _ in 0..64 {
+        let other = &dialogues[rng.random_range(0..dialogues.len())].persona;
+        if *other != dialogues[own].persona {
+            return other;
+        }
+    }
+    &dialogues[(own + 1) % dialogues.len()].persona
+}

@@ -1,0 +1,283 @@
+//! Keys that lead elsewhere: to other stages, and to files.
+
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+
+use super::{Keys, Lacks, Link, Need, Node, Problem, StageRef, brief, suggest};
+use crate::stage::settings::produces::Produces;
+
+impl Keys<'_> {
+    /// A reference `"@name"` to a stage that makes one of `allowed`.
+    pub fn stage(&mut self, key: &str, allowed: &[Produces]) -> StageRef {
+        self.reference(key, Need::Required, allowed)
+            .unwrap_or(StageRef {
+                name: String::new(),
+            })
+    }
+
+    /// A reference to a stage, or nothing.
+    pub fn optional_stage(&mut self, key: &str, allowed: &[Produces]) -> Option<StageRef> {
+        self.reference(key, Need::Optional, allowed)
+    }
+
+    fn reference(
+        &mut self,
+        key: &str,
+        need: Need<String>,
+        allowed: &[Produces],
+    ) -> Option<StageRef> {
+        let expected = reference_words(allowed);
+        let before = self.found.problems.len();
+        let text = self.read(key, need, &expected, |node| {
+            node.as_str()
+                .filter(|text| text.starts_with('@'))
+                .map(str::to_string)
+        });
+        self.found.lost_refs |= self.found.problems.len() > before;
+        let node = self.node(key)?;
+        let place = self.place(key);
+        self.link(text?.trim_start_matches('@'), node, key, place, allowed)
+    }
+
+    /// A list of references, at least one.
+    pub fn stages(&mut self, key: &str, allowed: &[Produces]) -> Vec<StageRef> {
+        let expected = reference_words(allowed);
+        let Ok(nodes) = self.items::<bool>(
+            key,
+            Need::Required,
+            &format!("a list, each item {expected}"),
+        ) else {
+            self.found.lost_refs = true;
+            return Vec::new();
+        };
+        if nodes.is_empty() {
+            self.problem(key, "expected at least one stage, found none");
+        }
+        let shown: Vec<Json> = nodes
+            .iter()
+            .filter_map(|node| node.as_str().map(Json::from))
+            .collect();
+        self.record(key, shown.into());
+        let mut refs = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let name = format!("{key}[{index}]");
+            let mut place = self.place(key);
+            place.push(index.to_string());
+            match node.as_str().and_then(|text| text.strip_prefix('@')) {
+                Some(stage) => refs.extend(self.link(stage, node, &name, place, allowed)),
+                None => {
+                    self.found.lost_refs = true;
+                    let message = format!("expected {expected}, found {}", node.show());
+                    self.problem_at(node.origin.clone(), &name, message);
+                }
+            }
+        }
+        refs
+    }
+
+    fn link(
+        &mut self,
+        name: &str,
+        node: &Node,
+        key: &str,
+        place: Vec<String>,
+        allowed: &[Produces],
+    ) -> Option<StageRef> {
+        let Some(offer) = self.scope.stages.get(name) else {
+            self.found.lost_refs = true;
+            let known: Vec<&str> = self.scope.stages.keys().map(String::as_str).collect();
+            let message = format!(
+                "unknown stage @{}{}",
+                brief(name),
+                suggest(name, "stages", &known)
+            );
+            self.problem_at(node.origin.clone(), key, message);
+            return None;
+        };
+        if let Some(offer) = offer.filter(|offer| !allowed.contains(&offer.produces)) {
+            let message = format!(
+                "expected {}, found @{name}, whose kind {} makes {}",
+                reference_words(allowed),
+                offer.kind,
+                offer.produces
+            );
+            self.problem_at(node.origin.clone(), key, message);
+        }
+        let to = StageRef {
+            name: name.to_string(),
+        };
+        self.found.refs.push(Link {
+            key: place,
+            origin: node.origin.clone(),
+            to: to.clone(),
+        });
+        Some(to)
+    }
+
+    /// A file or folder, which must be there; relative to the folder that the command runs in.
+    /// `${DATA}/` at its start stands for the data folder of the command line.
+    pub fn path(&mut self, key: &str) -> PathBuf {
+        self.leads(key, Need::Required, FILE_OR_FOLDER)
+            .unwrap_or_default()
+    }
+
+    /// A file or folder as [`Keys::path`], or nothing.
+    pub fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
+        self.leads(key, Need::Optional, FILE_OR_FOLDER)
+    }
+
+    /// A file as [`Keys::path`], and no folder.
+    pub fn file(&mut self, key: &str) -> PathBuf {
+        self.leads(key, Need::Required, FILE).unwrap_or_default()
+    }
+
+    /// A file as [`Keys::file`], or nothing.
+    pub fn optional_file(&mut self, key: &str) -> Option<PathBuf> {
+        self.leads(key, Need::Optional, FILE)
+    }
+
+    fn leads(&mut self, key: &str, need: Need<String>, wanted: &'static str) -> Option<PathBuf> {
+        let expected = format!("a path of {wanted}");
+        let expected = expected.as_str();
+        self.announce(key, &need, expected);
+        let Some(node) = self.node(key) else {
+            if matches!(need, Need::Required) {
+                self.required(key, expected, true);
+            }
+            return None;
+        };
+        let place = self.place(key);
+        let path = self.existing(node, key, place, wanted)?;
+        self.record(key, path.to_string_lossy().into());
+        Some(path)
+    }
+
+    /// The name of an environment variable that holds a secret and is set, or nothing; an empty name is none. What
+    /// was written is not told again: it may be the secret itself.
+    pub fn secret_variable(&mut self, key: &str) -> Option<String> {
+        let expected = "the name of an environment variable";
+        self.announce(key, &Need::Default(String::new()), expected);
+        let name = match self.node(key) {
+            None => "",
+            Some(node) => node.as_str().unwrap_or("?"),
+        };
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if !name.chars().all(plain) || name.starts_with(|letter: char| letter.is_ascii_digit()) {
+            let message =
+                format!("expected {expected} (letters, digits and _), not the secret itself");
+            self.problem(key, message);
+            return None;
+        }
+        if name.is_empty() {
+            self.record(key, name.into());
+            return None;
+        }
+        if std::env::var_os(name).is_none_or(|value| value.is_empty()) {
+            let origin = self.node(key).map(|node| node.origin.clone());
+            let message = "the environment variable of this name is not set; set it (export NAME=...) or leave the \
+                           key out";
+            let origin = origin.unwrap_or_else(|| self.origin.clone());
+            let mut problem = Problem::new(origin, self.full(key), message);
+            problem.lacks = Lacks::Variable;
+            self.found.problems.push(problem);
+        }
+        self.record(key, name.into());
+        Some(name.to_owned())
+    }
+
+    /// A list of files or folders; `required` asks for at least one.
+    pub fn paths(&mut self, key: &str, required: bool) -> Vec<PathBuf> {
+        let need = if required {
+            Need::Required
+        } else {
+            Need::Default(Vec::<String>::new())
+        };
+        let Ok(nodes) = self.items(key, need, "a list of paths") else {
+            return Vec::new();
+        };
+        if required && nodes.is_empty() {
+            self.problem(key, "expected at least one path, found none");
+        }
+        let mut paths = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let mut place = self.place(key);
+            place.push(paths.len().to_string());
+            paths.extend(self.existing(node, &format!("{key}[{index}]"), place, FILE_OR_FOLDER));
+        }
+        let shown: Vec<Json> = paths
+            .iter()
+            .map(|path| path.to_string_lossy().into())
+            .collect();
+        self.record(key, shown.into());
+        paths
+    }
+
+    fn existing(
+        &mut self,
+        node: &Node,
+        key: &str,
+        place: Vec<String>,
+        wanted: &'static str,
+    ) -> Option<PathBuf> {
+        let Some(text) = node.as_str().filter(|text| !text.is_empty()) else {
+            let message = format!("expected a path of {wanted}, found {}", node.show());
+            self.problem_at(node.origin.clone(), key, message);
+            return None;
+        };
+        let (message, path) = match (text.strip_prefix("${DATA}"), &self.scope.data) {
+            (Some(_), None) => (
+                format!("{text} needs the data folder: give --data DIR (make ... DATA=DIR)"),
+                None,
+            ),
+            (Some(rest), Some(data)) => {
+                (String::new(), Some(data.join(rest.trim_start_matches('/'))))
+            }
+            (None, _) => (String::new(), Some(PathBuf::from(text))),
+        };
+        let message = match &path {
+            Some(path) => match std::fs::metadata(path) {
+                Ok(it) if it.is_file() || it.is_dir() && wanted == FILE_OR_FOLDER => None,
+                Ok(it) => {
+                    let found = if it.is_dir() {
+                        "a folder"
+                    } else {
+                        "a pipe or device"
+                    };
+                    let message = format!("expected {wanted}, found {found} at {}", path.display());
+                    self.problem_at(node.origin.clone(), key, message);
+                    return None;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(format!(
+                    "expected an existing file or folder, found none at {}",
+                    path.display()
+                )),
+                Err(error) => Some(format!("cannot read {}: {error}", path.display())),
+            },
+            None => Some(message),
+        };
+        if let Some(message) = message {
+            let mut problem = Problem::new(node.origin.clone(), self.full(key), message);
+            problem.lacks = Lacks::Path;
+            self.found.problems.push(problem);
+        }
+        let path = path?;
+        self.found.paths.push(Link {
+            key: place,
+            origin: node.origin.clone(),
+            to: path.clone(),
+        });
+        Some(path)
+    }
+}
+
+const FILE: &str = "a file";
+const FILE_OR_FOLDER: &str = "a file or folder";
+
+fn reference_words(allowed: &[Produces]) -> String {
+    let words: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    format!(
+        "a reference \"@NAME\" to a stage that makes {}",
+        words.join(" or ")
+    )
+}

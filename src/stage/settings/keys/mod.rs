@@ -1,0 +1,610 @@
+//! Reading a stage's settings: every key asked for is checked, recorded and documented by the same
+//! call, and every problem is kept with its place instead of ending the reading.
+
+mod links;
+mod node;
+mod object;
+mod problem;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value as Json, json};
+
+pub use node::{Node, Table, Value};
+pub use problem::{Lacks, Origin, Problem, Problems, brief, nearest, suggest};
+
+use crate::stage::settings::produces::Produces;
+pub use words::{BATCH, COUNT, LARGE, POSITIVE, SAMPLES, SEED, SIZE, Within};
+use words::{as_float, as_whole};
+
+/// A reference to another stage of the recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageRef {
+    /// The stage's name, without the `@`.
+    pub name: String,
+}
+
+/// A stage that references may name.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it makes.
+    pub produces: Produces,
+}
+
+/// What settings are read against.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The recipe's stages; `None` for one whose own kind is not known.
+    pub stages: BTreeMap<String, Option<Offer>>,
+    /// What `${DATA}` stands for.
+    pub data: Option<PathBuf>,
+}
+
+/// One key of a kind, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyDoc {
+    /// The key within the stage, such as `init.std`.
+    pub key: String,
+    /// Type and range in words.
+    pub expected: String,
+    /// The value it has when left out.
+    pub default: Option<Json>,
+    /// Whether it must be given.
+    pub required: bool,
+    /// The ends of its range, if it is a number or a list of them.
+    pub ends: Option<[Json; 2]>,
+    /// One line, where the kind gave one.
+    pub doc: &'static str,
+}
+
+/// A reference or path found while reading, by its place in the settings.
+#[derive(Clone, Debug)]
+pub struct Link<T> {
+    /// Path of keys (and list indices) within the settings.
+    pub key: Vec<String>,
+    /// Where it was written.
+    pub origin: Origin,
+    /// What it leads to.
+    pub to: T,
+}
+
+/// All that reading has brought to light.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Every key's value, defaults included; an optional key left out is not among them.
+    pub settings: Map<String, Json>,
+    /// References to stages.
+    pub refs: Vec<Link<StageRef>>,
+    /// Files and folders, whose content takes part in the stage's identity.
+    pub paths: Vec<Link<PathBuf>>,
+    /// The keys asked for, in order.
+    pub docs: Vec<KeyDoc>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// A reference could not be followed, so `refs` may be short.
+    pub lost_refs: bool,
+}
+
+/// The keys of one table, read one by one.
+///
+/// A default of `None` makes a key required. Where a key has a problem, its reader returns the
+/// default or some value of the type, so that reading goes on. When `Keys` is dropped, keys that
+/// were never asked for become problems.
+pub struct Keys<'a> {
+    scope: &'a Scope,
+    table: Option<&'a Table>,
+    origin: Origin,
+    /// Full path of the table, such as `stage.sft`.
+    path: Vec<String>,
+    /// How many leading segments of `path` are not part of the settings.
+    root: usize,
+    found: &'a mut Reading,
+    known: Vec<String>,
+    doc: &'static str,
+    ends: Option<[Json; 2]>,
+    open: bool,
+}
+
+const NUMBER: &str = "a number";
+const WHOLE: &str = "a whole number";
+
+/// Items of a list.
+const MOST_ITEMS: usize = 10_000;
+
+enum Need<T> {
+    Required,
+    Optional,
+    Default(T),
+}
+
+impl<T> From<Option<T>> for Need<T> {
+    fn from(default: Option<T>) -> Self {
+        default.map_or(Self::Required, Self::Default)
+    }
+}
+
+impl<'a> Keys<'a> {
+    /// Reads the table `node`, called `path` in messages.
+    pub fn new(scope: &'a Scope, node: &'a Node, path: &[&str], found: &'a mut Reading) -> Self {
+        let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+        if node.as_table().is_none() {
+            let message = format!("expected a table, found {}", node.show());
+            found
+                .problems
+                .push(Problem::new(node.origin.clone(), path.join("."), message));
+        }
+        Self {
+            scope,
+            table: node.as_table(),
+            origin: node.origin.clone(),
+            root: path.len(),
+            path,
+            found,
+            known: Vec::new(),
+            doc: "",
+            ends: None,
+            open: node.as_table().is_none(),
+        }
+    }
+
+    /// Gives the next key that is read a line of documentation.
+    pub fn doc(&mut self, doc: &'static str) -> &mut Self {
+        self.doc = doc;
+        self
+    }
+
+    /// Adds a problem of the kind's own making with `key`, such as two keys that exclude another.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let origin = self
+            .node(key)
+            .map_or(&self.origin, |node| &node.origin)
+            .clone();
+        self.problem_at(origin, key, message.into());
+    }
+
+    fn problem_at(&mut self, origin: Origin, key: &str, message: String) {
+        let key = self.full(key);
+        self.found.problems.push(Problem::new(origin, key, message));
+    }
+
+    /// Whether the recipe gives `key` a value.
+    pub fn has(&self, key: &str) -> bool {
+        self.node(key).is_some()
+    }
+
+    /// The raw value of `key`, which the caller reads by itself.
+    pub fn raw(&mut self, key: &str) -> Option<&'a Node> {
+        self.known.push(key.into());
+        self.node(key)
+    }
+
+    /// Lets keys that were never asked for pass.
+    pub fn ignore_rest(&mut self) {
+        self.open = true;
+    }
+
+    fn node(&self, key: &str) -> Option<&'a Node> {
+        self.table.and_then(|table| table.get(key))
+    }
+
+    fn full(&self, key: &str) -> String {
+        let mut path = self.path.clone();
+        path.push(key.into());
+        path.join(".")
+    }
+
+    fn place(&self, key: &str) -> Vec<String> {
+        let mut place = self.path[self.root..].to_vec();
+        place.push(key.into());
+        place
+    }
+
+    fn record(&mut self, key: &str, value: Json) {
+        let mut map = &mut self.found.settings;
+        for segment in &self.path[self.root..] {
+            let entry = map.entry(segment.clone()).or_insert_with(|| json!({}));
+            match entry {
+                Json::Object(inner) => map = inner,
+                _ => return,
+            }
+        }
+        map.insert(key.into(), value);
+    }
+
+    /// The heart of every reader: documents, finds, converts and records one key.
+    fn read<T: Into<Json> + Clone>(
+        &mut self,
+        key: &str,
+        need: Need<T>,
+        expected: &str,
+        convert: impl FnOnce(&Node) -> Option<T>,
+    ) -> Option<T> {
+        self.announce(key, &need, expected);
+        let value = match (self.node(key), need) {
+            (Some(node), need) => match convert(node) {
+                Some(value) => value,
+                None => {
+                    let message = format!("expected {expected}, found {}", node.show());
+                    self.problem_at(node.origin.clone(), key, message);
+                    return if let Need::Default(value) = need {
+                        Some(value)
+                    } else {
+                        None
+                    };
+                }
+            },
+            (None, Need::Default(value)) => value,
+            (None, Need::Optional) => return None,
+            (None, Need::Required) => {
+                self.required(key, expected, false);
+                return None;
+            }
+        };
+        self.record(key, value.clone().into());
+        Some(value)
+    }
+
+    fn announce<T: Into<Json> + Clone>(&mut self, key: &str, need: &Need<T>, expected: &str) {
+        self.known.push(key.into());
+        let (default, required) = match need {
+            Need::Required => (None, true),
+            Need::Optional => (None, false),
+            Need::Default(value) => (Some(value.clone().into()), false),
+        };
+        let (doc, ends) = (std::mem::take(&mut self.doc), self.ends.take());
+        let key = self.place(key).join(".");
+        self.found.docs.push(KeyDoc {
+            key,
+            expected: expected.into(),
+            default,
+            required,
+            ends,
+            doc,
+        });
+    }
+
+    fn required(&mut self, key: &str, expected: &str, missing_path: bool) {
+        if self.open {
+            return;
+        }
+        let mut message = format!("required: expected {expected}");
+        if missing_path {
+            let path = self.full(key);
+            let short = path.strip_prefix("stage.").unwrap_or(&path);
+            message.push_str(&format!("; give it with --set {short}=PATH"));
+        }
+        let mut problem = Problem::new(self.origin.clone(), self.full(key), message);
+        if missing_path {
+            problem.lacks = Lacks::Path;
+        }
+        self.found.problems.push(problem);
+    }
+
+    /// A number within `range`; whole numbers are taken too, infinities and NaN never.
+    pub fn float(
+        &mut self,
+        key: &str,
+        default: impl Into<Option<f64>>,
+        range: impl Into<Within<f64>>,
+    ) -> f64 {
+        let range = range.into();
+        self.number(key, default.into().into(), &range)
+            .unwrap_or(range.low())
+    }
+
+    /// A number within `range`, or nothing.
+    pub fn optional_float(&mut self, key: &str, range: impl Into<Within<f64>>) -> Option<f64> {
+        self.number(key, Need::Optional, &range.into())
+    }
+
+    fn number(&mut self, key: &str, need: Need<f64>, range: &Within<f64>) -> Option<f64> {
+        self.ends = Some(range.ends());
+        self.read(key, need, &range.words(NUMBER), |node| {
+            as_float(node, range)
+        })
+    }
+
+    /// A count within `range`.
+    pub fn usize(
+        &mut self,
+        key: &str,
+        default: impl Into<Option<usize>>,
+        range: impl Into<Within<usize>>,
+    ) -> usize {
+        let range = range.into();
+        self.whole(key, default.into().into(), &range)
+            .unwrap_or(range.low())
+    }
+
+    /// A count within `range`, or nothing.
+    pub fn optional_usize(&mut self, key: &str, range: impl Into<Within<usize>>) -> Option<usize> {
+        self.whole(key, Need::Optional, &range.into())
+    }
+
+    fn whole(&mut self, key: &str, need: Need<usize>, range: &Within<usize>) -> Option<usize> {
+        self.ends = Some(range.ends());
+        self.read(key, need, &range.words(WHOLE), |node| as_whole(node, range))
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&mut self, key: &str, default: impl Into<Option<bool>>) -> bool {
+        self.flag(key, default.into().into()).unwrap_or_default()
+    }
+
+    /// `true`, `false` or nothing.
+    pub fn optional_bool(&mut self, key: &str) -> Option<bool> {
+        self.flag(key, Need::Optional)
+    }
+
+    fn flag(&mut self, key: &str, need: Need<bool>) -> Option<bool> {
+        self.read(key, need, "true or false", |node| match node.value {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// A string; `None` as the default makes it required.
+    pub fn string<'d>(&mut self, key: &str, default: impl Into<Option<&'d str>>) -> String {
+        let need = default.into().map(str::to_string).into();
+        self.text(key, need).unwrap_or_default()
+    }
+
+    fn text(&mut self, key: &str, need: Need<String>) -> Option<String> {
+        self.read(key, need, "a string", |node| {
+            node.as_str().map(str::to_string)
+        })
+    }
+
+    /// One of a few words.
+    pub fn choice(
+        &mut self,
+        key: &str,
+        default: impl Into<Option<&'static str>>,
+        options: &[&'static str],
+    ) -> &'static str {
+        let pairs: Vec<_> = options.iter().map(|name| (*name, *name)).collect();
+        self.one_of(key, default, &pairs)
+    }
+
+    /// One of a few words, each standing for a value of `T`. There must be at least one.
+    pub fn one_of<T: Copy>(
+        &mut self,
+        key: &str,
+        default: impl Into<Option<&'static str>>,
+        options: &[(&'static str, T)],
+    ) -> T {
+        let words: Vec<String> = options
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        let expected = match words.as_slice() {
+            [only] => only.clone(),
+            words => format!("one of {}", words.join(", ")),
+        };
+        let index = |name: &str| options.iter().position(|option| option.0 == name);
+        let need = default.into().map(str::to_string).into();
+        let chosen = self.read(key, need, &expected, |node| {
+            node.as_str()
+                .filter(|text| index(text).is_some())
+                .map(str::to_string)
+        });
+        options[chosen.and_then(|name| index(&name)).unwrap_or(0)].1
+    }
+
+    /// One of a few words, or a list of some of them that is not empty.
+    pub fn one_or_more(
+        &mut self,
+        key: &str,
+        default: &'static str,
+        options: &[&'static str],
+    ) -> Vec<&'static str> {
+        let word = |node: &Node| {
+            let text = node.as_str()?;
+            options.iter().copied().find(|&option| option == text)
+        };
+        let words: Vec<String> = options.iter().map(|name| format!("\"{name}\"")).collect();
+        let expected = format!("one of {}, or a list of them", words.join(", "));
+        let mut chosen = vec![default];
+        self.read(
+            key,
+            Need::Default(Json::from(default)),
+            &expected,
+            |node| match &node.value {
+                Value::Array(items) => {
+                    chosen = items.iter().map(word).collect::<Option<Vec<_>>>()?;
+                    (!chosen.is_empty()).then(|| json!(chosen))
+                }
+                _ => {
+                    chosen = vec![word(node)?];
+                    Some(json!(chosen[0]))
+                }
+            },
+        );
+        if chosen.is_empty() {
+            chosen.push(default);
+        }
+        chosen
+    }
+
+    /// A list of numbers within `range`; `None` as the default makes it required.
+    pub fn floats(
+        &mut self,
+        key: &str,
+        default: Option<&[f64]>,
+        range: impl Into<Within<f64>>,
+    ) -> Vec<f64> {
+        let range = range.into();
+        self.ends = Some(range.ends());
+        self.list(key, default, &range.words(NUMBER), |node| {
+            as_float(node, &range)
+        })
+    }
+
+    /// A list of whole numbers within `range`; `None` as the default makes it required.
+    pub fn ints(
+        &mut self,
+        key: &str,
+        default: Option<&[i64]>,
+        range: impl Into<Within<i64>>,
+    ) -> Vec<i64> {
+        let range = range.into();
+        self.ends = Some(range.ends());
+        self.list(key, default, &range.words(WHOLE), |node| {
+            as_whole(node, &range)
+        })
+    }
+
+    /// A list of strings; `None` as the default makes it required.
+    pub fn strings(&mut self, key: &str, default: Option<&[&str]>) -> Vec<String> {
+        let default: Option<Vec<String>> =
+            default.map(|items| items.iter().map(ToString::to_string).collect());
+        self.list(key, default.as_deref(), "a string", |node| {
+            node.as_str().map(str::to_string)
+        })
+    }
+
+    fn list<T: Into<Json> + Clone>(
+        &mut self,
+        key: &str,
+        default: Option<&[T]>,
+        item: &str,
+        convert: impl Fn(&Node) -> Option<T>,
+    ) -> Vec<T> {
+        let expected = format!("a list, each item {item}");
+        let nodes = match self.items(key, default.map(<[T]>::to_vec).into(), &expected) {
+            Ok(nodes) => nodes,
+            Err(default) => return default.unwrap_or_default(),
+        };
+        let mut values = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            match convert(node) {
+                Some(value) => values.push(value),
+                None => {
+                    let message = format!("expected {item}, found {}", node.show());
+                    self.problem_at(node.origin.clone(), &format!("{key}[{index}]"), message);
+                }
+            }
+        }
+        self.record(key, values.clone().into());
+        values
+    }
+
+    /// The items of a list, or what stands in for it.
+    fn items<T: Into<Json> + Clone>(
+        &mut self,
+        key: &str,
+        need: Need<Vec<T>>,
+        expected: &str,
+    ) -> Result<&'a [Node], Option<Vec<T>>> {
+        self.announce(key, &need, expected);
+        match (self.node(key), need) {
+            (
+                Some(Node {
+                    value: Value::Array(items),
+                    ..
+                }),
+                _,
+            ) if items.len() <= MOST_ITEMS => Ok(items),
+            (
+                Some(Node {
+                    value: Value::Array(items),
+                    origin,
+                }),
+                _,
+            ) => {
+                let message = format!(
+                    "expected a list of at most {MOST_ITEMS}, found {}",
+                    items.len()
+                );
+                self.problem_at(origin.clone(), key, message);
+                Err(None)
+            }
+            (Some(node), _) => {
+                let message = format!("expected {expected}, found {}", node.show());
+                self.problem_at(node.origin.clone(), key, message);
+                Err(None)
+            }
+            (None, Need::Default(items)) => {
+                self.record(key, items.clone().into());
+                Err(Some(items))
+            }
+            (None, Need::Optional) => Err(None),
+            (None, Need::Required) => {
+                self.required(key, expected, false);
+                Err(None)
+            }
+        }
+    }
+
+    /// The keys of the table `key`; one that is left out reads as empty.
+    pub fn table(&mut self, key: &str) -> Keys<'_> {
+        let node = self.raw(key);
+        let table = node.and_then(Node::as_table);
+        if let (Some(node), None) = (node, table) {
+            let message = format!("expected a table, found {}", node.show());
+            self.problem_at(node.origin.clone(), key, message);
+        }
+        let origin = node.map_or(&self.origin, |node| &node.origin).clone();
+        let open = self.open || (node.is_some() && table.is_none());
+        let mut path = self.path.clone();
+        path.push(key.into());
+        Keys {
+            scope: self.scope,
+            table,
+            origin,
+            path,
+            root: self.root,
+            found: self.found,
+            known: Vec::new(),
+            doc: "",
+            ends: None,
+            open,
+        }
+    }
+
+    /// Reads each table of a list of tables; they are not recorded among the settings.
+    pub fn each_table<T>(&mut self, key: &str, mut read: impl FnMut(&mut Keys<'_>) -> T) -> Vec<T> {
+        let Ok(nodes) = self.items::<bool>(key, Need::Optional, "a list of tables") else {
+            return Vec::new();
+        };
+        let mut values = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let mut path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+            let name = format!("{key}[{index}]");
+            path.push(&name);
+            let mut found = Reading::default();
+            let mut keys = Keys::new(self.scope, node, &path, &mut found);
+            let value = read(&mut keys);
+            drop(keys);
+            self.found.problems.append(&mut found.problems);
+            values.push(value);
+        }
+        values
+    }
+}
+
+impl Drop for Keys<'_> {
+    fn drop(&mut self) {
+        let Some(table) = self.table.filter(|_| !self.open) else {
+            return;
+        };
+        let mut known: Vec<&str> = self.known.iter().map(String::as_str).collect();
+        known.dedup();
+        for (name, node) in &table.0 {
+            if !known.contains(&name.as_str()) {
+                let message = format!("unknown key{}", suggest(name, "keys", &known));
+                let key = self.full(name);
+                self.found
+                    .problems
+                    .push(Problem::new(node.origin.clone(), key, message));
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which examples of an artifact a stage reads, and how they are drawn.
+
+use crate::stage::settings::keys::Keys;
+
+/// Which file of an artifact is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    Pretrain,
+    Train,
+    Valid,
+    Test,
+    /// Tasks of which no other split has any.
+    TestTasks,
+    /// Prompts on which a trained model is tried to learn from its failures.
+    Feedback,
+    /// Dialogues up to a turn of the user, to sample replies to.
+    Prompts,
+}
+
+impl Split {
+    /// Reads the key `split`.
+    pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
+        Self::read_as(keys, "split", default)
+    }
+
+    /// Reads a split under another key.
+    pub fn read_as(keys: &mut Keys<'_>, key: &str, default: &'static str) -> Self {
+        let all = [
+            Split::Train,
+            Split::Pretrain,
+            Split::Valid,
+            Split::Test,
+            Split::TestTasks,
+            Split::Feedback,
+            Split::Prompts,
+        ];
+        keys.one_of(key, default, &all.map(|split| (split.name(), split)))
+    }
+
+    /// The file's stem.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Pretrain => "pretrain",
+            Split::Train => "train",
+            Split::Valid => "valid",
+            Split::Test => "test",
+            Split::TestTasks => "test_tasks",
+            Split::Feedback => "feedback",
+            Split::Prompts => "prompts",
+        }
+    }
+}
+
+/// How examples become batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// A batch counts single examples.
+    None,
+    /// A batch counts rows of a file: the replies of one row of `messages` are kept together.
+    Row,
+    /// A batch counts dialogues: all examples of one are kept together and share its prefix.
+    Dialogue,
+}
+
+impl Group {
+    /// Reads the key `group`.
+    pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
+        keys.doc(
+            "what a batch counts: single examples, or whole dialogues which share their prefix",
+        )
+        .one_of(
+            "group",
+            default,
+            &[("none", Group::None), ("dialogue", Group::Dialogue)],
+        )
+    }
+}

@@ -1,0 +1,126 @@
+//! `persona-files`: public persona dialogues and Dialogue-NLI items, given by path.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::convai2::convai2;
+use crate::data::dialogue_nli::dialogue_nli;
+use crate::data::leak::held_out;
+use crate::data::synthetic_persona_chat::synthetic_persona_chat;
+use crate::data::{Dialogue, RankingItem};
+use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::settings::keys::{COUNT, Keys, SEED};
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::splits::Split;
+use crate::store::{BadInput, write_jsonl};
+
+pub const KIND: Kind = Kind {
+    name: "persona-files",
+    about: "persona dialogues and ranking items from public files, leaks between them held out",
+    produces: Produces::Dialogues,
+    version: 1,
+    uses_backend: false,
+    read,
+};
+
+struct Files {
+    convai2: Vec<PathBuf>,
+    synthetic: Vec<PathBuf>,
+    ranking: Vec<PathBuf>,
+    valid: usize,
+    test: usize,
+    seed: u64,
+}
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let files = Files {
+        convai2: keys
+            .doc("PersonaChat in ParlAI's text form")
+            .paths("convai2", false),
+        synthetic: keys
+            .doc("Synthetic-Persona-Chat as CSV")
+            .paths("synthetic_persona_chat", false),
+        ranking: keys
+            .doc("Dialogue-NLI evaluation items")
+            .paths("dialogue_nli", true),
+        valid: keys
+            .doc("dialogues kept for validation")
+            .usize("valid", 100, 1..=COUNT),
+        test: keys
+            .doc("dialogues kept for test")
+            .usize("test", 100, 1..=COUNT),
+        seed: keys.usize("seed", 1, SEED) as u64,
+    };
+    if !keys.has("convai2") && !keys.has("synthetic_persona_chat") {
+        keys.problem(
+            "convai2",
+            "expected dialogues, in convai2 or synthetic_persona_chat",
+        );
+    }
+    Box::new(files)
+}
+
+impl Stage for Files {
+    fn run(&self, context: &Context) -> Result<()> {
+        let mut measures = Measures::default();
+        let mut items: Vec<RankingItem> = Vec::new();
+        for path in &self.ranking {
+            items.extend(dialogue_nli(path)?);
+        }
+        let mut dialogues: Vec<Dialogue> = Vec::new();
+        for (paths, read) in [
+            (
+                &self.convai2,
+                convai2 as fn(&std::path::Path) -> Result<Vec<Dialogue>>,
+            ),
+            (&self.synthetic, synthetic_persona_chat),
+        ] {
+            for path in paths {
+                let found = read(path)?;
+                measures.note(format!("{}: {} dialogues", path.display(), found.len()));
+                dialogues.extend(found);
+            }
+        }
+        let leaked = held_out(&dialogues, &items);
+        dialogues.retain(|dialogue| !leaked.contains(&dialogue.id));
+        measures.note(format!(
+            "{} dialogues held out of training, validation and test because ranking items were built \
+             on them",
+            leaked.len()
+        ));
+        if dialogues.len() <= self.valid.saturating_add(self.test) {
+            let message = format!(
+                "{} dialogues are left, too few for {} of validation and {} of test; lower valid and test",
+                dialogues.len(),
+                self.valid,
+                self.test
+            );
+            return Err(BadInput(message).into());
+        }
+        dialogues.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        let test = dialogues.split_off(dialogues.len() - self.test);
+        let valid = dialogues.split_off(dialogues.len() - self.valid);
+        for (split, part) in [
+            (Split::Train, &dialogues),
+            (Split::Valid, &valid),
+            (Split::Test, &test),
+        ] {
+            write_jsonl(&context.dir.join(format!("{}.jsonl", split.name())), part)?;
+            measures
+                .numbers
+                .insert(split.name().into(), part.len() as f64);
+        }
+        write_jsonl(&context.dir.join("ranking.jsonl"), &items)?;
+        measures
+            .numbers
+            .insert("ranking_items".into(), items.len() as f64);
+        measures
+            .numbers
+            .insert("held_out".into(), leaked.len() as f64);
+        measures.write(&context.dir)
+    }
+}

@@ -1,0 +1,37 @@
+//! `kto`: preference optimization on completions that are labelled one by one (KTO, BCO).
+
+use crate::stage::kind::{Kind, Stage};
+use crate::stage::settings::keys::Keys;
+use crate::stage::settings::loss;
+use crate::stage::settings::produces::Produces;
+use crate::stage::settings::trainer::{Defaults, Trainer};
+use crate::stage::work::training::prefer::Prefer;
+use crate::train::Keep;
+
+pub const KIND: Kind = Kind {
+    name: "kto",
+    about: "preference optimization (KTO, BCO) on completions labelled as desirable or not",
+    produces: Produces::Model,
+    // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
+    // what a chat template has rendered gets no other special tokens.
+    version: 2,
+    uses_backend: true,
+    read,
+};
+
+fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
+    let defaults = Defaults {
+        // TRL's KTOConfig.
+        learning_rate: 1e-6,
+        best: "loss",
+        choices: &[
+            ("loss", Keep::LowestLoss),
+            ("train_loss", Keep::LowestTrainLoss),
+            ("none", Keep::Last),
+        ],
+    };
+    let trainer = Trainer::read(keys, &defaults);
+    // A pair is one completion of each label.
+    let data = &[Produces::Labels, Produces::Pairs];
+    Box::new(Prefer::read(keys, trainer, data, loss::read_unpaired))
+}

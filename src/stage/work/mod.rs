@@ -1,0 +1,9 @@
+//! What several kinds do.
+
+pub mod judge;
+pub mod kl;
+pub mod sampling;
+pub mod scores;
+pub mod streams;
+pub mod tokens;
+pub mod training;

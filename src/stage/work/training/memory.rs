@@ -1,0 +1,96 @@
+//! How much memory training takes: estimated before, measured after.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::model::DecoderConfig;
+use crate::model::decoder::{Compute, Precision};
+use crate::model::forest::Forest;
+use crate::stage::artifact::measures::Measures;
+
+/// Bytes of a process that has read a tokenizer and not yet a model; measured.
+const PROCESS: f64 = 60e6;
+
+/// Estimated bytes at the peak of a training step.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    /// Weights, gradients and two moments.
+    pub state: f64,
+    /// What backward reads: of each block's tokens, and of the scored tokens' logits.
+    pub activations: f64,
+}
+
+impl Estimate {
+    /// For a step whose largest micro-batch is `forest`, on a backend that computes `chunk` logits at a time.
+    /// `widened` says that it keeps bf16 values in f32 too, for kernels that read nothing else.
+    pub fn new(
+        config: &DecoderConfig,
+        forest: &Forest,
+        compute: Compute,
+        (widened, chunk): (bool, usize),
+    ) -> Self {
+        let low = compute.precision == Precision::Bf16;
+        let parameters = config.parameters() as f64;
+        // Under bf16 a step holds a copy of the weights in two bytes.
+        let state = parameters * if low { 18.0 } else { 16.0 };
+        // In f32 a block keeps its input and the residual after attention; what lies between them is
+        // in the precision of the matrix products.
+        let inner_bytes = match (low, widened) {
+            (false, _) => 4.0,
+            (true, false) => 2.0,
+            (true, true) => 6.0,
+        };
+        let hidden = config.hidden_size as f64;
+        let attended = (config.heads * config.head_dim) as f64;
+        let attention = 4.0 * (hidden + config.heads as f64)
+            + inner_bytes * (hidden + config.qkv_size() as f64 + attended);
+        let inner = (config.up_size() + config.intermediate_size) as f64;
+        let feed_forward = 4.0 * hidden + inner_bytes * (hidden + inner);
+        let (tokens, scored) = (forest.tokens.len() as f64, forest.scored.len() as f64);
+        let block = tokens * (attention + feed_forward);
+        let before_last = (config.layers - 1) as f64;
+        let blocks = if compute.recompute {
+            tokens * 4.0 * hidden * before_last + block.min(block * before_last)
+        } else {
+            block * before_last
+        };
+        let last = tokens * attention + scored * (feed_forward + 4.0 * (2.0 * hidden + attended));
+        let logits = (forest.scored.len() * config.vocab_size).min(chunk) as f64;
+        Self {
+            state,
+            activations: blocks + last + 4.0 * logits,
+        }
+    }
+
+    /// All of it, the process included.
+    pub fn total(&self) -> f64 {
+        self.state + self.activations + PROCESS
+    }
+}
+
+/// Whether stages have run side by side in this process.
+static SHARED: AtomicBool = AtomicBool::new(false);
+
+/// Says that stages run side by side: what the process has held from now on is no stage's own.
+pub fn share() {
+    SHARED.store(true, Ordering::SeqCst);
+}
+
+/// Adds the peak of memory, where it is known.
+pub fn note_peak(measures: &mut Measures) {
+    if let Some(bytes) = peak() {
+        let varying = &mut measures.varying;
+        varying.insert("peak_memory_gb".into(), bytes / 1e9);
+    }
+}
+
+/// The most memory that this process has held so far, in bytes, where the system says so and stages have run
+/// one at a time.
+pub fn peak() -> Option<f64> {
+    if SHARED.load(Ordering::SeqCst) {
+        return None;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024.0)
+}

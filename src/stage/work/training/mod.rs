@@ -1,0 +1,6 @@
+//! What training stages share.
+
+pub mod memory;
+pub mod prefer;
+pub mod preview;
+pub mod trainer;

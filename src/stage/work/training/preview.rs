@@ -1,0 +1,116 @@
+//! What a dry run shows of a training stage: size, memory, and one example with its loss mask.
+
+use anyhow::Result;
+
+use crate::backend;
+use crate::data::Tokenizer;
+use crate::model::forest::Branch;
+use crate::model::hf;
+use crate::objective::Objective;
+use crate::stage::artifact::folder::model_dir;
+use crate::stage::artifact::measures::Measures;
+use crate::stage::kind::Context;
+use crate::stage::settings::trainer::Trainer;
+use crate::stage::work::training::memory::Estimate;
+use crate::train::{Batch, Dataset};
+
+/// Micro-batches of which the largest sets the estimate of memory.
+const LOOKED_AT: usize = 64;
+
+/// Describes the stage by its model's configuration and its first micro-batch.
+pub fn training(
+    context: &Context,
+    trainer: &Trainer,
+    tokenizer: &Tokenizer,
+    objective: &Objective,
+    train: &Dataset,
+) -> Result<String> {
+    let (config, _) = hf::open(&model_dir(context.input(&trainer.model)))?;
+    let micro = trainer.settings.per_device_train_batch_size;
+    let micro_batches = train.micro_batches(0, context.seed, micro);
+    let compute = trainer.device(context).compute;
+    let widened = !backend::prefers_bf16(&context.backend);
+    let looked_at = micro_batches.iter().take(LOOKED_AT);
+    let batches: Vec<Batch> = looked_at
+        .map(|units| train.batch(units, objective))
+        .collect();
+    let chunk = backend::logits_chunk(&context.backend);
+    let estimates = batches
+        .iter()
+        .map(|batch| Estimate::new(&config, &batch.forest, compute, (widened, chunk)));
+    let largest = estimates.max_by(|a, b| a.total().total_cmp(&b.total()));
+    let mut text = format!(
+        "  {} parameters ({}), {} examples in {} units\n  first micro-batch: {}\n",
+        config.parameters(),
+        config.family.name(),
+        train.examples.len(),
+        train.units.len(),
+        batches.first().map_or("none".into(), describe),
+    );
+    if let Some(largest) = largest {
+        text.push_str(&format!(
+            "  memory: about {:.2} GB (weights, gradient and moments {:.2}, activations {:.2})\n",
+            largest.total() / 1e9,
+            largest.state / 1e9,
+            largest.activations / 1e9,
+        ));
+    }
+    if !train.examples.is_empty() {
+        text.push_str("  first example, scored tokens in brackets:\n");
+        for branch in train.examples.branches(0) {
+            text.push_str(&format!("    {}\n", spelled(tokenizer, &branch)?));
+        }
+    }
+    Ok(text)
+}
+
+/// What the run will remark of what it trains on.
+pub fn remarks(measures: &Measures) -> String {
+    let notes = measures.notes.iter();
+    notes.map(|note| format!("  {note}\n")).collect()
+}
+
+/// A sequence as the model reads it, special tokens spelled out: its prompt, and each scored token in brackets.
+fn spelled(tokenizer: &Tokenizer, branch: &Branch<'_>) -> Result<String> {
+    let prompt = &branch.tokens[..branch.scored_from];
+    let mut text = format!("{:?}", tokenizer.decode_after(&[], prompt)?);
+    let mut scored = branch.places().peekable();
+    for at in branch.scored_from..branch.tokens.len() {
+        let (before, token) = branch.tokens[at - 1..=at].split_at(1);
+        let piece = tokenizer.decode_after(before, token)?;
+        match scored.next_if_eq(&at) {
+            Some(_) => text.push_str(&format!(" [{piece}]")),
+            None => text.push_str(&format!(" {piece:?}")),
+        }
+    }
+    Ok(text)
+}
+
+fn describe(batch: &Batch) -> String {
+    let forest = &batch.forest;
+    format!(
+        "{} rows of {} tokens, {} computed where a padded batch has {}, {} scored",
+        forest.rows,
+        forest.width,
+        forest.computed,
+        forest.padded,
+        forest.scored.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_tokens_of_the_prompt_are_shown_too() {
+        let tokenizer = Tokenizer::train_bpe(vec!["hi there".into()], 300).unwrap();
+        let text = |text: &str| tokenizer.encode(text).unwrap().ids;
+        let prompt = text("<|pad|>hi");
+        let tokens = [&prompt[..], &text(" there"), &[tokenizer.eos()]].concat();
+        let branch = Branch::new(&tokens, prompt.len());
+        let shown = spelled(&tokenizer, &branch).unwrap();
+        assert!(shown.starts_with("\"<|pad|>hi\" ["), "{shown}");
+        assert!(shown.ends_with(" [<|endoftext|>]"), "{shown}");
+    }
+}
