@@ -8,8 +8,9 @@ use crate::stage::settings::keys::{
     brief, suggest,
 };
 
+use super::chain::path_of;
 use super::claims::{Stages, read_claims, read_tables};
-use super::load::{Recipe, path_of};
+use super::load::Recipe;
 use super::{Claim, DEFAULT_PROFILE, Plan, PlannedStage, Request, Table, like, resolved, set};
 
 /// What a recipe comes to under one profile.

@@ -3,12 +3,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::kind::Context;
+use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{COUNT, Keys, POSITIVE};
+use crate::stage::settings::produces::Produces;
 use crate::store::{Hash, hash_bytes};
 
 struct Nothing;

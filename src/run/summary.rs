@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::places::METRICS;
-use super::{Done, Task};
+use super::task::{Done, Task};
 use crate::eval::{mean_interval, paired_difference};
 use crate::recipe::{self, Plan};
 use crate::report::{

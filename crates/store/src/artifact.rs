@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::atomic::{UNFINISHED, sync_dir};
+use super::files::atomic::{UNFINISHED, sync_dir};
 use super::seal::{read_sealed_dir, seal_dir, write_sealed};
 use super::{Hash, Stop, read_json, say};
 

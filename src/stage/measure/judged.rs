@@ -8,6 +8,7 @@ use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::{Replied, measure_text};
+use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
@@ -16,7 +17,6 @@ use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::judging::Judging;
 use crate::stage::work::kl::{LogRatio, log_ratios};
-use crate::stage::work::sampling::Sampled;
 
 pub const KIND: Kind = Kind {
     name: "judge",
