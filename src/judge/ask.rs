@@ -7,7 +7,7 @@ mod shared;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use super::limits::Limits;
 use super::retry;
 use crate::store::{Metrics, Progress, Stop, read_metrics};
 use ruling::Ruling;
-use shared::Shared;
+use shared::{Shared, lock};
 
 /// One question and the requests that ask it.
 pub(super) struct Question {
@@ -78,10 +78,6 @@ struct Record {
     file: Metrics,
     /// Answers that it holds already, from before a kill.
     held: HashSet<(String, String, String)>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Asker {

@@ -1,9 +1,7 @@
 //! Work under way by key, so that who asks for the same meanwhile waits for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
-
-use super::lock;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Work under way.
 #[derive(Debug)]
@@ -29,6 +27,10 @@ impl<T: Clone> Shared<T> {
         }
         (done.clone(), !ours)
     }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
