@@ -4,12 +4,15 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::{
     Aot, AotUnpaired, ApoDown, ApoZero, BcoPair, Branches, Cpo, DiscoPop, ExoPair, Hinge, Ipo,
-    Loss, Metric, NcaPair, Normaliser, Orpo, PairLogps, Robust, Sigmoid, SimPo, SppoHard, check,
-    sft,
+    Loss, Metric, NcaPair, Normaliser, Orpo, PairLogps, Parameters, Robust, Sigmoid, SimPo,
+    SppoHard, check, sft,
 };
 
 /// What each loss of pairs says of itself.
-pub(super) trait Pairwise {
+pub(super) trait Pairwise: Default {
+    /// What it can be told.
+    fn parameters(&mut self) -> Parameters<'_>;
+
     /// Whether its parameters are in range.
     fn check(&self) -> Result<(), String>;
 
@@ -46,6 +49,26 @@ macro_rules! losses {
         }
 
         impl PairLoss {
+            /// Every `loss_type`.
+            pub const NAMES: &[&str] = &[$($name,)* "sft"];
+
+            /// The loss of that `loss_type`, with its own defaults.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    "sft" => Some(Self::Sft),
+                    $($name => Some(Self::$loss($loss::default())),)*
+                    _ => None,
+                }
+            }
+
+            /// What it can be told.
+            pub fn parameters(&mut self) -> Parameters<'_> {
+                match self {
+                    Self::Sft => Parameters::default(),
+                    $(Self::$loss(loss) => loss.parameters(),)*
+                }
+            }
+
             /// Its `loss_type`.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -62,7 +85,12 @@ macro_rules! losses {
                 }
             }
 
-            fn check(&self) -> Result<(), String> {
+            /// Whether its parameters are in range.
+            ///
+            /// # Errors
+            ///
+            /// What is wrong, in words that name the parameter.
+            pub fn check(&self) -> Result<(), String> {
                 match self {
                     Self::Sft => Ok(()),
                     $(Self::$loss(loss) => loss.check(),)*
