@@ -32,8 +32,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// The keys that it reads, with their defaults and ranges. Keys that only some choice opens are listed for the
-    /// default choice.
+    /// The keys that it reads, with their defaults and ranges, and those that another choice than the default one opens.
     pub fn document(&self) -> Vec<KeyDoc> {
         let (scope, mut found) = (Scope::default(), Reading::default());
         let origin = Origin::argument(self.name);

@@ -33,20 +33,16 @@ enum Source {
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
-    if keys.has("path") {
-        for key in ["data", "vocab_size", "split"] {
-            if keys.has(key) {
-                keys.problem(key, "a tokenizer has either path or what it is trained on");
-                keys.raw(key);
-            }
-        }
-        return Box::new(Source::Files(keys.path("path")));
-    }
-    Box::new(Source::Train {
-        data: keys.stage("data", EXAMPLES),
-        split: Split::read(keys, "train"),
-        vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
-    })
+    let source = keys.variant_by_presence(
+        "path",
+        |keys| Source::Files(keys.path("path")),
+        |keys| Source::Train {
+            data: keys.stage("data", EXAMPLES),
+            split: Split::read(keys, "train"),
+            vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
+        },
+    );
+    Box::new(source)
 }
 
 impl Stage for Source {

@@ -11,6 +11,7 @@ pub mod desensitised;
 mod logistic;
 mod metrics;
 mod pairs;
+mod parameters;
 mod score;
 mod sft;
 mod shared;
@@ -24,6 +25,7 @@ pub use pairs::{
     Aot, AotUnpaired, ApoDown, ApoZero, BcoPair, Cpo, DiscoPop, Divergence, ExoPair, Hinge, Ipo,
     Margin, NcaPair, Orpo, PairLoss, Reward, Robust, Sigmoid, SimPo, SppoHard, Sum,
 };
+pub use parameters::Parameters;
 pub use score::Score;
 pub use shared::{Normaliser, Running, Shared, Statistics};
 pub use unpaired::{Bco, Kto, Unpaired};

@@ -25,6 +25,9 @@ pub enum Divergence {
 }
 
 impl Divergence {
+    /// TRL's default of the coefficient of [`Alpha`](Self::Alpha).
+    pub const ALPHA: f64 = 0.5;
+
     pub(super) fn check(self) -> Result<(), String> {
         match self {
             Self::Alpha(coef) => {

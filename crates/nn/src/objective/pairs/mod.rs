@@ -9,7 +9,7 @@ mod reward;
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::objective::{Branches, Loss, Metric, Normaliser, PairLogps, check, sft};
+use crate::objective::{Branches, Loss, Metric, Normaliser, PairLogps, Parameters, check, sft};
 
 pub use completion::{Aot, AotUnpaired, ApoDown, ApoZero, BcoPair, NcaPair, SppoHard};
 pub use divergence::Divergence;
@@ -30,6 +30,26 @@ macro_rules! losses {
         }
 
         impl PairLoss {
+            /// Every `loss_type`.
+            pub const NAMES: &[&str] = &[$($name,)* "sft"];
+
+            /// The loss of that `loss_type`, with its own defaults.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    "sft" => Some(Self::Sft),
+                    $($name => Some(Self::$loss($loss::default())),)*
+                    _ => None,
+                }
+            }
+
+            /// What it can be told.
+            pub fn parameters(&mut self) -> Parameters<'_> {
+                match self {
+                    Self::Sft => Parameters::default(),
+                    $(Self::$loss(loss) => loss.parameters(),)*
+                }
+            }
+
             /// Its `loss_type`.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -46,7 +66,12 @@ macro_rules! losses {
                 }
             }
 
-            fn check(&self) -> Result<(), String> {
+            /// Whether its parameters are in range.
+            ///
+            /// # Errors
+            ///
+            /// What is wrong, in words that name the parameter.
+            pub fn check(&self) -> Result<(), String> {
                 match self {
                     Self::Sft => Ok(()),
                     $(Self::$loss(loss) => loss.check(),)*

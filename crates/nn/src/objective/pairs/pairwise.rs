@@ -2,10 +2,13 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::objective::PairLogps;
+use crate::objective::{PairLogps, Parameters};
 
 /// What each loss of pairs says of itself.
-pub(super) trait Pairwise {
+pub(super) trait Pairwise: Default {
+    /// What it can be told.
+    fn parameters(&mut self) -> Parameters<'_>;
+
     /// Whether its parameters are in range.
     fn check(&self) -> Result<(), String>;
 

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::objective::{Divergence, PairLogps, check};
+use crate::objective::{Divergence, PairLogps, Parameters, check};
 
 /// `beta * log(policy / reference)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,12 +14,27 @@ pub struct Reward {
     pub length_average: bool,
 }
 
+/// TRL's: summed log-probs.
+impl Default for Reward {
+    fn default() -> Self {
+        Self::new(0.1)
+    }
+}
+
 impl Reward {
     /// Of summed log-probs.
     pub fn new(beta: f64) -> Self {
         Self {
             beta,
             length_average: false,
+        }
+    }
+
+    pub(super) fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            beta: Some(&mut self.beta),
+            length_average: Some(&mut self.length_average),
+            ..Parameters::default()
         }
     }
 
@@ -39,7 +54,7 @@ impl Reward {
 }
 
 /// How much more a pair's chosen completion is rewarded than its rejected one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Margin {
     pub reward: Reward,
     pub f_divergence: Divergence,
@@ -51,6 +66,13 @@ impl Margin {
         Self {
             reward: Reward::new(beta),
             f_divergence: Divergence::ReverseKl,
+        }
+    }
+
+    pub(super) fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            f_divergence: Some(&mut self.f_divergence),
+            ..self.reward.parameters()
         }
     }
 

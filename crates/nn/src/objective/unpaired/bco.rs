@@ -12,6 +12,13 @@ pub struct Bco {
     pub beta: f64,
 }
 
+/// TRL's.
+impl Default for Bco {
+    fn default() -> Self {
+        Self { beta: 0.1 }
+    }
+}
+
 impl Bco {
     pub(super) fn check(&self) -> Result<(), String> {
         check::positive("beta", self.beta)

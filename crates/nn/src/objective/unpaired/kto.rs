@@ -33,6 +33,17 @@ pub fn default_weights(desirable: usize, undesirable: usize) -> (f64, f64) {
     }
 }
 
+/// TRL's `beta`; the weights wait for the class counts.
+impl Default for Kto {
+    fn default() -> Self {
+        Self {
+            beta: 0.1,
+            desirable_weight: None,
+            undesirable_weight: None,
+        }
+    }
+}
+
 impl Kto {
     pub(super) fn check(&self) -> Result<(), String> {
         check::positive("beta", self.beta)?;

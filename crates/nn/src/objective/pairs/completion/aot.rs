@@ -3,11 +3,11 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{PairLogps, Reward, check, logistic::cross_entropy};
+use crate::objective::{PairLogps, Parameters, Reward, check, logistic::cross_entropy};
 
 /// The policy's log-ratios of chosen to rejected and the reference's are each sorted within the
 /// micro-batch; DPO's loss, with label smoothing, of quantile against quantile.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Aot {
     pub reward: Reward,
     /// Probability that a pair's labels are swapped, in [0, 0.5).
@@ -15,6 +15,13 @@ pub struct Aot {
 }
 
 impl Pairwise for Aot {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            label_smoothing: Some(&mut self.label_smoothing),
+            ..self.reward.parameters()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.reward.check()?;
         check::smoothing(self.label_smoothing)

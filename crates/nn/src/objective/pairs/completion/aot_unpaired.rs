@@ -4,11 +4,11 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::aot::sorted;
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{PairLogps, Reward, check, logistic::cross_entropy};
+use crate::objective::{PairLogps, Parameters, Reward, check, logistic::cross_entropy};
 
 /// The log-ratios, policy to reference, of chosen completions and those of rejected ones are each sorted
 /// within the micro-batch; DPO's loss, with label smoothing, of quantile against quantile.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AotUnpaired {
     pub reward: Reward,
     /// Probability that a pair's labels are swapped, in [0, 0.5).
@@ -16,6 +16,13 @@ pub struct AotUnpaired {
 }
 
 impl Pairwise for AotUnpaired {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            label_smoothing: Some(&mut self.label_smoothing),
+            ..self.reward.parameters()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.reward.check()?;
         check::smoothing(self.label_smoothing)

@@ -3,15 +3,19 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{PairLogps, Reward, logistic::sigmoid};
+use crate::objective::{PairLogps, Parameters, Reward, logistic::sigmoid};
 
 /// `sigmoid(r_w) + 1 - sigmoid(r_w - r_l)`: both completions become less likely, the rejected one by more.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ApoDown {
     pub reward: Reward,
 }
 
 impl Pairwise for ApoDown {
+    fn parameters(&mut self) -> Parameters<'_> {
+        self.reward.parameters()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.reward.check()
     }

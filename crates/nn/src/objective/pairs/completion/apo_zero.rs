@@ -3,15 +3,19 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{PairLogps, Reward, logistic::sigmoid};
+use crate::objective::{PairLogps, Parameters, Reward, logistic::sigmoid};
 
 /// `1 - sigmoid(r_w) + sigmoid(r_l)`: chosen completions become likelier, rejected ones less likely.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ApoZero {
     pub reward: Reward,
 }
 
 impl Pairwise for ApoZero {
+    fn parameters(&mut self) -> Parameters<'_> {
+        self.reward.parameters()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.reward.check()
     }

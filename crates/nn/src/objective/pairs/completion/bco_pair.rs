@@ -3,15 +3,19 @@
 use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{PairLogps, Reward};
+use crate::objective::{PairLogps, Parameters, Reward};
 
 /// `-log sigmoid(r_w) - log sigmoid(-r_l)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BcoPair {
     pub reward: Reward,
 }
 
 impl Pairwise for BcoPair {
+    fn parameters(&mut self) -> Parameters<'_> {
+        self.reward.parameters()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.reward.check()
     }

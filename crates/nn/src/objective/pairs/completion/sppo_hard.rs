@@ -3,16 +3,20 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{PairLogps, Reward};
+use crate::objective::{PairLogps, Parameters, Reward};
 
 /// `(a_w - 1 / (2 beta))^2 + (a_l + 1 / (2 beta))^2` with log-ratios `a`: the paper's win
 /// probabilities are 1 and 0, and its `eta` is `1 / beta`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SppoHard {
     pub reward: Reward,
 }
 
 impl Pairwise for SppoHard {
+    fn parameters(&mut self) -> Parameters<'_> {
+        self.reward.parameters()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.reward.check()
     }

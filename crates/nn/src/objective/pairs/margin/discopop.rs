@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{Margin, PairLogps, check, logistic::sigmoid};
+use crate::objective::{Margin, PairLogps, Parameters, check, logistic::sigmoid};
 
 /// `(1 - g) (-log sigmoid(m)) + g exp(-m)` with the gate `g = sigmoid(m / tau)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,7 +13,24 @@ pub struct DiscoPop {
     pub tau: f64,
 }
 
+/// The paper's `tau`.
+impl Default for DiscoPop {
+    fn default() -> Self {
+        Self {
+            margin: Margin::default(),
+            tau: 0.05,
+        }
+    }
+}
+
 impl Pairwise for DiscoPop {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            own: Some(("discopop_tau", &mut self.tau)),
+            ..self.margin.parameters()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.margin.check()?;
         // Above 1, `g exp(-m)` grows without bound as the margin falls.

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{Margin, PairLogps, check, logistic::sigmoid};
+use crate::objective::{Margin, PairLogps, Parameters, check, logistic::sigmoid};
 
 /// Reverse KL from the policy's preference, `q = sigmoid(m)`, to the label's, `1 - e`:
 /// `q log(q / (1 - e)) + (1 - q) log((1 - q) / e)`.
@@ -14,7 +14,24 @@ pub struct ExoPair {
     pub label_smoothing: f64,
 }
 
+/// The paper's label smoothing.
+impl Default for ExoPair {
+    fn default() -> Self {
+        Self {
+            margin: Margin::default(),
+            label_smoothing: 1e-3,
+        }
+    }
+}
+
 impl Pairwise for ExoPair {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            label_smoothing: Some(&mut self.label_smoothing),
+            ..self.margin.parameters()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.margin.check()?;
         let within = self.label_smoothing > 0.0 && self.label_smoothing < 0.5;

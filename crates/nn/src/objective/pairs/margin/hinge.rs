@@ -3,15 +3,19 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{Margin, PairLogps};
+use crate::objective::{Margin, PairLogps, Parameters};
 
 /// `max(0, 1 - m)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hinge {
     pub margin: Margin,
 }
 
 impl Pairwise for Hinge {
+    fn parameters(&mut self) -> Parameters<'_> {
+        self.margin.parameters()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.margin.check()
     }

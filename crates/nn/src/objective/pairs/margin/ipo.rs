@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{Margin, PairLogps};
+use crate::objective::{Margin, PairLogps, Parameters};
 
 /// `(m - 1 / (2 tau))^2` with `m` the margin without `beta`, which stands for the paper's `tau`. Averaged
 /// log-ratios (`length_average`) are what the authors say their results used; their equation sums.
@@ -12,7 +12,20 @@ pub struct Ipo {
     pub margin: Margin,
 }
 
+/// Averaged, as the authors' results are; `beta` is TRL's.
+impl Default for Ipo {
+    fn default() -> Self {
+        let mut margin = Margin::default();
+        margin.reward.length_average = true;
+        Self { margin }
+    }
+}
+
 impl Pairwise for Ipo {
+    fn parameters(&mut self) -> Parameters<'_> {
+        self.margin.parameters()
+    }
+
     fn check(&self) -> Result<(), String> {
         self.margin.check()
     }

@@ -3,11 +3,11 @@
 use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{Margin, PairLogps, check};
+use crate::objective::{Margin, PairLogps, Parameters, check};
 
 /// `(-(1 - e) log sigmoid(m) + e log sigmoid(-m)) / (1 - 2e)`: an unbiased estimate of DPO's loss
 /// where labels are swapped with probability `e`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Robust {
     pub margin: Margin,
     /// Probability that a pair's labels are swapped, in [0, 0.5).
@@ -15,6 +15,13 @@ pub struct Robust {
 }
 
 impl Pairwise for Robust {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            label_smoothing: Some(&mut self.label_smoothing),
+            ..self.margin.parameters()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.margin.check()?;
         check::smoothing(self.label_smoothing)

@@ -3,10 +3,10 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::{Pairwise, implicit_rewards};
-use crate::objective::{Margin, PairLogps, check, logistic::cross_entropy};
+use crate::objective::{Margin, PairLogps, Parameters, check, logistic::cross_entropy};
 
 /// `-(1 - s) log sigmoid(m) - s log sigmoid(-m)`: DPO at `s = 0`, conservative DPO (Mitchell, 2023) above.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sigmoid {
     pub margin: Margin,
     /// Probability that a pair's labels are swapped, in [0, 0.5).
@@ -24,6 +24,13 @@ impl Sigmoid {
 }
 
 impl Pairwise for Sigmoid {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            label_smoothing: Some(&mut self.label_smoothing),
+            ..self.margin.parameters()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         self.margin.check()?;
         check::smoothing(self.label_smoothing)

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::Pairwise;
-use crate::objective::{PairLogps, check, logistic::cross_entropy};
+use crate::objective::{PairLogps, Parameters, check, logistic::cross_entropy};
 
 /// `-log sigmoid(beta * (log p_w - log p_l)) + alpha * nll(w)` with summed log-probs in the first term and
 /// a token's mean in the second; label smoothing as in DPO.
@@ -17,7 +17,27 @@ pub struct Cpo {
     pub label_smoothing: f64,
 }
 
+/// TRL's.
+impl Default for Cpo {
+    fn default() -> Self {
+        Self {
+            beta: 0.1,
+            alpha: 1.0,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
 impl Pairwise for Cpo {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            beta: Some(&mut self.beta),
+            label_smoothing: Some(&mut self.label_smoothing),
+            own: Some(("cpo_alpha", &mut self.alpha)),
+            ..Parameters::default()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         check::positive("beta", self.beta)?;
         check::not_negative("cpo_alpha", self.alpha)?;

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
 use crate::objective::pairs::pairwise::Pairwise;
-use crate::objective::{PairLogps, check};
+use crate::objective::{PairLogps, Parameters, check};
 
 /// The most likely that a token may be on average, in nats: a completion that is certain has infinite odds.
 const MOST_LIKELY: f64 = -1e-6;
@@ -16,7 +16,21 @@ pub struct Orpo {
     pub beta: f64,
 }
 
+/// TRL's.
+impl Default for Orpo {
+    fn default() -> Self {
+        Self { beta: 0.1 }
+    }
+}
+
 impl Pairwise for Orpo {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            beta: Some(&mut self.beta),
+            ..Parameters::default()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         check::positive("beta", self.beta)
     }

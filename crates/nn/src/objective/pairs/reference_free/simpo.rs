@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::objective::pairs::pairwise::Pairwise;
-use crate::objective::{PairLogps, check, logistic::cross_entropy};
+use crate::objective::{PairLogps, Parameters, check, logistic::cross_entropy};
 
 /// `-log sigmoid(beta * (p_w - p_l) - gamma)` with `p` the mean log-prob of a token; label smoothing as in
 /// DPO.
@@ -17,7 +17,27 @@ pub struct SimPo {
     pub label_smoothing: f64,
 }
 
+/// The authors' `beta` (a mean log-prob is far smaller than a sum), and TRL's `simpo_gamma`.
+impl Default for SimPo {
+    fn default() -> Self {
+        Self {
+            beta: 2.0,
+            gamma: 0.5,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
 impl Pairwise for SimPo {
+    fn parameters(&mut self) -> Parameters<'_> {
+        Parameters {
+            beta: Some(&mut self.beta),
+            label_smoothing: Some(&mut self.label_smoothing),
+            own: Some(("simpo_gamma", &mut self.gamma)),
+            ..Parameters::default()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         check::positive("beta", self.beta)?;
         check::not_negative("simpo_gamma", self.gamma)?;
