@@ -21,6 +21,7 @@ pub mod real_persona_chat;
 mod records;
 #[cfg(test)]
 mod reference_tests;
+pub mod render;
 mod row_json;
 mod row_stream;
 pub mod rows;
@@ -34,7 +35,7 @@ pub mod utterances;
 pub use lines::BadLines;
 pub use rated::{Rated, Rating, Scale};
 pub use records::{
-    Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
+    Completion, Dialogue, Example, History, Prompt, RankingItem, Role, Said, Speaker, Turn, Verdict,
 };
 pub use row_stream::{Examples, Reading};
 pub use tokenizer::{Encoding, Tokenizer, VERSION as TOKENIZER_VERSION};
