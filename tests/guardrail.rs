@@ -96,7 +96,7 @@ fn the_tournament_adds_up(work: &Path, metrics: &Map<String, Value>) {
     for game in &games {
         let text = |key: &str| game[key].as_str().unwrap().to_owned();
         let asked = test.iter().find(|it| it.id == text("id")).unwrap();
-        let judge = |reply: String| judge_reply(&asked.meta, &asked.prompt.text(), &reply).unwrap();
+        let judge = |reply: String| judge_reply(&asked.meta, &asked.prompt, &reply).unwrap();
         let [first, second] = ["first_reply", "second_reply"].map(|key| judge(text(key)));
         let score = match text("verdict").as_str() {
             "first" => 1.0,
@@ -153,7 +153,7 @@ fn failures_are_pairs_of_the_data_and_the_model(work: &Path, count: usize) {
         };
         assert_eq!(chosen, &asked.completions[0]);
         assert_eq!(rejected.role, Role::Rejected);
-        let verdict = judge_reply(&pair.meta, &pair.prompt.text(), &rejected.text).unwrap();
+        let verdict = judge_reply(&pair.meta, &pair.prompt, &rejected.text).unwrap();
         let failed = verdict.adherent == Some(false) || verdict.hallucinated == Some(true);
         assert!(failed, "{}", rejected.text);
     }

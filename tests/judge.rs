@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rapport::data::Prompt;
 use rapport::judge::{
     Choice, Criterion, Endpoint, EndpointSettings, Item, Judge, Language, Limits, Missing, Pair,
     Place, Scored,
@@ -66,12 +67,13 @@ fn open_with(folder: &Path, settings: EndpointSettings, stop: Stop) -> Endpoint 
 /// Scores replies `r0`, `r1`, ... to one prompt.
 fn score(judge: &dyn Judge, count: usize) -> anyhow::Result<Scored> {
     let replies: Vec<String> = (0..count).map(|index| format!("r{index}")).collect();
+    let prompt = Prompt::Text("Ask for the name first.\nUser: hi\nBot:".into());
     let meta = Map::new();
     let items: Vec<Item<'_>> = replies
         .iter()
         .map(|reply| Item {
             id: reply,
-            prompt: "Ask for the name first.\nUser: hi\nBot:",
+            prompt: &prompt,
             reply,
             meta: &meta,
         })
@@ -152,11 +154,12 @@ fn equal_questions_are_asked_once_even_at_once() {
     let judge = open(folder.path(), settings);
     let meta = Map::new();
     let ids: Vec<String> = (0..8).map(|index| format!("i{index}")).collect();
+    let prompt = Prompt::Text("p".into());
     let items: Vec<Item<'_>> = ids
         .iter()
         .map(|id| Item {
             id,
-            prompt: "p",
+            prompt: &prompt,
             reply: "the same",
             meta: &meta,
         })
@@ -197,12 +200,13 @@ fn compare(
     let prompt = folder.join("pair.jinja");
     std::fs::write(&prompt, "{{ prompt }}|{{ first }}|{{ second }}").unwrap();
     settings.pair_prompt = Some(prompt);
+    let prompt = Prompt::Text("p".into());
     let meta = Map::new();
     let pairs: Vec<Pair<'_>> = pairs
         .iter()
         .map(|(first, second)| Pair {
             id: first,
-            prompt: "p",
+            prompt: &prompt,
             first,
             second,
             meta: &meta,

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::text::{average, words};
+use crate::data::Prompt;
 
 /// The share of distinct prompts that a generic sentence answers alone, at least.
 pub const SHARE: f64 = 0.005;
@@ -47,15 +48,16 @@ pub struct Genericness {
 }
 
 impl Genericness {
-    /// Learns it from a corpus' prompts and their replies. A prompt may come with several. Its last turn is taken to be
-    /// on its last two lines that are not empty, of which the very last may only say whose turn it is.
-    pub fn of<P: AsRef<str>, R: AsRef<str>>(corpus: impl IntoIterator<Item = (P, R)>) -> Self {
+    /// Learns it from a corpus' prompts and their replies. A prompt may come with several. The last turn of one that is
+    /// mere text is taken to be on its last two lines that are not empty, of which the very last may only say whose turn
+    /// it is.
+    pub fn of<R: AsRef<str>>(corpus: impl IntoIterator<Item = (Prompt, R)>) -> Self {
         let mut replies = 0;
         let mut replies_with: BTreeMap<String, usize> = BTreeMap::new();
         let mut prompts = Prompts::default();
         let mut alone: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (prompt, reply) in corpus {
-            let prompt = prompts.add(prompt.as_ref());
+            let prompt = prompts.add(&prompt);
             replies += 1;
             for word in words(reply.as_ref()).into_iter().collect::<BTreeSet<_>>() {
                 *replies_with.entry(word).or_default() += 1;
@@ -108,15 +110,23 @@ struct Prompts {
 
 impl Prompts {
     /// The prompt's number.
-    fn add(&mut self, prompt: &str) -> usize {
+    fn add(&mut self, prompt: &Prompt) -> usize {
+        let text = prompt.shown();
         let next = self.words.len();
         let number = *self
             .numbers
-            .entry(blake3::hash(prompt.as_bytes()))
+            .entry(blake3::hash(text.as_bytes()))
             .or_insert(next);
         if number == next {
-            let lines = prompt.lines().rev().filter(|line| !line.trim().is_empty());
-            let found: BTreeSet<String> = lines.take(2).flat_map(words).collect();
+            let found: BTreeSet<String> = match prompt.history() {
+                Some(_) => words(prompt.turns().next_back().map_or("", |turn| &turn.text)),
+                None => {
+                    let lines = text.lines().rev().filter(|line| !line.trim().is_empty());
+                    lines.take(2).flat_map(words).collect()
+                }
+            }
+            .into_iter()
+            .collect();
             let found = found.into_iter().map(|word| {
                 let next = self.vocabulary.len();
                 *self.vocabulary.entry(word).or_insert(next)
@@ -211,6 +221,7 @@ mod tests {
             ("c", "i i"),
             ("d", "i"),
         ];
+        let corpus = corpus.map(|(prompt, reply)| (Prompt::Text(prompt.into()), reply));
         let found = Genericness::of(corpus);
         assert_eq!(found.prompts, 4);
         assert_eq!(found.specificity("I, i."), Some(0.0));
@@ -225,7 +236,7 @@ mod tests {
 
     /// A corpus of 601 prompts: a twelfth answered by "I see.", as many that ask for tea by "Here it is.", one forty
     /// times by the same, and all others with a sentence that never stands alone.
-    fn corpus() -> Vec<(String, String)> {
+    fn corpus() -> Vec<(Prompt, String)> {
         let reply = |prompt: usize| match prompt % 60 {
             0..5 => ("what", "I see.".to_owned()),
             5..10 => ("tea, please", "Here it is.".to_owned()),
@@ -233,10 +244,11 @@ mod tests {
         };
         let one = |number: usize| {
             let (asked, reply) = reply(number);
-            (format!("Bot: tea?\nUser: {number} {asked}?\nBot:"), reply)
+            let prompt = format!("Bot: tea?\nUser: {number} {asked}?\nBot:");
+            (Prompt::Text(prompt), reply)
         };
         let mut corpus: Vec<_> = (0..600).map(one).collect();
-        corpus.extend((0..40).map(|_| ("again".to_owned(), "Very well.".to_owned())));
+        corpus.extend((0..40).map(|_| (Prompt::Text("again".into()), "Very well.".to_owned())));
         corpus
     }
 
@@ -291,7 +303,7 @@ mod tests {
             let own = world(1, dull);
             let pairs = own
                 .iter()
-                .map(|it| (it.prompt.text(), &it.completions[0].text));
+                .map(|it| (it.prompt.clone(), &it.completions[0].text));
             let found = Genericness::of(pairs);
             for examples in [&own, &other] {
                 let [precision, recall] = rates(&found, examples);

@@ -24,6 +24,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::data::Prompt;
+
 pub use client::check_base_url;
 pub use endpoint::{Endpoint, EndpointSettings, Place};
 pub use limits::Limits;
@@ -56,7 +58,7 @@ pub trait Judge: Send + Sync {
 pub struct Item<'a> {
     /// Names the reply in records of answers.
     pub id: &'a str,
-    pub prompt: &'a str,
+    pub prompt: &'a Prompt,
     pub reply: &'a str,
     /// What is known of the prompt, which only an oracle reads.
     pub meta: &'a Map<String, Value>,
@@ -67,7 +69,7 @@ pub struct Item<'a> {
 pub struct Pair<'a> {
     /// Names the pair in records of answers.
     pub id: &'a str,
-    pub prompt: &'a str,
+    pub prompt: &'a Prompt,
     pub first: &'a str,
     pub second: &'a str,
     /// What is known of the prompt, which only an oracle reads.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
 use super::{Choice, Compared, Item, Judge, Missing, Pair, Scored, Scores};
-use crate::data::Verdict;
+use crate::data::{Prompt, Verdict};
 
 /// What an oracle finds of a reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Oracle<F>(F);
 
 impl<F> Oracle<F>
 where
-    F: Fn(&Map<String, Value>, &str, &str) -> Result<Found> + Send + Sync,
+    F: Fn(&Map<String, Value>, &Prompt, &str) -> Result<Found> + Send + Sync,
 {
     /// The oracle of `find`, given meta, prompt and reply.
     pub fn new(find: F) -> Self {
@@ -39,7 +39,7 @@ where
 
 impl<F> Judge for Oracle<F>
 where
-    F: Fn(&Map<String, Value>, &str, &str) -> Result<Found> + Send + Sync,
+    F: Fn(&Map<String, Value>, &Prompt, &str) -> Result<Found> + Send + Sync,
 {
     fn score(&self, items: &[Item<'_>]) -> Result<Scored> {
         let mut scored = Scored::default();
@@ -138,9 +138,11 @@ fn better(first: &Verdict, second: &Verdict) -> Result<Choice, Missing> {
 mod tests {
     use super::*;
 
+    static NOTHING: Prompt = Prompt::Text(String::new());
+
     /// Reads a verdict from the reply itself: adherent, hallucinated, naturalness, over-conservative; `?` is
     /// undecided.
-    fn judge(_: &Map<String, Value>, _: &str, reply: &str) -> Result<Found> {
+    fn judge(_: &Map<String, Value>, _: &Prompt, reply: &str) -> Result<Found> {
         let mut words = reply.split(' ');
         let mut truth = || words.next().and_then(|word| word.parse().ok());
         let (adherent, hallucinated) = (truth(), truth());
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn of_two_replies_with_points_the_one_with_more_is_better() {
-        let oracle = Oracle::new(|_: &Map<String, Value>, _: &str, reply: &str| {
+        let oracle = Oracle::new(|_: &Map<String, Value>, _: &Prompt, reply: &str| {
             Ok(Found::Points {
                 scores: [("words".to_owned(), 1.0)].into(),
                 total: reply.split(' ').count() as f64,
@@ -164,7 +166,7 @@ mod tests {
         let meta = Map::new();
         let pair = |first, second| Pair {
             id: "p",
-            prompt: "",
+            prompt: &NOTHING,
             first,
             second,
             meta: &meta,
@@ -200,7 +202,7 @@ mod tests {
             ] {
                 let pair = Pair {
                     id: "p",
-                    prompt: "",
+                    prompt: &NOTHING,
                     first,
                     second,
                     meta: &meta,
@@ -216,7 +218,7 @@ mod tests {
         let meta = Map::new();
         let item = |reply| Item {
             id: "i",
-            prompt: "",
+            prompt: &NOTHING,
             reply,
             meta: &meta,
         };
@@ -231,7 +233,8 @@ mod tests {
             (counts.questions, counts.answered, counts.undecided),
             (2, 1, 1)
         );
-        let refuses = Oracle::new(|_: &Map<String, Value>, _: &str, _: &str| anyhow::bail!("odd"));
+        let refuses =
+            Oracle::new(|_: &Map<String, Value>, _: &Prompt, _: &str| anyhow::bail!("odd"));
         let error = refuses.score(&[item("x")]).unwrap_err();
         assert_eq!(format!("{error:#}"), "item i: odd");
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Item, Pair, SCALE};
+use crate::data::Prompt;
 use crate::data::jinja::{Day, Template};
 use crate::store::read_text;
 
@@ -140,15 +141,16 @@ impl Prompts {
     fn try_out(&self, score: Option<&PathBuf>, pair: Option<&PathBuf>) -> Result<()> {
         let marks = ["{a prompt}", "{a reply}", "{another reply}"];
         let meta = serde_json::Map::new();
+        let prompt = Prompt::Text(marks[0].to_owned());
         let item = Item {
             id: "",
-            prompt: marks[0],
+            prompt: &prompt,
             reply: marks[1],
             meta: &meta,
         };
         let asked = Pair {
             id: "",
-            prompt: marks[0],
+            prompt: &prompt,
             first: marks[1],
             second: marks[2],
             meta: &meta,
@@ -179,7 +181,7 @@ impl Prompts {
     /// The question that scores a reply.
     pub(super) fn score(&self, item: &Item<'_>) -> Result<String> {
         let variables = [
-            ("prompt", item.prompt.into()),
+            ("prompt", item.prompt.shown().into()),
             ("reply", item.reply.into()),
             ("criteria", self.criteria.clone()),
             ("form", self.form.as_str().into()),
@@ -192,7 +194,7 @@ impl Prompts {
     /// The question that compares two replies, in the order given.
     pub(super) fn pair(&self, pair: &Pair<'_>) -> Result<String> {
         let variables = [
-            ("prompt", pair.prompt.into()),
+            ("prompt", pair.prompt.shown().into()),
             ("first", pair.first.into()),
             ("second", pair.second.into()),
             ("criteria", self.criteria.clone()),
@@ -233,7 +235,7 @@ mod tests {
             let prompts = Prompts::new(&criteria, language, None, None).unwrap();
             let item = Item {
                 id: "i",
-                prompt: "Say {{ no }} <b>.",
+                prompt: &Prompt::Text("Say {{ no }} <b>.".into()),
                 reply: "No.",
                 meta: &meta,
             };
@@ -244,7 +246,7 @@ mod tests {
             assert!(text.contains("kind\n\n"), "{text}");
             let pair = Pair {
                 id: "p",
-                prompt: "P",
+                prompt: &Prompt::Text("P".into()),
                 first: "one",
                 second: "two",
                 meta: &meta,

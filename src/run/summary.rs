@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::places::METRICS;
 use super::task::{Done, Task};
+use crate::data::{Said, template};
 use crate::eval::{mean_interval, paired_difference};
 use crate::recipe::{self, Plan};
 use crate::report::{
@@ -329,11 +330,7 @@ fn samples(finished: &[(&Task<'_>, &Done)], lost: &mut Lost) -> Vec<SampleBlock>
     let block =
         |at: usize| SampleBlock {
             head: places[at].head.clone(),
-            history: places[at]
-                .history
-                .iter()
-                .map(|turn| utterance(turn))
-                .collect(),
+            history: places[at].history.iter().map(utterance).collect(),
             replies: std::iter::once(Reply {
                 model: "reference".into(),
                 text: places[at].reference.clone(),
@@ -351,12 +348,15 @@ fn samples(finished: &[(&Task<'_>, &Done)], lost: &mut Lost) -> Vec<SampleBlock>
     order.into_iter().take(SAMPLES).map(block).collect()
 }
 
-/// "User: hello." as who says what.
-fn utterance(turn: &str) -> Utterance {
-    let (speaker, text) = turn.split_once(": ").unwrap_or(("", turn));
+/// A turn for the report; what neither side says has no speaker.
+fn utterance(said: &Said) -> Utterance {
+    let (speaker, text) = match said {
+        Said::Turn(turn) => (template::name(turn.speaker), &turn.text),
+        Said::Note(note) => ("", note),
+    };
     Utterance {
         speaker: speaker.to_owned(),
-        text: text.to_owned(),
+        text: text.clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rapport::data::{Example, Role};
+use rapport::data::{Example, Role, Said};
 use rapport::stage::artifact::measures::Measures;
 use rapport::store::read_jsonl;
 use rapport::world::impression::judge_reply;
@@ -209,17 +209,11 @@ fn aif_is_the_reward_and_the_oracle_is_the_worlds() {
     let truths: Vec<f64> = replies
         .iter()
         .map(|it| {
-            let history: Vec<&str> = it["history"]
-                .as_array()
-                .unwrap()
+            let history: Vec<Said> = serde_json::from_value(it["history"].clone()).unwrap();
+            let said = |prompt: &Example| prompt.prompt.history().map(|it| it.turns.clone());
+            let asked = prompts
                 .iter()
-                .map(|turn| turn.as_str().unwrap())
-                .collect();
-            let asked = prompts.iter().find(|prompt| {
-                let text = prompt.prompt.text();
-                text.lines().take(history.len()).eq(history.iter().copied())
-                    && text.lines().count() == history.len() + 1
-            });
+                .find(|prompt| said(prompt).as_ref() == Some(&history));
             let asked = asked.unwrap();
             let truth = judge_reply(&asked.meta, &asked.prompt, it["reply"].as_str().unwrap())
                 .unwrap()

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use rayon::prelude::*;
 
+use crate::render::render;
 use crate::{Completion, Example, Prompt, Tokenizer};
 
 /// Raised when the same text begins to give other tokens, or to be cut elsewhere, so that old artifacts are left.
@@ -76,7 +77,8 @@ impl Limits {
     }
 }
 
-/// Tokenises a prompt with each of its completions as one text. The prompt ends where the tokens of the
+/// Tokenises a prompt with each of its completions as one text; a dialogue is [written](render) by the chat template of
+/// the tokenizer's folder. The prompt ends where the tokens of the
 /// prompt alone and of any such text begin to differ, as in TRL: a token across the border is scored with
 /// its completion, and what stands before it in the other texts with theirs, so that all are scored after
 /// the same tokens. A special token of the prompt is never scored. Completions whose tokens are given
@@ -87,17 +89,19 @@ impl Limits {
 /// left to the prompt, and completions that do not fit into the rest are cut at their end.
 ///
 /// # Errors
-/// A completion without a token, or without one that is scored; a text that the tokenizer refuses.
+/// A completion without a token, or without one that is scored; a text that the tokenizer refuses, or a dialogue that
+/// the template does.
 pub fn encode_example(
     tokenizer: &Tokenizer,
     prompt: &Prompt,
     completions: &[Completion],
     limits: Limits,
 ) -> Result<EncodedExample> {
+    let (prompt, completions) = render(prompt, completions, tokenizer.template()?)?;
     let encoder = Encoder {
         tokenizer,
-        prompt,
-        completions,
+        prompt: &prompt,
+        completions: &completions,
         append_eos: limits.append_eos,
     };
     let fits = |it: &EncodedExample| it.prompt.len() <= limits.prompt_room(it.longest());

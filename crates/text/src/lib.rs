@@ -15,6 +15,7 @@ mod readers;
 mod records;
 #[cfg(test)]
 mod reference_tests;
+pub mod render;
 pub mod rows;
 pub mod star;
 pub mod template;
@@ -25,7 +26,7 @@ pub use lines::BadLines;
 pub use rated::{Rated, Rating, Scale, table as rated_table, utterances};
 pub use readers::{convai2, dialogue_nli, dstc9, nli, real_persona_chat, synthetic_persona_chat};
 pub use records::{
-    Completion, Dialogue, Example, Prompt, RankingItem, Role, Speaker, Turn, Verdict,
+    Completion, Dialogue, Example, History, Prompt, RankingItem, Role, Said, Speaker, Turn, Verdict,
 };
 pub use rows::{Examples, Reading};
 pub use tokenizer::{Encoding, Tokenizer, VERSION as TOKENIZER_VERSION};

@@ -58,7 +58,34 @@ pub enum Prompt {
         /// neither a BOS before it nor an EOS after its completion is added.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         rendered: bool,
+        /// What it says, where a chat template wrote it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        says: Option<Box<History>>,
     },
+    /// What each side said, which no template has written yet.
+    Dialogue(History),
+}
+
+/// What stands before a reply: who said what, and nothing of how that is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// The sentences of the bot's persona, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persona: Option<Vec<String>>,
+    /// What else the bot is told before the first turn, such as guardrails: whole lines.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub told: String,
+    pub turns: Vec<Said>,
+}
+
+/// One thing of a history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Said {
+    Turn(Turn),
+    /// What neither side says, such as what a database answers: whole lines, the last without its end.
+    Note(String),
 }
 
 impl Prompt {
@@ -69,6 +96,7 @@ impl Prompt {
             turns,
             tail,
             rendered: false,
+            says: None,
         }
     }
 
@@ -77,32 +105,38 @@ impl Prompt {
         matches!(self, Prompt::Parts { rendered: true, .. })
     }
 
-    /// The whole text.
-    pub fn text(&self) -> String {
+    /// Who said what; nothing of text that nobody has told apart.
+    pub fn history(&self) -> Option<&History> {
         match self {
-            Prompt::Text(text) => text.clone(),
-            Prompt::Parts { .. } => self.text_from(0),
+            Prompt::Text(_) => None,
+            Prompt::Parts { says, .. } => says.as_deref(),
+            Prompt::Dialogue(history) => Some(history),
         }
     }
 
-    /// The text without the `dropped` oldest turns.
-    pub fn text_from(&self, dropped: usize) -> String {
-        match self {
-            Prompt::Text(text) => text.clone(),
-            Prompt::Parts {
-                head, turns, tail, ..
-            } => {
-                let turns = &turns[dropped.min(turns.len())..];
-                [head.as_str(), &turns.concat(), tail].concat()
-            }
-        }
+    /// The sentences of the bot's persona; none where it has none.
+    pub fn persona(&self) -> &[String] {
+        let persona = self.history().and_then(|it| it.persona.as_deref());
+        persona.unwrap_or_default()
     }
 
-    /// How many turns can be dropped.
-    pub fn droppable(&self) -> usize {
+    /// What each side said, in order.
+    pub fn turns(&self) -> impl DoubleEndedIterator<Item = &Turn> {
+        let said = self.history().map_or(&[][..], |it| &it.turns);
+        said.iter().filter_map(|it| match it {
+            Said::Turn(turn) => Some(turn),
+            Said::Note(_) => None,
+        })
+    }
+
+    /// The same dialogue under another persona; text has none to replace.
+    pub fn with_persona(&self, persona: &[String]) -> Prompt {
         match self {
-            Prompt::Text(_) => 0,
-            Prompt::Parts { turns, .. } => turns.len(),
+            Prompt::Dialogue(history) => Prompt::Dialogue(History {
+                persona: Some(persona.to_vec()),
+                ..history.clone()
+            }),
+            text => text.clone(),
         }
     }
 }

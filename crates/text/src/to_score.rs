@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::chat::{Beside, ChatTemplate, Message};
 use crate::lines::{BadLines, numbered, read_utf8};
+use crate::render::message;
 use crate::rows::{Row, kind, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
 
@@ -209,6 +210,7 @@ fn by_template(
             turns: Vec::new(),
             tail: String::new(),
             rendered: true,
+            says: None,
         },
         completion: template.render(messages, false).map_err(refused)?,
     })
@@ -243,13 +245,6 @@ fn dialogue(text: &str, template: Option<&ChatTemplate>) -> Result<ToScore, Stri
         .into_iter()
         .filter_map(|name| Some((name.clone(), row.mean(name)?)))
         .collect();
-    let message = |turn: &Turn| {
-        let role = match turn.speaker {
-            Speaker::User => "user",
-            Speaker::Bot => "assistant",
-        };
-        Message::new(role, &turn.text)
-    };
     let text = match template {
         Some(template) => {
             let messages: Vec<Message> = row.turns.iter().map(message).collect();

@@ -1,11 +1,11 @@
 //! Tokenizers in Hugging Face's files, or a byte-level BPE trained here.
 
+mod chat;
 mod declared;
 mod decode;
+pub(super) mod names;
 mod open;
 mod train;
-
-pub(super) use declared::NAMED;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use rapport_store::{Hash, OrBadInput as _, hash_bytes, read_regular, write_atomi
 use serde_json::{Value, json};
 
 use crate::caught::caught;
+use chat::Chat;
 
 /// Raised when the same files or texts begin to give another tokenizer, so that old artifacts are left.
 pub const VERSION: u32 = 1;
@@ -53,6 +54,7 @@ pub struct Tokenizer {
     eos: (u32, String),
     bos: Option<(u32, String)>,
     pad: Option<u32>,
+    chat: Chat,
 }
 
 /// Token ids of a text, and where in the text each one lies.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::data::Tokenizer;
+use crate::data::{Tokenizer, template};
 use crate::model::DecoderConfig;
 use crate::model::hf::{self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, config_json};
 use crate::stage::artifact::generation;
@@ -119,10 +119,7 @@ pub fn write(
                 .with_context(|| format!("cannot copy {}", template.display()))?;
         }
         Some(_) => {}
-        None => write_atomic(
-            &dir.join(TEMPLATE),
-            include_bytes!("../../../assets/chat_template.jinja"),
-        )?,
+        None => write_atomic(&dir.join(TEMPLATE), template::OWN.as_bytes())?,
     }
     write_atomic(&dir.join("README.md"), card.as_bytes())?;
     let mut config = config.clone();

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Prompt;
+use crate::data::{Prompt, Said};
 use crate::eval::text::TextMeasures;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::sampled::Sampled;
@@ -16,8 +16,8 @@ use crate::store::{read_jsonl, write_jsonl};
 pub struct Replied {
     /// What stands before the conversation, line by line.
     pub head: Vec<String>,
-    /// The turns so far, each with its speaker: "User: hello."
-    pub history: Vec<String>,
+    /// What was said so far; a prompt that is mere text as its lines.
+    pub history: Vec<Said>,
     /// What the data replies here.
     pub reference: String,
     pub reply: String,
@@ -39,16 +39,11 @@ impl Replied {
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             lines.map(str::to_owned).collect()
         };
-        let (head, history) = match prompt {
-            Prompt::Text(text) => (Vec::new(), lines(text)),
-            Prompt::Parts {
-                head, turns, tail, ..
-            } => {
-                let mut history: Vec<String> = turns.iter().flat_map(|turn| lines(turn)).collect();
-                history.extend(lines(tail));
-                // The last line only says whose turn it is.
-                history.pop();
-                (lines(head), history)
+        let (head, history) = match prompt.history() {
+            Some(history) => (lines(&history.head()), history.turns.clone()),
+            None => {
+                let lines = lines(&prompt.text());
+                (Vec::new(), lines.into_iter().map(Said::Note).collect())
             }
         };
         Self {
@@ -104,26 +99,40 @@ pub fn measure_text(replies: &[Replied], measures: &mut Measures) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::chat::ChatTemplate;
+    use crate::data::render::render;
+    use crate::data::{Speaker, Turn, template};
 
     #[test]
-    fn a_prompt_is_shown_by_its_parts() {
-        let prompt = Prompt::parts(
-            "Rules:\n- be kind.\n".into(),
-            vec!["User: hello.\n".into(), "Bot: hi.\n".into()],
-            "User: help?\nBot:".into(),
-        );
+    fn a_prompt_is_shown_by_what_was_said_whatever_wrote_it() {
+        let turn = |speaker, text: &str| Turn {
+            speaker,
+            text: text.into(),
+        };
+        let turns = [
+            turn(Speaker::User, "hello."),
+            turn(Speaker::Bot, "hi."),
+            turn(Speaker::User, "help?"),
+        ];
+        let prompt = template::prompt("Rules:\n- be kind.\n".into(), &turns);
+        let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+        let chatml = ChatTemplate::new(source.into(), Default::default()).unwrap();
+        let written = render(&prompt, &[], Some(&chatml)).unwrap().0;
+        assert!(written.text().contains("<|im_start|>user"));
         let sampled = |text: &str| Sampled {
             text: text.into(),
             prompt: vec![1],
             tokens: vec![2, 0],
             finished: true,
         };
-        let replied = Replied::new(&prompt, " sure.", &sampled(" no. "));
-        assert_eq!(replied.tokens, [2, 0]);
-        assert_eq!(replied.head, ["Rules:", "- be kind."]);
-        assert_eq!(replied.history, ["User: hello.", "Bot: hi.", "User: help?"]);
-        assert_eq!((&*replied.reference, &*replied.reply), ("sure.", "no."));
+        for prompt in [&prompt, &*written] {
+            let replied = Replied::new(prompt, " sure.", &sampled(" no. "));
+            assert_eq!(replied.tokens, [2, 0]);
+            assert_eq!(replied.head, ["Rules:", "- be kind."]);
+            assert_eq!(replied.history, turns.clone().map(Said::Turn));
+            assert_eq!((&*replied.reference, &*replied.reply), ("sure.", "no."));
+        }
         let replied = Replied::new(&Prompt::Text("say it:".into()), "a", &sampled("b"));
-        assert_eq!(replied.history, ["say it:"]);
+        assert_eq!(replied.history, [Said::Note("say it:".into())]);
     }
 }

@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::data::chat::ChatTemplate;
+use crate::data::render::is_foreign;
 use crate::data::{Example, Prompt};
 use crate::store::{BadInput, read_json, write_json};
 
@@ -49,12 +51,17 @@ impl Format {
         }
     }
 
-    /// The format of preference pairs: as in TRL, an EOS follows where no template has ended a completion.
+    /// The format of preference pairs for a model whose folder has that chat template, if any: as in TRL, an EOS follows
+    /// where no template ends a completion.
     ///
     /// # Errors
     /// [`BadInput`] where some are rendered by a chat template and some are not.
-    pub fn of_pairs(examples: &[Example]) -> Result<Self> {
-        let rendered = |example: &&Example| example.prompt.rendered();
+    pub fn of_pairs(examples: &[Example], template: Option<&ChatTemplate>) -> Result<Self> {
+        let foreign = template.is_some_and(is_foreign);
+        let rendered = |example: &&Example| match &example.prompt {
+            Prompt::Dialogue(_) => foreign,
+            prompt => prompt.rendered(),
+        };
         let first = examples.first();
         if let Some(other) = examples
             .iter()
@@ -69,8 +76,12 @@ impl Format {
         }
         let texts = match first {
             Some(example) if rendered(&example) => Texts::Messages,
-            Some(example) if matches!(example.prompt, Prompt::Parts { .. }) => Texts::Transcript,
-            _ => Texts::Plain,
+            Some(Example {
+                prompt: Prompt::Text(_),
+                ..
+            })
+            | None => Texts::Plain,
+            Some(_) => Texts::Transcript,
         };
         Ok(Self {
             texts,

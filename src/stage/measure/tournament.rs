@@ -107,7 +107,6 @@ impl Stage for Tournament {
         let mut measures = Measures::default();
         let replies = self.replies(context, &examples, &meetings, &mut measures)?;
         let reply = |model: usize, prompt: usize| replies[model][&prompt].as_str();
-        let texts: Vec<String> = examples.iter().map(|it| it.prompt.text()).collect();
         // Who says the same has tied.
         let (alike, apart): (Vec<Meeting>, Vec<Meeting>) = meetings
             .iter()
@@ -116,7 +115,7 @@ impl Stage for Tournament {
             .iter()
             .map(|it| Pair {
                 id: &examples[it.prompt].id,
-                prompt: &texts[it.prompt],
+                prompt: &examples[it.prompt].prompt,
                 first: reply(it.first, it.prompt),
                 second: reply(it.second, it.prompt),
                 meta: &examples[it.prompt].meta,
@@ -254,8 +253,9 @@ impl Tournament {
             return endpoint.compare(pairs);
         }
         let oracle = Oracle::of(context.input(&self.data))?;
-        let find =
-            |meta: &_, prompt: &str, reply: &str| oracle.find(meta, prompt, reply, &self.weighed);
+        let find = |meta: &_, prompt: &Prompt, reply: &str| {
+            oracle.find(meta, prompt, reply, &self.weighed)
+        };
         judge::Oracle::new(find).compare(pairs)
     }
 

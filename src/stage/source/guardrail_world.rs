@@ -17,7 +17,8 @@ pub const KIND: Kind = Kind {
     name: "guardrail-world",
     about: "generated service conversations under guardrails, a compliant and a non-compliant reply a turn",
     produces: Produces::Pairs,
-    version: 2,
+    // 3: prompts say who said what, and no template has written them.
+    version: 3,
     uses_backend: false,
     modules: &[],
     read,
@@ -107,7 +108,7 @@ fn count(split: Split, examples: &[Example], measures: &mut Measures) -> Result<
     let judged = examples.iter().filter(|example| !example.meta.is_empty());
     for example in judged {
         let reply = &example.completions[0].text;
-        match judge_reply(&example.meta, &example.prompt.text(), reply)?.adherent {
+        match judge_reply(&example.meta, &example.prompt, reply)?.adherent {
             Some(true) => kept += 1,
             Some(false) => broken += 1,
             None => {}

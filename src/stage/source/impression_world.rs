@@ -20,7 +20,8 @@ pub const KIND: Kind = Kind {
     about: "generated dialogues that leave twelve impressions, rated by several raters, and prompts to reply to",
     produces: Produces::Rated,
     // 2: the scale lies beside the ratings.
-    version: 2,
+    // 3: prompts say who said what, and no template has written them.
+    version: 3,
     uses_backend: false,
     modules: &[],
     read,

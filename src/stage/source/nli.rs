@@ -10,6 +10,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::nli::{NliLabel, NliPair, nli};
+use crate::data::template::premise;
 use crate::data::{Completion, Dialogue, Example, Role, Speaker};
 use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
 use crate::stage::artifact::measures::Measures;
@@ -19,7 +20,6 @@ use crate::stage::settings::keys::{COUNT, Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::oracle::WORLD_FILE;
-use crate::stage::work::scores::scored::premise;
 use crate::stage::work::streams;
 use crate::store::BadInput;
 use crate::world::persona::oracle::{Relation, judge_reply};

@@ -25,7 +25,8 @@ pub const KIND: Kind = Kind {
     name: "star",
     about: "STAR's wizard picks against options that the task's flow graph does not allow",
     produces: Produces::Pairs,
-    version: 1,
+    // 2: prompts say who said what, and no template has written them.
+    version: 2,
     uses_backend: false,
     modules: &[],
     read,

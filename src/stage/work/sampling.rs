@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::data::{Prompt, Tokenizer, encode::encode_prompt};
+use crate::data::encode::encode_prompt;
+use crate::data::render::drawn_text;
+use crate::data::{Prompt, Tokenizer};
 use crate::engine::Frozen;
 use crate::generate::{self, Request};
 use crate::model::hf::config_json;
@@ -136,15 +138,18 @@ impl SamplingSettings {
         });
         progress.finish();
         context.stop.check()?;
-        let sampled = |(request, reply): (Request, generate::Reply)| {
+        let template = tokenizer.template()?;
+        let sampled = |((request, reply), asked): ((Request, generate::Reply), &(u64, Prompt))| {
+            let text = tokenizer.decode_after(&request.prompt, &reply.tokens)?;
             Ok(Sampled {
-                text: tokenizer.decode_after(&request.prompt, &reply.tokens)?,
+                text: drawn_text(&asked.1, template, text),
                 prompt: request.prompt,
                 finished: reply.finished(),
                 tokens: reply.into_drawn(),
             })
         };
         let replies = replies.unwrap_or_default();
-        requests.into_iter().zip(replies).map(sampled).collect()
+        let drawn = requests.into_iter().zip(replies);
+        drawn.zip(prompts).map(sampled).collect()
     }
 }

@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 use super::act::Act;
 use super::rule::{Asked, Rule, Truth};
-use crate::data::Verdict;
+use crate::data::{Prompt, Speaker, Verdict};
 use crate::world::wording::sentences;
 
 /// Every sentence that a bot can say: what it does, and whether it is polite.
@@ -46,7 +46,7 @@ static LEXICON: LazyLock<HashMap<String, (Act, bool)>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// When `meta` is not a truth of this world, by what it lacks.
-pub fn judge_reply(meta: &Map<String, Value>, prompt: &str, reply: &str) -> Result<Verdict> {
+pub fn judge_reply(meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> Result<Verdict> {
     let truth: Truth = serde_json::from_value(Value::Object(meta.clone()))
         .context("the example's meta is not one of the guardrail world")?;
     let heard = Heard::new(reply);
@@ -102,9 +102,10 @@ impl<'a> Heard<'a> {
 
     /// For each sentence whether it says what the bot's turns in `prompt`, or the reply itself, have said
     /// before.
-    fn repeats(&self, prompt: &str) -> Vec<bool> {
-        let turns = prompt.lines().filter_map(|line| line.strip_prefix("Bot:"));
-        let mut said: HashSet<Meaning<'_>> = turns.flat_map(sentences).map(Meaning::of).collect();
+    fn repeats(&self, prompt: &Prompt) -> Vec<bool> {
+        let turns = prompt.turns().filter(|turn| turn.speaker == Speaker::Bot);
+        let turns = turns.flat_map(|turn| sentences(&turn.text));
+        let mut said: HashSet<Meaning<'_>> = turns.map(Meaning::of).collect();
         let again = self.sentences.iter().map(|sentence| {
             let meaning = Meaning::of(sentence);
             meaning != Meaning::Act(&Act::Closing) && !said.insert(meaning)

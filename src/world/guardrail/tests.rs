@@ -3,7 +3,7 @@
 
 use super::rule::{Asked, Truth};
 use super::*;
-use crate::data::{Prompt, Role, Verdict};
+use crate::data::{Role, Verdict};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -43,14 +43,18 @@ fn truth(example: &Example) -> Truth {
 
 fn judged(example: &Example, completion: usize) -> Verdict {
     let reply = &example.completions[completion].text;
-    judge_reply(&example.meta, &example.prompt.text(), reply).unwrap()
+    judge_reply(&example.meta, &example.prompt, reply).unwrap()
 }
 
 fn head(example: &Example) -> &str {
-    match &example.prompt {
-        Prompt::Parts { head, .. } => head,
-        Prompt::Text(_) => panic!("a prompt of this world has parts"),
-    }
+    &example.prompt.history().unwrap().told
+}
+
+/// The user's last turn and the opening of the reply.
+fn tail(example: &Example) -> String {
+    let prompt = &example.prompt;
+    let whole = prompt.text_from(prompt.droppable());
+    whole[head(example).len()..].to_owned()
 }
 
 #[test]
@@ -272,11 +276,9 @@ fn the_same_words_of_a_user_call_for_different_replies_under_different_rules() {
     let mut called: HashMap<String, BTreeSet<Option<RuleKind>>> = HashMap::new();
     for example in &data.train {
         let truth = truth(example);
-        let Prompt::Parts { tail, .. } = &example.prompt else {
-            panic!("a prompt of this world has parts")
-        };
+        let tail = tail(example);
         let kind = truth.at_stake().map(|rule| rule.kind());
-        called.entry(tail.clone()).or_default().insert(kind);
+        called.entry(tail).or_default().insert(kind);
     }
     let both = |tail: &str| called.get(tail).map_or(0, BTreeSet::len);
     // Asked for, done with a remark, handed over, or simply done.
@@ -308,9 +310,7 @@ fn details_are_told_after_and_before_they_are_asked_for_and_another_does_not_do(
         }) else {
             continue;
         };
-        let Prompt::Parts { tail, .. } = &example.prompt else {
-            continue;
-        };
+        let tail = tail(example);
         let told = truth.given.contains(detail);
         assert_eq!(truth.at_stake().is_none(), told);
         let asks_here = tail.contains(service.as_str());

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::grammar::{Does, Grammar};
 use super::score::{LONG, Scores, Sign};
-use crate::data::Prompt;
+use crate::data::{Prompt, Speaker};
 use crate::world::wording::sentences;
 
 /// What a reply is judged by: where the dialogue stands when the bot speaks.
@@ -127,11 +127,9 @@ impl Scene {
 pub fn judge_reply(meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> Result<Scores> {
     let scene: Scene = serde_json::from_value(Value::Object(meta.clone()))
         .context("the example's meta is not one of the impression world")?;
-    let text = prompt.text();
-    let mut turns = text.lines().filter_map(|line| line.strip_prefix("Bot:"));
-    // The reply's own opening is the last of them, and empty.
-    let last = turns.rfind(|turn| !turn.trim().is_empty());
-    Ok(scene.scores(last.unwrap_or_default(), reply))
+    let mut turns = prompt.turns();
+    let last = turns.rfind(|turn| turn.speaker == Speaker::Bot && !turn.text.trim().is_empty());
+    Ok(scene.scores(last.map_or("", |turn| &turn.text), reply))
 }
 
 /// Whether a reply says nothing at all, in short words.
@@ -149,6 +147,7 @@ pub fn is_dull(reply: &str) -> bool {
 mod tests {
     use super::super::score::Impression;
     use super::*;
+    use crate::data::{Turn, template};
 
     fn scene() -> Scene {
         Scene {
@@ -217,7 +216,16 @@ mod tests {
 
     #[test]
     fn what_is_outside_the_grammar_lowers_every_score() {
-        let prompt = Prompt::Text("User: so?\nBot: wow, just wow.\nUser: well?\nBot:".into());
+        let turn = |speaker, text: &str| Turn {
+            speaker,
+            text: text.into(),
+        };
+        let turns = [
+            turn(Speaker::User, "so?"),
+            turn(Speaker::Bot, "wow, just wow."),
+            turn(Speaker::User, "well?"),
+        ];
+        let prompt = template::prompt(String::new(), &turns);
         let judge = |reply: &str| judge_reply(&scene().meta(), &prompt, reply).unwrap();
         let plain = judge(" my pet is cat.\n");
         let half = judge("my pet is cat. cat cat pet.");

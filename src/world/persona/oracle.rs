@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use super::families::Grammar;
-use crate::data::{RankingItem, Speaker, Turn};
+use crate::data::{Prompt, RankingItem, Speaker, Turn};
 use crate::world::wording::sentences;
 
 /// How a reply relates to a persona.
@@ -82,19 +82,15 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon { bot, prompts }
 });
 
-/// As [`judge_reply`], given the prompt as text: the persona's lines, then the turns.
-pub fn judge_text(prompt: &str, reply: &str) -> Verdict {
-    let lines = |start: &'static str| {
-        prompt
-            .lines()
-            .filter_map(move |line| line.strip_prefix(start))
-    };
-    let persona: Vec<String> = lines("- ").map(str::to_owned).collect();
-    let asked = lines("User: ").next_back().map(|text| Turn {
-        speaker: Speaker::User,
-        text: text.to_owned(),
-    });
-    judge_reply(&persona, asked.as_slice(), reply)
+/// As [`judge_reply`], given the prompt: its persona, and what the user has said last.
+pub fn judge_prompt(prompt: &Prompt, reply: &str) -> Verdict {
+    let mut turns = prompt.turns();
+    let asked = turns.rfind(|turn| turn.speaker == Speaker::User);
+    judge_reply(
+        prompt.persona(),
+        asked.map_or(&[], std::slice::from_ref),
+        reply,
+    )
 }
 
 /// Judges `reply` to `history`, which ends with a user turn, by a bot that holds `persona`.

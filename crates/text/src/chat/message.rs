@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::template::persona_of;
+use crate::{History, Said, Speaker, Turn};
+
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -68,4 +71,29 @@ pub struct Beside {
     pub tools: Option<Value>,
     /// The template's own variables, such as `enable_thinking`.
     pub kwargs: Map<String, Value>,
+}
+
+/// What messages say: the system's first is the persona or what else the bot is told.
+pub(super) fn says(messages: &[Message]) -> History {
+    let mut history = History::default();
+    for (at, message) in messages.iter().enumerate() {
+        let text = message.content.clone();
+        let speaker = match &*message.role {
+            "user" => Speaker::User,
+            "assistant" => Speaker::Bot,
+            "system" | "developer" if at == 0 => {
+                history.persona = persona_of(&text);
+                if history.persona.is_none() {
+                    history.told = format!("{}\n", text.trim_end());
+                }
+                continue;
+            }
+            _ => {
+                history.turns.push(Said::Note(text));
+                continue;
+            }
+        };
+        history.turns.push(Said::Turn(Turn { speaker, text }));
+    }
+    history
 }

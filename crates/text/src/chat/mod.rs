@@ -16,13 +16,14 @@ use serde_json::{Map, Value};
 
 use crate::Prompt;
 use crate::jinja::{Day, ErrorKind, Rendered, Template};
-use crate::tokenizer::NAMED;
+use crate::tokenizer::names::NAMED;
 
 pub use message::{Beside, Message};
 
 /// A template, and what it is given beside the messages.
 #[derive(Debug)]
 pub struct ChatTemplate {
+    source: String,
     template: Template,
     /// That which is taken where there are tools, of a folder that has several.
     tool_use: Option<Template>,
@@ -38,7 +39,8 @@ pub struct ChatTemplate {
 /// Raised when the same messages begin to give another text, so that old artifacts are left.
 // 2: Jinja as transformers runs it; all that a row says; the day is given.
 // 3: `break` in a loop without items or in a block leaves the right loop; marks of `tool_use`.
-pub const VERSION: u32 = 3;
+// 4: a written prompt's record says who said what.
+pub const VERSION: u32 = 4;
 
 /// Roles that every template is expected to know, or to refuse itself.
 const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
@@ -146,12 +148,18 @@ impl ChatTemplate {
     pub fn new(source: String, tokens: Map<String, Value>) -> Result<Self> {
         Ok(Self {
             template: Template::new(&source)?,
+            source,
             tool_use: None,
             tokens,
             kwargs: Map::new(),
             day: Day::DEFAULT,
             asked_day: AtomicBool::new(false),
         })
+    }
+
+    /// What it was read from.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The same, told another day.
@@ -244,6 +252,7 @@ impl ChatTemplate {
             turns,
             tail,
             rendered: true,
+            says: Some(Box::new(message::says(history))),
         }
     }
 

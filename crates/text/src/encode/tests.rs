@@ -25,6 +25,7 @@ fn rendered(text: &str) -> Prompt {
         turns: Vec::new(),
         tail: text.into(),
         rendered: true,
+        says: None,
     }
 }
 

@@ -15,7 +15,7 @@ use super::graph::{Position, Task};
 use super::guardrails::{guardrails, plain};
 use super::records::{Conversation, Event};
 use super::wording::{Fact, facts, words};
-use crate::Prompt;
+use crate::{History, Prompt, Said, Speaker, Turn};
 
 /// The label of what a wizard wrote and then picked as it was.
 const CUSTOM: &str = "custom";
@@ -92,7 +92,7 @@ struct Walker<'a> {
     /// How long the turns were where each task's guardrails were told last.
     told: BTreeMap<&'a str, usize>,
     head: String,
-    turns: Vec<String>,
+    turns: Vec<Said>,
     facts: Vec<Fact>,
     results: BTreeMap<&'a str, Vec<Fact>>,
     known: BTreeSet<String>,
@@ -137,7 +137,7 @@ impl<'a> Walker<'a> {
 
     fn event(&mut self, index: usize, event: &'a Event) -> Result<()> {
         match event {
-            Event::User(text) => self.turn("User", text),
+            Event::User(text) => self.turn(Speaker::User, text),
             Event::Free(text) => {
                 self.walk.free += 1;
                 self.outside();
@@ -182,13 +182,14 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    fn turn(&mut self, who: &str, text: &str) {
+    fn turn(&mut self, speaker: Speaker, text: &str) {
         self.known.extend(words(text));
-        self.turns.push(format!("{who}: {text}\n"));
+        let text = text.to_owned();
+        self.turns.push(Said::Turn(Turn { speaker, text }));
     }
 
     fn says(&mut self, text: &str) {
-        self.turn("Bot", text);
+        self.turn(Speaker::Bot, text);
         self.said.push(text.to_owned());
     }
 
@@ -201,15 +202,15 @@ impl<'a> Walker<'a> {
             return;
         }
         self.current = Some(task);
-        let length: usize = self.turns.iter().map(String::len).sum();
+        let length: usize = self.turns.iter().map(|said| said.line().len()).sum();
         let told = self.told.get(task.name.as_str());
-        self.turns
-            .push(if told.is_some_and(|at| length - at <= FAR) {
-                format!("Back to {}.\n", plain(&task.name))
-            } else {
-                self.told.insert(&task.name, length);
-                guardrails(task)
-            });
+        let note = if told.is_some_and(|at| length - at <= FAR) {
+            format!("Back to {}.", plain(&task.name))
+        } else {
+            self.told.insert(&task.name, length);
+            guardrails(task).trim_end_matches('\n').to_owned()
+        };
+        self.turns.push(Said::Note(note));
     }
 
     fn result(&mut self, task: &'a Task, item: Option<&Map<String, Value>>) {
@@ -225,8 +226,11 @@ impl<'a> Walker<'a> {
             "" => String::new(),
             request => format!(", {}", request.to_lowercase()),
         };
-        let who = format!("Result of {}{request}", plain(&task.name));
-        self.turn(&who, &item.map_or("nothing found".into(), shown));
+        let shown = item.map_or("nothing found".into(), shown);
+        self.known.extend(words(&shown));
+        let of = plain(&task.name);
+        let note = format!("Result of {of}{request}: {shown}");
+        self.turns.push(Said::Note(note));
         let found = found.unwrap_or_default();
         self.facts.splice(0..0, found.clone());
         self.results.insert(&task.name, found);
@@ -322,11 +326,11 @@ impl<'a> Walker<'a> {
     }
 
     fn prompt(&self) -> Prompt {
-        let (last, turns) = match self.turns.split_last() {
-            Some((last, turns)) => (last.as_str(), turns),
-            None => ("", &[][..]),
-        };
-        Prompt::parts(self.head.clone(), turns.to_vec(), format!("{last}Bot:"))
+        Prompt::Dialogue(History {
+            persona: None,
+            told: self.head.clone(),
+            turns: self.turns.clone(),
+        })
     }
 }
 

@@ -171,10 +171,7 @@ fn prompts_of_a_dialogue_go_on_from_one_another() {
 }
 
 fn head(prompt: &crate::Prompt) -> String {
-    match prompt {
-        crate::Prompt::Parts { head, .. } => head.clone(),
-        crate::Prompt::Text(text) => panic!("{text}"),
-    }
+    prompt.history().unwrap().head()
 }
 
 #[test]

@@ -13,21 +13,11 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::find_json;
+use super::names::NAMED;
 
 const CONFIG: &str = "tokenizer_config.json";
 const MAP: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
-
-/// transformers' own names of special tokens, in the order in which unknown ones are added.
-pub(crate) const NAMED: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
 
 /// What a tokenizer's files declare beside `tokenizer.json`.
 #[derive(Default)]

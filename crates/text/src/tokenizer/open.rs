@@ -9,6 +9,7 @@ use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::BPE;
 use tokenizers::{AddedToken, Model as _};
 
+use super::chat::Chat;
 use super::declared::Declared;
 use super::train::{add_special, byte_level};
 use super::{END, FILES, LIMIT, Tokenizer};
@@ -131,6 +132,10 @@ fn open(path: &Path) -> Result<Tokenizer> {
         eos,
         bos,
         pad,
+        chat: match alone {
+            true => Chat::default(),
+            false => Chat::find(dir),
+        },
     };
     tokenizer.complete_files()?;
     Ok(tokenizer)

@@ -8,6 +8,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Trainer};
 
+use super::chat::Chat;
 use super::{END, PAD, Tokenizer};
 
 impl Tokenizer {
@@ -59,6 +60,7 @@ impl Tokenizer {
             files: BTreeMap::new(),
             file: PathBuf::from("tokenizer.json"),
             notes: Vec::new(),
+            chat: Chat::default(),
         };
         tokenizer.complete_files()?;
         Ok(tokenizer)

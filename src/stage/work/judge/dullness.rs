@@ -15,8 +15,8 @@ impl Dullness {
         let mut corpus = Vec::new();
         for example in self.split.examples(context.input(&self.data))? {
             let example = example?;
-            if let Some(reply) = example.completions.first() {
-                corpus.push((example.prompt.text(), reply.text.clone()));
+            if let Some(reply) = example.completions.into_iter().next() {
+                corpus.push((example.prompt, reply.text));
             }
         }
         ensure!(

@@ -63,11 +63,10 @@ impl Judging {
         replied: &mut [Replied],
         measures: &mut Measures,
     ) -> Result<()> {
-        let prompts: Vec<String> = examples.iter().map(|it| it.prompt.text()).collect();
-        let all = examples.iter().zip(&prompts).zip(&*replied);
-        let items = all.map(|((example, prompt), replied)| Item {
+        let all = examples.iter().zip(&*replied);
+        let items = all.map(|(example, replied)| Item {
             id: &example.id,
-            prompt,
+            prompt: &example.prompt,
             reply: &replied.reply,
             meta: &example.meta,
         });

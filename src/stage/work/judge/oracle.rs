@@ -61,12 +61,12 @@ impl Oracle {
     ///
     /// # Errors
     /// Where that is not what such data have.
-    pub fn judge(self, meta: &Map<String, Value>, prompt: &str, reply: &str) -> Result<Verdict> {
+    pub fn judge(self, meta: &Map<String, Value>, prompt: &Prompt, reply: &str) -> Result<Verdict> {
         match self {
             Self::GuardrailWorld => guardrail::oracle::judge_reply(meta, prompt, reply),
             Self::Star => star::adherence::judge_reply(meta, reply),
             Self::PersonaWorld => {
-                let verdict = persona::oracle::judge_text(prompt, reply);
+                let verdict = persona::oracle::judge_prompt(prompt, reply);
                 let share = |holds: bool| f64::from(u8::from(holds)) / 2.0;
                 Ok(Verdict {
                     adherent: Some(verdict.relation != persona::oracle::Relation::Contradicting),
@@ -90,14 +90,14 @@ impl Oracle {
     pub fn find(
         self,
         meta: &Map<String, Value>,
-        prompt: &str,
+        prompt: &Prompt,
         reply: &str,
         weighed: &[(String, f64)],
     ) -> Result<Found> {
         if self != Self::ImpressionWorld {
             return Ok(Found::Verdict(self.judge(meta, prompt, reply)?));
         }
-        let scores = impressions(meta, &Prompt::Text(prompt.to_owned()), reply)?;
+        let scores = impressions(meta, prompt, reply)?;
         let total = match weighed {
             [] => scores.values().sum(),
             weighed => total(&scores, weighed)?,
@@ -126,7 +126,7 @@ impl Oracle {
             }
             Self::PersonaWorld => {
                 use persona::oracle::Relation;
-                let verdict = persona::oracle::judge_text(&example.prompt.text(), reply);
+                let verdict = persona::oracle::judge_prompt(&example.prompt, reply);
                 named(&[
                     (
                         "grounded",
@@ -141,7 +141,7 @@ impl Oracle {
                 ])
             }
             Self::GuardrailWorld | Self::Star => {
-                let verdict = self.judge(&example.meta, &example.prompt.text(), reply)?;
+                let verdict = self.judge(&example.meta, &example.prompt, reply)?;
                 named(&[
                     ("adherence", verdict.adherent.map(truth)),
                     ("hallucination", verdict.hallucinated.map(truth)),
@@ -176,9 +176,8 @@ impl Oracle {
         replies: &[String],
     ) -> Result<(Vec<Verdict>, Vec<Verdict>)> {
         let both = |(example, reply): (&Example, &String)| {
-            let prompt = example.prompt.text();
             let judge = |reply: &str| {
-                self.judge(&example.meta, &prompt, reply)
+                self.judge(&example.meta, &example.prompt, reply)
                     .with_context(|| format!("example {}", example.id))
             };
             Ok((judge(&example.completions[0].text)?, judge(reply)?))

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::data::Prompt;
+use crate::data::{Prompt, template};
 use crate::eval::dull::Genericness;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::work::scores::scored;
@@ -126,7 +126,7 @@ impl Reward {
                     );
                     let each = persona
                         .iter()
-                        .map(|sentence| scored::of_replies(&scored::premise(sentence), replies));
+                        .map(|sentence| scored::of_replies(&template::premise(sentence), replies));
                     sentences.push((persona.len(), replies.len()));
                     examples.extend(each);
                 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use rayon::prelude::*;
 
+use crate::data::render::drawn_text;
 use crate::data::{Example, Prompt, Tokenizer};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
@@ -84,11 +85,14 @@ impl Rewarded<'_> {
 
 impl RewardFunction for Rewarded<'_> {
     fn rewards(&mut self, asked: &[Asked<'_>]) -> Result<Vec<f64>> {
+        let template = self.tokenizer.template()?;
         let texts = asked
             .iter()
             .map(|asked| {
                 let prompt = &self.prompts[asked.prompt];
-                self.tokenizer.decode_after(prompt, asked.reply)
+                let text = self.tokenizer.decode_after(prompt, asked.reply)?;
+                let said = &self.examples[asked.prompt].prompt;
+                Ok(drawn_text(said, template, text))
             })
             .collect::<Result<Vec<String>>>()?;
         match &self.source {

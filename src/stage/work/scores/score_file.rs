@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::data::Example;
 use crate::data::to_score::{Reads, Scorable, ToScore, to_score};
+use crate::data::{Example, template};
 use crate::engine::Device;
 use crate::eval::correlation::pearson;
 use crate::model::config::Problem;
@@ -134,7 +134,7 @@ fn example(row: &ToScore) -> Example {
         Scorable::Pair {
             premise,
             hypothesis,
-        } => scored::of_replies(&scored::premise(premise), &[format!(" {hypothesis}")]),
+        } => scored::of_replies(&template::premise(premise), &[format!(" {hypothesis}")]),
     };
     example.id = row.id.as_str().map_or(row.id.to_string(), str::to_owned);
     example

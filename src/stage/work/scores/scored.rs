@@ -39,11 +39,6 @@ pub fn of_replies(prompt: &Prompt, replies: &[String]) -> Example {
     }
 }
 
-/// What a reply follows where its relation to one sentence of a persona is asked for.
-pub fn premise(sentence: &str) -> Prompt {
-    Prompt::Text(format!("Persona: {sentence}\nBot:"))
-}
-
 /// The configuration with the padding token that the tokenizer fills rows with, if it has one: transformers finds the
 /// last real token by the configuration's.
 pub fn padded(config: DecoderConfig, tokenizer: &Tokenizer) -> DecoderConfig {

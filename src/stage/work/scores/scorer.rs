@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -133,10 +134,13 @@ impl Scorer {
     pub fn open(artifact: &Path, device: Device<'_>) -> Result<Self> {
         let (dirs, problem) = heads(artifact)?;
         let (format, template, _) = format(artifact)?;
+        let template = template.map(Arc::new);
         let (mut models, mut labels) = (Vec::new(), Vec::new());
         let mut units = Vec::new();
         for dir in dirs {
             let (config, tokenizer) = folder::read(&dir)?;
+            // Dialogues are written as those texts were that the model learned from.
+            let tokenizer = tokenizer.with_template(template.clone());
             let model = Frozen::open(device, &dir)?;
             if let Some(head) = &config.score {
                 labels.extend(head.labels.iter().cloned());
@@ -150,7 +154,7 @@ impl Scorer {
             units,
             problem,
             format,
-            ending: template.as_ref().and_then(ending).unwrap_or_default(),
+            ending: template.as_deref().and_then(ending).unwrap_or_default(),
             min_prompt_kept: 0.0,
         })
     }

@@ -86,8 +86,10 @@ impl HeadData {
                 };
                 let head = ScoreHead::plain(vec!["reward".into()], Problem::Regression);
                 let objective = Objective::Score(Score::BradleyTerry { centre: *centre });
-                let mut sets =
-                    self.of_examples(context, head, objective, Format::of_pairs, margin)?;
+                let tokenizer = self.tokenizer(context)?;
+                let template = tokenizer.template()?;
+                let format = |examples: &[Example]| Format::of_pairs(examples, template);
+                let mut sets = self.of_examples(context, head, objective, format, margin)?;
                 for set in [Some(&mut sets.train), sets.valid.as_mut()]
                     .into_iter()
                     .flatten()
@@ -280,7 +282,10 @@ impl HeadData {
     ) -> Result<Dataset> {
         let source = model_dir(context.input(&self.trainer.model));
         let what = format!("{} ({})", context.label, split.name());
-        let tokenizer = Tokenizer::open(&source)?;
+        let mut tokenizer = Tokenizer::open(&source)?;
+        if format.texts != Texts::Messages {
+            tokenizer = tokenizer.with_template(None);
+        }
         let config = scored::padded(config_json::read(&source)?, &tokenizer);
         let rows = RowsSettings::find(context.input(&self.data))?;
         let limit = format!("max_length {}", self.trainer.max_length);

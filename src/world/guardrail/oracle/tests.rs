@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::{Turn, template};
 use serde_json::json;
 
 fn meta(asked: Value, given: &[&str]) -> Map<String, Value> {
@@ -36,8 +37,17 @@ fn towels(amount: usize) -> Value {
 }
 
 fn judged(meta: &Map<String, Value>, reply: &str) -> Verdict {
-    let prompt = "User: hello.\nBot: well, the host is anna.\nUser: so?\nBot:";
-    judge_reply(meta, prompt, reply).unwrap()
+    let turn = |speaker, text: &str| Turn {
+        speaker,
+        text: text.into(),
+    };
+    let turns = [
+        turn(Speaker::User, "hello."),
+        turn(Speaker::Bot, "well, the host is anna."),
+        turn(Speaker::User, "so?"),
+    ];
+    let prompt = template::prompt(String::new(), &turns);
+    judge_reply(meta, &prompt, reply).unwrap()
 }
 
 #[test]
@@ -275,12 +285,16 @@ fn naturalness_is_the_mean_of_its_four_parts() {
 fn what_meta_lacks_is_named() {
     let mut broken = meta(topic("room"), &[]);
     broken.shift_remove("rules");
-    let error = judge_reply(&broken, "", "hello.").unwrap_err();
+    let nothing = Prompt::Text(String::new());
+    let error = judge_reply(&broken, &nothing, "hello.").unwrap_err();
     assert_eq!(
         format!("{error:#}"),
         "the example's meta is not one of the guardrail world: missing field `rules`"
     );
     broken.insert("rules".into(), json!([{ "kind": "be_nice" }]));
-    let error = format!("{:#}", judge_reply(&broken, "", "hello.").unwrap_err());
+    let error = format!(
+        "{:#}",
+        judge_reply(&broken, &nothing, "hello.").unwrap_err()
+    );
     assert!(error.contains("unknown variant `be_nice`"), "{error}");
 }
