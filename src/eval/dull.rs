@@ -193,7 +193,9 @@ fn sentences(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Example;
+    use crate::data::chat::ChatTemplate;
+    use crate::data::render::render;
+    use crate::data::{Example, Speaker, Turn, template};
     use crate::world::impression::{ImpressionWorld, is_dull};
 
     #[test]
@@ -268,6 +270,32 @@ mod tests {
         }
         let text = serde_json::to_string(&found).unwrap();
         assert_eq!(serde_json::from_str::<Genericness>(&text).unwrap(), found);
+    }
+
+    #[test]
+    fn it_is_the_same_whatever_template_wrote_the_prompts() {
+        let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+                      {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+        let chatml = ChatTemplate::new(source.into(), Default::default()).unwrap();
+        let said = |(at, (_, reply)): (usize, (Prompt, String))| {
+            let text = match reply.as_str() {
+                "Here it is." => format!("{at} tea, please"),
+                _ => format!("{at} what"),
+            };
+            let speaker = Speaker::User;
+            let prompt = template::prompt(String::new(), &[Turn { speaker, text }]);
+            (prompt, reply)
+        };
+        let plain: Vec<(Prompt, String)> = corpus().into_iter().enumerate().map(said).collect();
+        let written = plain.iter().map(|(prompt, reply)| {
+            let written = render(prompt, &[], Some(&chatml)).unwrap().0;
+            assert!(written.rendered());
+            (written.into_owned(), reply)
+        });
+        let written = Genericness::of(written);
+        assert_eq!(written, Genericness::of(plain.clone()));
+        assert!(written.dull("I see.") && !written.dull("Here it is."));
+        assert_eq!(written.prompts, plain.len());
     }
 
     /// Precision and recall of `dull` against the truth.

@@ -97,7 +97,12 @@ pub fn encode_example(
     completions: &[Completion],
     limits: Limits,
 ) -> Result<EncodedExample> {
-    let (prompt, completions) = render(prompt, completions, tokenizer.template()?)?;
+    // A template that cannot be read is none of a text's business.
+    let template = match prompt {
+        Prompt::Dialogue(_) => tokenizer.template()?,
+        _ => None,
+    };
+    let (prompt, completions) = render(prompt, completions, template)?;
     let encoder = Encoder {
         tokenizer,
         prompt: &prompt,

@@ -7,13 +7,13 @@ use anyhow::Result;
 
 use crate::chat::{Beside, ChatTemplate, Conversation, Message, Unbounded};
 use crate::template::OWN;
-use crate::{Completion, History, Prompt, Said, Speaker, Turn};
+use crate::{Completion, History, Prompt, Said, Speaker, Tokenizer, Turn};
 
 /// A prompt with its completions, as text.
 pub type Written<'a> = (Cow<'a, Prompt>, Cow<'a, [Completion]>);
 
 /// Whether dialogues are written by that template, and not as our own models' are.
-pub fn is_foreign(template: &ChatTemplate) -> bool {
+fn is_foreign(template: &ChatTemplate) -> bool {
     template.source() != OWN
 }
 
@@ -59,14 +59,29 @@ pub fn render<'a>(
     Ok((Cow::Owned(found.prompt), Cow::Owned(completions)))
 }
 
+/// Whether the chat template of a model's own writes the prompt for it, or has written it.
+///
+/// # Errors
+/// A dialogue, where the template of the tokenizer's folder cannot be read.
+pub fn by_template(prompt: &Prompt, tokenizer: &Tokenizer) -> Result<bool> {
+    Ok(match prompt {
+        Prompt::Dialogue(_) => tokenizer.template()?.is_some_and(is_foreign),
+        written => written.rendered(),
+    })
+}
+
 /// The text of a reply that was drawn after `prompt`, as records hold it: what [`render`] made of a dialogue by another
 /// template than ours has no space before its words.
-pub fn drawn_text(prompt: &Prompt, template: Option<&ChatTemplate>, text: String) -> String {
-    let by_template = matches!(prompt, Prompt::Dialogue(_)) && template.is_some_and(is_foreign);
-    match by_template && !text.starts_with(char::is_whitespace) {
+///
+/// # Errors
+/// As [`by_template`].
+pub fn drawn_text(prompt: &Prompt, tokenizer: &Tokenizer, text: String) -> Result<String> {
+    let dialogue = matches!(prompt, Prompt::Dialogue(_));
+    let bare = dialogue && !text.starts_with(char::is_whitespace);
+    Ok(match bare && by_template(prompt, tokenizer)? {
         true => format!(" {text}"),
         false => text,
-    }
+    })
 }
 
 /// The dialogue by the template, with those replies that are text, or with all.

@@ -6,9 +6,8 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::data::chat::ChatTemplate;
-use crate::data::render::is_foreign;
-use crate::data::{Example, Prompt};
+use crate::data::render::by_template;
+use crate::data::{Example, Prompt, Tokenizer};
 use crate::store::{BadInput, read_json, write_json};
 
 /// What a reward model's texts were.
@@ -51,31 +50,29 @@ impl Format {
         }
     }
 
-    /// The format of preference pairs for a model whose folder has that chat template, if any: as in TRL, an EOS follows
-    /// where no template ends a completion.
+    /// The format of preference pairs for a model with that tokenizer: as in TRL, an EOS follows where no template ends a
+    /// completion.
     ///
     /// # Errors
-    /// [`BadInput`] where some are rendered by a chat template and some are not.
-    pub fn of_pairs(examples: &[Example], template: Option<&ChatTemplate>) -> Result<Self> {
-        let foreign = template.is_some_and(is_foreign);
-        let rendered = |example: &&Example| match &example.prompt {
-            Prompt::Dialogue(_) => foreign,
-            prompt => prompt.rendered(),
-        };
+    /// [`BadInput`] where some are rendered by a chat template and some are not; a template that cannot be read.
+    pub fn of_pairs(examples: &[Example], tokenizer: &Tokenizer) -> Result<Self> {
         let first = examples.first();
-        if let Some(other) = examples
-            .iter()
-            .find(|it| first.is_some_and(|first| rendered(&first) != rendered(it)))
-        {
-            let message = format!(
-                "example {}: some rows are conversations and some are text, but a reward model reads texts of \
-                 one form; train it on one of them",
-                other.id
-            );
-            return Err(BadInput(message).into());
+        let rendered = match first {
+            Some(first) => by_template(&first.prompt, tokenizer)?,
+            None => false,
+        };
+        for other in examples {
+            if by_template(&other.prompt, tokenizer)? != rendered {
+                let message = format!(
+                    "example {}: some rows are conversations and some are text, but a reward model reads texts of \
+                     one form; train it on one of them",
+                    other.id
+                );
+                return Err(BadInput(message).into());
+            }
         }
         let texts = match first {
-            Some(example) if rendered(&example) => Texts::Messages,
+            Some(_) if rendered => Texts::Messages,
             Some(Example {
                 prompt: Prompt::Text(_),
                 ..
@@ -142,7 +139,35 @@ impl Format {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::data::chat::ChatTemplate;
+    use crate::data::template;
+
+    #[test]
+    fn pairs_of_dialogues_are_conversations_where_the_model_has_a_template_of_its_own() {
+        let example = Example {
+            id: "1".into(),
+            group: String::new(),
+            prompt: template::prompt("Be kind.\n".into(), &[]),
+            completions: Vec::new(),
+            meta: Map::new(),
+        };
+        let read = |source: &str| ChatTemplate::new(source.into(), Map::new()).unwrap();
+        let (own, other) = (read(template::OWN), read("{{ messages }}"));
+        for (template, texts) in [
+            (None, Texts::Transcript),
+            (Some(own), Texts::Transcript),
+            (Some(other), Texts::Messages),
+        ] {
+            let tokenizer = Tokenizer::train_bpe(vec!["hi".into()], 270).unwrap();
+            let tokenizer = tokenizer.with_template(template.map(Arc::new));
+            let format = Format::of_pairs(std::slice::from_ref(&example), &tokenizer).unwrap();
+            assert_eq!(format.texts, texts);
+            assert_eq!(format.append_eos, texts == Texts::Transcript);
+        }
+    }
 
     #[test]
     fn a_folder_says_how_its_texts_are_written() {

@@ -138,11 +138,10 @@ impl SamplingSettings {
         });
         progress.finish();
         context.stop.check()?;
-        let template = tokenizer.template()?;
         let sampled = |((request, reply), asked): ((Request, generate::Reply), &(u64, Prompt))| {
             let text = tokenizer.decode_after(&request.prompt, &reply.tokens)?;
             Ok(Sampled {
-                text: drawn_text(&asked.1, template, text),
+                text: drawn_text(&asked.1, &tokenizer, text)?,
                 prompt: request.prompt,
                 finished: reply.finished(),
                 tokens: reply.into_drawn(),

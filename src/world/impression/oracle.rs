@@ -147,6 +147,8 @@ pub fn is_dull(reply: &str) -> bool {
 mod tests {
     use super::super::score::Impression;
     use super::*;
+    use crate::data::chat::ChatTemplate;
+    use crate::data::render::render;
     use crate::data::{Turn, template};
 
     fn scene() -> Scene {
@@ -237,9 +239,15 @@ mod tests {
             }
         }
         assert_eq!(plain.get(Impression::Attentiveness), 10.0);
-        // The bot's last turn is read in the prompt.
+        // The bot's last turn is read in the prompt, whatever template wrote it.
         let again = judge("wow, just wow. my pet is cat.");
         assert_eq!(again.get(Impression::Humanness), 7.0);
+        let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+        let chatml = ChatTemplate::new(source.into(), Default::default()).unwrap();
+        let written = render(&prompt, &[], Some(&chatml)).unwrap().0;
+        let reply = "wow, just wow. my pet is cat.";
+        let found = judge_reply(&scene().meta(), &written, reply).unwrap();
+        assert_eq!(found.get(Impression::Humanness), 7.0);
         let error = judge_reply(&Map::new(), &prompt, "i see.").unwrap_err();
         assert!(format!("{error:#}").contains("topic"), "{error:#}");
     }

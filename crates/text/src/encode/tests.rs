@@ -309,3 +309,46 @@ proptest! {
         prop_assert!(cut.prompt.len() + longest(&whole) <= limit || cut.prompt.len() <= limit / 2);
     }
 }
+
+#[test]
+fn a_dialogue_is_written_by_the_template_beside_the_tokenizer() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = Tokenizer::train_bpe(vec!["Persona: User: hello Bot: hi".into()], 300).unwrap();
+    plain.save(dir.path()).unwrap();
+    let opened = |template: &str| {
+        std::fs::write(dir.path().join("chat_template.jinja"), template).unwrap();
+        Tokenizer::open(dir.path()).unwrap()
+    };
+    let said = |speaker, text: &str| crate::Turn {
+        speaker,
+        text: text.into(),
+    };
+    let turns = [said(crate::Speaker::User, "hello")];
+    let prompt = crate::template::persona_prompt(&["i sail.".into()], &turns);
+    let reply = [Completion::new(" hi", Role::Reply)];
+    let whole = |tokenizer: &Tokenizer| {
+        let encoded = encode_example(tokenizer, &prompt, &reply, limits(200)).unwrap();
+        [encoded.prompt, encoded.completions[0].tokens.clone()]
+    };
+    let text = |tokenizer: &Tokenizer| {
+        whole(tokenizer).map(|ids| tokenizer.decode_after(&[], &ids).unwrap())
+    };
+    let chatml = opened(
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}\
+         {% if add_generation_prompt %}<assistant>{% endif %}",
+    );
+    assert_eq!(
+        text(&chatml),
+        [
+            "<system>Persona:\n- i sail.</><user>hello</><assistant>",
+            "hi</>"
+        ]
+    );
+    assert_eq!(whole(&opened(crate::template::OWN)), whole(&plain));
+    let ours = ["Persona:\n- i sail.\nUser: hello\nBot:", " hi<|endoftext|>"];
+    assert_eq!(text(&plain), ours);
+    assert_eq!(text(&chatml.with_template(None)), ours);
+    let broken = opened("{% if %}");
+    assert!(encode_example(&broken, &prompt, &reply, limits(200)).is_err());
+    assert!(encode_prompt(&broken, &Prompt::Text("hello".into()), 9).is_ok());
+}

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::Role;
 use crate::template::persona_prompt;
@@ -58,8 +60,13 @@ fn a_dialogue_is_written_by_the_models_template_and_by_ours_where_it_has_none_or
         assert_eq!(written.text(), prompt.text());
         assert_eq!(completions.as_ref(), replies);
     }
-    assert_eq!(drawn_text(&prompt, Some(&chatml), "me.".into()), " me.");
-    assert_eq!(drawn_text(&prompt, Some(&own), "me.".into()), "me.");
+    for (template, text) in [(Some(chatml), " me."), (Some(own), "me."), (None, "me.")] {
+        let tokenizer = Tokenizer::train_bpe(vec!["me".into()], 270).unwrap();
+        let tokenizer = tokenizer.with_template(template.map(Arc::new));
+        assert_eq!(by_template(&prompt, &tokenizer).unwrap(), text == " me.");
+        let drawn = drawn_text(&prompt, &tokenizer, "me.".into());
+        assert_eq!(drawn.unwrap(), text);
+    }
 }
 
 #[test]

@@ -421,3 +421,35 @@ fn a_reply_is_scored_where_the_template_marks_it() {
         "{error}"
     );
 }
+
+#[test]
+fn persona_and_turns_of_a_conversation_are_known_whatever_the_template_makes_of_them() {
+    let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+                  {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let template = ChatTemplate::new(source.into(), Default::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.jsonl");
+    let row = |system: &str| {
+        format!(
+            r#"{{"prompt": [{{"role": "system", "content": "{system}"}}, {{"role": "user", "content": "who?"}}], "completion": [{{"role": "assistant", "content": "me"}}]}}"#
+        )
+    };
+    let rows = [
+        row(r"Persona:\n- i sail.\n- i bake."),
+        row("Persona: be kind."),
+    ];
+    std::fs::write(&path, rows.join("\n")).unwrap();
+    let reading = Reading::by(Some(&template), false);
+    let examples: Result<Vec<Example>> = sft_rows(&path, &reading).unwrap().collect();
+    let prompts: Vec<Prompt> = examples.unwrap().into_iter().map(|it| it.prompt).collect();
+    assert!(prompts[0].text().contains("<|im_start|>"));
+    assert_eq!(prompts[0].persona(), ["i sail.", "i bake."]);
+    assert_eq!(
+        prompts[0].shown(),
+        "Persona:\n- i sail.\n- i bake.\nUser: who?\nBot:"
+    );
+    assert!(prompts[1].persona().is_empty());
+    assert_eq!(prompts[1].shown(), "Persona: be kind.\nUser: who?\nBot:");
+    let asked: Vec<&str> = prompts[1].turns().map(|turn| &*turn.text).collect();
+    assert_eq!(asked, ["who?"]);
+}

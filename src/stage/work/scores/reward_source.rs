@@ -85,14 +85,13 @@ impl Rewarded<'_> {
 
 impl RewardFunction for Rewarded<'_> {
     fn rewards(&mut self, asked: &[Asked<'_>]) -> Result<Vec<f64>> {
-        let template = self.tokenizer.template()?;
         let texts = asked
             .iter()
             .map(|asked| {
                 let prompt = &self.prompts[asked.prompt];
                 let text = self.tokenizer.decode_after(prompt, asked.reply)?;
                 let said = &self.examples[asked.prompt].prompt;
-                Ok(drawn_text(said, template, text))
+                drawn_text(said, self.tokenizer, text)
             })
             .collect::<Result<Vec<String>>>()?;
         match &self.source {

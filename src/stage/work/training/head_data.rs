@@ -87,8 +87,7 @@ impl HeadData {
                 let head = ScoreHead::plain(vec!["reward".into()], Problem::Regression);
                 let objective = Objective::Score(Score::BradleyTerry { centre: *centre });
                 let tokenizer = self.tokenizer(context)?;
-                let template = tokenizer.template()?;
-                let format = |examples: &[Example]| Format::of_pairs(examples, template);
+                let format = |examples: &[Example]| Format::of_pairs(examples, &tokenizer);
                 let mut sets = self.of_examples(context, head, objective, format, margin)?;
                 for set in [Some(&mut sets.train), sets.valid.as_mut()]
                     .into_iter()

@@ -21,7 +21,7 @@ use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::Split;
 use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::training::preview;
-use crate::store::{Begun, Manifest, Progress, hash_file, hash_json, write_atomic};
+use crate::store::{Begun, Manifest, Progress, hash_bytes, hash_file, hash_json, write_atomic};
 use crate::train::{Dataset, ExamplesWriter, Keep, mismatch};
 
 /// Tokens of which the reference scores a batch: enough to keep a backend busy.
@@ -219,6 +219,8 @@ impl Prefer {
             },
             "covers": covers,
             "model": Manifest::read(model)?.hash,
+            // What writes the dialogues, which is the policy's and need not be the reference's.
+            "template": self.tokenizer(context)?.template().ok().flatten().map(|it| hash_bytes(it.source().as_bytes())),
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
             "max_length": self.trainer.max_length,
             "by_dialogue": RowsSettings::read(data)?.by_dialogue,
