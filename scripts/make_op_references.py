@@ -1,4 +1,4 @@
-"""Write what torch makes of each operation, values and gradients in f64, for `src/ops/flex/torch_tests.rs`.
+"""Write what torch makes of each operation, values and gradients in f64, for `crates/nn/src/ops/flex/tests/torch.rs`.
 
     python scripts/make_op_references.py
 

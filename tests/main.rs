@@ -6,6 +6,7 @@ mod campaign;
 mod cli;
 mod compute;
 mod damaged;
+mod extending;
 mod faults;
 mod generate;
 #[cfg(feature = "flex")]

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod chosen;
 mod doctor;
 mod list;
 mod report;
@@ -9,15 +10,12 @@ mod show;
 mod validate;
 mod verify;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::backend;
 use crate::data::BadLines;
-use crate::recipe::{Problems, Request};
-use crate::stage::KINDS;
+use crate::recipe::Problems;
 use crate::store::{BadInput, Log, STOPPED, Stopped, Unread, say};
 
 /// Trains dialogue models from preferences. Exit codes: 0 done, 1 failed, 2 bad input, 130
@@ -47,48 +45,6 @@ enum Verb {
     Report(report::Report),
     /// Say what this machine and build can do.
     Doctor(doctor::Doctor),
-}
-
-/// Which recipe, and how.
-#[derive(Args)]
-struct Chosen {
-    /// A recipe's name in the experiments folder, or the path of a TOML file.
-    recipe: String,
-    /// sandbox, real or paper, where the recipe has them.
-    #[arg(long)]
-    profile: Option<String>,
-    /// Override a value: STAGE.KEY=VALUE, or a top-level key such as seeds=[1].
-    #[arg(long = "set", value_name = "A.B=C")]
-    sets: Vec<String>,
-    /// The folder that ${DATA} stands for in recipes.
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// flex, ndarray, wgpu or cuda; by default the first that this build has.
-    #[arg(long)]
-    backend: Option<String>,
-    /// The folder of recipes.
-    #[arg(long, default_value = "experiments")]
-    experiments: PathBuf,
-}
-
-impl Chosen {
-    fn backend(&self) -> &str {
-        self.backend
-            .as_deref()
-            .unwrap_or_else(|| backend::default_backend())
-    }
-
-    fn request(&self) -> Request<'_> {
-        Request {
-            folder: &self.experiments,
-            name: &self.recipe,
-            profile: self.profile.as_deref(),
-            sets: &self.sets,
-            data: self.data.as_deref(),
-            backend: self.backend(),
-            kinds: KINDS,
-        }
-    }
 }
 
 /// Runs the program on its arguments.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::Chosen;
+use super::chosen::Chosen;
 use crate::run::{Places, dry_run, execute};
 use crate::store::{BadInput, Stop, print, print_json};
 use crate::{backend, recipe, report};

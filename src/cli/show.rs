@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::Chosen;
+use super::chosen::Chosen;
 use crate::recipe;
 use crate::stage::KINDS;
 use crate::store::print;
@@ -28,7 +28,12 @@ impl Show {
                     (None, true) => "required".to_owned(),
                     (None, false) => "optional".to_owned(),
                 };
-                text.push_str(&format!("{:30} {}; {default}\n", key.key, key.expected));
+                let with = key.goes_with.as_ref();
+                let with = with.map_or(String::new(), |with| format!("; goes with {with}"));
+                text.push_str(&format!(
+                    "{:30} {}; {default}{with}\n",
+                    key.key, key.expected
+                ));
                 if !key.doc.is_empty() {
                     text.push_str(&format!("{:30} {}\n", "", key.doc));
                 }

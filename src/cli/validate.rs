@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::Chosen;
+use super::chosen::Chosen;
 use crate::recipe;
 use crate::store::print;
 

@@ -2,11 +2,12 @@
 //! and again if need be.
 
 mod ruling;
+mod shared;
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,11 @@ use super::budget::Budget;
 use super::cache::Cache;
 use super::client::{Client, Reply};
 use super::completion::{self, Completion};
-use super::flight::Flights;
 use super::limits::Limits;
 use super::retry;
 use crate::store::{Metrics, Progress, Stop, read_metrics};
 use ruling::Ruling;
+use shared::{Shared, lock};
 
 /// One question and the requests that ask it.
 pub(super) struct Question {
@@ -58,7 +59,7 @@ pub(super) struct Asker {
     limits: Limits,
     max_answer_tokens: u64,
     pub(super) budget: Budget,
-    flights: Flights<Outcome>,
+    under_way: Shared<Outcome>,
     record: Mutex<Record>,
     /// The server has taken the first of two forms, or has refused it and taken the second.
     takes_first: AtomicBool,
@@ -77,10 +78,6 @@ struct Record {
     file: Metrics,
     /// Answers that it holds already, from before a kill.
     held: HashSet<(String, String, String)>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Asker {
@@ -111,7 +108,7 @@ impl Asker {
             budget: Budget::new(limits.max_requests, limits.max_tokens_total),
             limits,
             max_answer_tokens,
-            flights: Flights::new(),
+            under_way: Shared::new(),
             record: Mutex::new(Record { file, held }),
             takes_first: AtomicBool::new(false),
             takes_second: AtomicBool::new(false),
@@ -171,7 +168,7 @@ impl Asker {
 
     fn ask(&self, question: &Question) -> Outcome {
         let key = self.cache.key(&question.forms[0]);
-        let (outcome, theirs) = self.flights.share(&key, || self.look_up_or_fetch(question));
+        let (outcome, theirs) = self.under_way.get(&key, || self.look_up_or_fetch(question));
         let Outcome::Answer(mut answer) = outcome else {
             return outcome;
         };

@@ -10,7 +10,6 @@ mod cache;
 mod client;
 mod completion;
 mod endpoint;
-mod flight;
 mod limits;
 mod oracle;
 mod parse;

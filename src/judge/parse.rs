@@ -1,9 +1,11 @@
 //! Verdicts read out of a judge's text. What can be read in two ways is not read at all.
 
+mod found;
 mod json;
 mod lines;
 
-use super::{Choice, Criterion, SCALE, Scores};
+use super::{Choice, Criterion, Scores};
+use found::{Found, plain};
 
 /// Longer answers are not searched: they are no verdict, and searching must end.
 const LONGEST: usize = 64 << 10;
@@ -84,81 +86,6 @@ fn said(text: &str) -> Result<String, String> {
         return Err(format!("the answer is longer than {LONGEST} bytes"));
     }
     Ok(text.chars().map(plain).collect())
-}
-
-fn plain(c: char) -> char {
-    match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
-        '\u{3000}' => ' ',
-        c => c,
-    }
-}
-
-/// Whether a character of a name and one of a text are the same.
-fn same(name: char, text: char) -> bool {
-    let fold = |c: char| match plain(c) {
-        '_' | '-' => ' ',
-        c => c.to_lowercase().next().unwrap_or(c),
-    };
-    fold(name) == fold(text)
-}
-
-/// The scores found so far.
-struct Found<'a> {
-    criteria: &'a [Criterion],
-    scores: Scores,
-}
-
-impl Found<'_> {
-    /// The name of the criterion that `key` is.
-    fn criterion(&self, key: &str) -> Option<&str> {
-        let key = key.trim();
-        let mut names = self
-            .criteria
-            .iter()
-            .map(|criterion| criterion.name.as_str());
-        names.find(|name| {
-            name.chars().count() == key.chars().count()
-                && name.chars().zip(key.chars()).all(|(a, b)| same(a, b))
-        })
-    }
-
-    fn add(&mut self, name: &str, score: f64) -> Result<(), String> {
-        if !(SCALE.0..=SCALE.1).contains(&score) {
-            return Err(format!(
-                "{name} is {score}, not within {} to {}",
-                SCALE.0, SCALE.1
-            ));
-        }
-        match self.scores.insert(name.to_owned(), score) {
-            Some(other) if other != score => Err(format!("{name} is both {other} and {score}")),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Reads `7`, `7.5`, `7/10` or `7 out of 10` at the start of `text`: the number and what follows.
-fn number(text: &str) -> Option<(f64, &str)> {
-    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let rest = match rest.strip_prefix('.') {
-        Some(more) if more.starts_with(|c: char| c.is_ascii_digit()) => {
-            more.trim_start_matches(|c: char| c.is_ascii_digit())
-        }
-        _ => rest,
-    };
-    let value = text[..text.len() - rest.len()].parse().ok()?;
-    let after = rest.trim_start();
-    let scale = ["/", "out of", "of"]
-        .iter()
-        .find_map(|word| after.strip_prefix(word));
-    match scale {
-        // A number out of anything but the scale asked for is another scale.
-        Some(scale) => {
-            let rest = scale.trim_start().strip_prefix("10")?;
-            Some((value, rest))
-        }
-        None => Some((value, rest)),
-    }
 }
 
 #[cfg(test)]

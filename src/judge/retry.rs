@@ -31,48 +31,8 @@ pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
         let seconds: f64 = header.parse().ok()?;
         return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
-    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds(header)?))?;
+    let at = httpdate::parse_http_date(header).ok()?;
     Some(at.duration_since(now).unwrap_or_default())
-}
-
-/// Seconds since 1970 of an HTTP date; nothing for an earlier one.
-fn unix_seconds(date: &str) -> Option<u64> {
-    let words: Vec<&str> = date
-        .split([' ', ',', '-'])
-        .filter(|word| !word.is_empty())
-        .collect();
-    // Sun, 06 Nov 1994 08:49:37 GMT | Sunday, 06-Nov-94 08:49:37 GMT | Sun Nov  6 08:49:37 1994
-    let (day, month, year, time) = match words.as_slice() {
-        [_, day, month, year, time, "GMT" | "UTC"] => (day, month, year, time),
-        [_, month, day, time, year] => (day, month, year, time),
-        _ => return None,
-    };
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let month = 1 + MONTHS.iter().position(|name| name == month)? as u64;
-    let day: u64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let year = match (year.len(), year.parse::<u64>().ok()?) {
-        (2, year) if year < 70 => 2000 + year,
-        (2, year) => 1900 + year,
-        (4, year) if year >= 1970 => year,
-        _ => return None,
-    };
-    let time: Vec<u64> = time
-        .split(':')
-        .map(|part| part.parse().ok())
-        .collect::<Option<_>>()?;
-    let [hours @ 0..24, minutes @ 0..60, seconds @ 0..=60] = time[..] else {
-        return None;
-    };
-    // Days of the proleptic Gregorian calendar, years beginning in March.
-    let (shifted, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        month => (year, month - 3),
-    };
-    let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400;
-    let days = (days + (153 * month + 2) / 5 + day - 1).checked_sub(719_468)?;
-    Some(days * 86_400 + hours * 3_600 + minutes * 60 + seconds)
 }
 
 #[cfg(test)]
@@ -90,7 +50,7 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7.0)),
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7.0)),
             ("Sun Nov  6 08:49:37 1994", Some(7.0)),
-            ("Sun, 06 Nov 1990 08:49:37 GMT", Some(0.0)),
+            ("Tue, 06 Nov 1990 08:49:37 GMT", Some(0.0)),
             ("Mon, 07 Nov 1994 08:49:37 GMT", Some(86_407.0)),
             ("Thu, 29 Feb 1996 00:00:00 GMT", Some(41_440_230.0)),
             ("-1", None),

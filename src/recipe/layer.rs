@@ -2,6 +2,8 @@
 
 use crate::stage::settings::keys::{Node, Table, Value};
 
+use super::chain::LONGEST;
+
 /// Lays `over` on `root`: tables merge key by key, anything else is replaced. A stage to which `over` gives
 /// another kind begins anew, since the keys below are of the kind that it had; so do the keys that profiles
 /// below give it.
@@ -71,7 +73,7 @@ fn kind_of<'a>(layers: &[&'a Table], name: &str) -> Option<&'a str> {
     };
     let mut name: &str = name;
     // Chains have an end here; circles are reported where stages are laid over those they are like.
-    for _ in 0..super::like::LONGEST {
+    for _ in 0..LONGEST {
         match text(name, "kind") {
             Some(kind) => return Some(kind),
             None => name = text(name, "like")?,

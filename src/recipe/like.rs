@@ -3,10 +3,7 @@
 
 use crate::stage::settings::keys::{Node, Problem, Table, Value, brief, suggest};
 
-use super::load::path_of;
-
-/// Stages that may be like one another in a row.
-pub(super) const LONGEST: usize = 100;
+use super::chain::{LONGEST, path_of};
 
 /// Values that stages may take from others in all, which bounds what a small file can come to.
 const MOST_TAKEN: usize = 1_000_000;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::stage::KINDS;
+use crate::stage::kind::Kind;
 use crate::stage::settings::keys::{KeyDoc, Keys, Node, Reading, Scope, brief};
 
 const MOMENT: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::stage::settings::keys::{Node, Origin, Problem, Problems, Table, Value, brief, suggest};
 
 use super::DEFAULT_PROFILE;
+use super::chain::path_of;
 use super::layer::lay;
 
 /// A recipe with what it extends, before a profile is chosen.
@@ -218,16 +219,6 @@ fn base(folder: &Path, file: &Path, extends: &Node) -> Result<PathBuf, Problem> 
             suggest(name, "recipes", &known)
         ))
     })
-}
-
-/// Names joined by a word, those in the middle of a long list left out.
-pub(super) fn path_of(names: &[String], word: &str) -> String {
-    const ENDS: usize = 5;
-    let mut shown: Vec<&str> = names.iter().map(String::as_str).collect();
-    if shown.len() > 2 * ENDS {
-        shown.splice(ENDS..shown.len() - ENDS, ["..."]);
-    }
-    shown.join(word)
 }
 
 /// Takes the `profile` table out of the root, checking the shape of each profile.

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::stage::kind::Kind;
-use crate::stage::modules;
 use crate::stage::settings::keys::{
     Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
     brief, suggest,
 };
 
+use super::chain::path_of;
 use super::claims::{Stages, read_claims, read_tables};
-use super::load::{Recipe, path_of};
+use super::load::Recipe;
 use super::{Claim, DEFAULT_PROFILE, Plan, PlannedStage, Request, Table, like, resolved, set};
 
 /// What a recipe comes to under one profile.
@@ -289,7 +289,7 @@ impl<'a> Walk<'a> {
             name: name.into(),
             kind: kind.name,
             version: kind.version,
-            modules: modules::of(kind.name),
+            modules: kind.modules,
             produces: kind.produces,
             uses_backend: kind.uses_backend,
             per_seed,

@@ -3,12 +3,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::kind::Context;
+use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{COUNT, Keys, POSITIVE};
+use crate::stage::settings::produces::Produces;
 use crate::store::{Hash, hash_bytes};
 
 struct Nothing;
@@ -47,6 +48,7 @@ const KINDS: [Kind; 3] = [
         produces: Produces::Dialogues,
         version: 1,
         uses_backend: false,
+        modules: &[],
         read: read_world,
     },
     Kind {
@@ -55,6 +57,7 @@ const KINDS: [Kind; 3] = [
         produces: Produces::Model,
         version: 1,
         uses_backend: true,
+        modules: &[],
         read: read_train,
     },
     Kind {
@@ -63,6 +66,7 @@ const KINDS: [Kind; 3] = [
         produces: Produces::Measure,
         version: 1,
         uses_backend: true,
+        modules: &[],
         read: read_rank,
     },
 ];

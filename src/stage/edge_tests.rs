@@ -267,9 +267,7 @@ fn worlds(bench: &Bench) {
     let persona = format!("{counts}ranking_items = 4");
     bench.run("data", "persona-world", &persona).unwrap();
     let guardrail = format!("{counts}feedback = 4\ndrills = 0");
-    bench
-        .run("pseudo-preferences", "guardrail-world", &guardrail)
-        .unwrap();
+    bench.run("pairs", "guardrail-world", &guardrail).unwrap();
 }
 
 const SAMPLING: &str = "max_new_tokens = 3\nmodel = \"@model\"\n";
@@ -357,7 +355,7 @@ fn a_reply_that_never_ends_is_its_tokens_and_no_eos() {
         }
     }
     for split in [Split::Train, Split::Valid] {
-        let dir = bench.at("out-pairs");
+        let dir = bench.at("out-pseudo-preferences");
         let pairs: Vec<Example> = read_examples(&dir, split)
             .unwrap()
             .collect::<Result<_>>()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::stage::modules::Module;
 use crate::stage::settings::keys::{
     KeyDoc, Keys, Node, Origin, Reading, Scope, StageRef, Table, Value,
 };
@@ -23,14 +24,15 @@ pub struct Kind {
     pub version: u32,
     /// Whether its result depends on the compute backend.
     pub uses_backend: bool,
+    /// The shared modules that it computes with, whose versions are part of its stages' identity.
+    pub modules: &'static [Module],
     /// Reads and checks its settings. Problems are left with the keys; what is returned beside
     /// problems is never run.
     pub read: fn(&mut Keys<'_>) -> Box<dyn Stage>,
 }
 
 impl Kind {
-    /// The keys that it reads, with their defaults and ranges. Keys that only some choice opens are listed for the
-    /// default choice.
+    /// The keys that it reads, with their defaults and ranges, and those that another choice than the default one opens.
     pub fn document(&self) -> Vec<KeyDoc> {
         let (scope, mut found) = (Scope::default(), Reading::default());
         let origin = Origin::argument(self.name);

@@ -111,7 +111,7 @@ fn settings_of_another_algorithm_are_refused_with_their_line() {
     let (code, _, stderr) = run(work.path(), &arguments);
     assert_eq!(code, 2, "{stderr}");
     assert!(
-        stderr.contains("rloo") && stderr.contains("ppo does; leave it out"),
+        stderr.contains("rloo.kl_coef: goes with algorithm = \"ppo\" alone"),
         "{stderr}"
     );
     assert!(stderr.contains("rewarded_by = \"model\""), "{stderr}");

@@ -1,20 +1,12 @@
 //! Progress on stderr: a live bar on a terminal, a plain line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::terminal::{clean, say};
-
-/// The bars of all work under way, one below the other.
-static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
-
-/// Does `work` while no bar is drawn.
-pub(super) fn suspended(work: impl FnOnce()) {
-    BARS.suspend(work);
-}
+use super::terminal::{BARS, clean, say};
 
 /// Progress of one piece of work, with its rate and the time left. Threads may share it.
 #[derive(Debug)]

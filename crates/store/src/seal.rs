@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::hash::{DEEPEST, hash_reader};
+use super::files::{hash::hash_reader, regular::DEEPEST};
 use super::{Hash, hash_json, read_json, write_json};
 
 /// What a file holds.

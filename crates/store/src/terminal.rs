@@ -3,11 +3,14 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
+use indicatif::MultiProgress;
 use serde::Serialize;
 
-use super::progress::suspended;
+/// The bars of all work under way, one below the other.
+pub(super) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// The reader of standard output has gone, as `head` does: nothing is left to print for.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -37,7 +40,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 /// Prints a line on stderr without breaking a bar. Where it cannot be printed (a closed pipe, a full disk), the work
 /// goes on without it.
 pub fn say(text: &str) {
-    suspended(|| {
+    BARS.suspend(|| {
         let _ = writeln!(io::stderr(), "{}", clean(text));
     });
 }

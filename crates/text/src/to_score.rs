@@ -21,8 +21,7 @@ use serde_json::Value;
 use crate::chat::{Beside, ChatTemplate, Message};
 use crate::lines::{BadLines, numbered, read_utf8};
 use crate::render::message;
-use crate::row_stream::Row;
-use crate::rows::{kind, messages};
+use crate::rows::{Row, kind, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
 
 /// A text to be scored.

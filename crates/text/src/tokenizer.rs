@@ -9,12 +9,14 @@ mod train;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use rapport_store::{Hash, OrBadInput as _, hash_bytes, read_regular, write_atomic};
 use serde_json::{Value, json};
 
 use crate::caught::caught;
+use crate::chat::ChatTemplate;
 use chat::Chat;
 
 /// Raised when the same files or texts begin to give another tokenizer, so that old artifacts are left.
@@ -68,6 +70,20 @@ pub struct Encoding {
 }
 
 impl Tokenizer {
+    /// The chat template of its folder, which writes dialogues; nothing where it has none.
+    ///
+    /// # Errors
+    /// A template that cannot be read.
+    pub fn template(&self) -> Result<Option<&ChatTemplate>> {
+        self.chat.template()
+    }
+
+    /// The same, with another template or none.
+    pub fn with_template(self, template: Option<Arc<ChatTemplate>>) -> Self {
+        let chat = Chat::of(template);
+        Self { chat, ..self }
+    }
+
     /// Adds the files without which transformers could not open the tokenizer.
     fn complete_files(&mut self) -> Result<()> {
         if !self.files.contains_key("tokenizer.json") {

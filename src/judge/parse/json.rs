@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Found, number};
+use super::found::{Found, number};
 
 /// So many braces may open what is no object before the search is given up.
 const MISSES: usize = 256;

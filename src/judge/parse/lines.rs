@@ -1,6 +1,6 @@
 //! Scores from phrases such as `**Adherence**: 7/10`.
 
-use super::{Found, number, same};
+use super::found::{Found, number, same};
 
 /// Takes the scores of every phrase in `text`.
 pub(super) fn read(text: &str, found: &mut Found<'_>) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! `report.html`: one self-contained page, without scripts, that prints and reads well on a phone.
 
 mod claims;
+mod parts;
 mod record;
 mod results;
 
@@ -8,6 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::format;
 use super::summary::RunSummary;
+use parts::list;
 
 const STYLE: &str = include_str!("../../../assets/report/report.css");
 
@@ -76,25 +78,6 @@ fn masthead(run: &RunSummary, title: &str) -> Markup {
                 }
             }
         }
-    }
-}
-
-/// A titled list of sentences; nothing when there are none.
-fn list(title: &str, sentences: &[String]) -> Markup {
-    html! {
-        @if !sentences.is_empty() {
-            section {
-                h2 { (title) }
-                ul.sentences { @for sentence in sentences { li { (sentence) } } }
-            }
-        }
-    }
-}
-
-/// A box that scrolls sideways instead of the page; reachable by keyboard, hence the label.
-fn scrolling(label: &str, content: Markup) -> Markup {
-    html! {
-        div.scroll role="region" aria-label=(label) tabindex="0" { (content) }
     }
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::format;
 use super::super::summary::{RunSummary, SampleBlock, StageSummary};
-use super::scrolling;
+use super::parts::scrolling;
 
 pub fn samples(samples: &[SampleBlock]) -> Markup {
     html! {

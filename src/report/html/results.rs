@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use super::super::format;
 use super::super::plot;
 use super::super::summary::{Column, Curve, MetricSummary, Row, Table, Unit};
-use super::scrolling;
+use super::parts::scrolling;
 
 pub fn tables(tables: &[Table]) -> Markup {
     html! {

@@ -7,4 +7,5 @@ pub mod generation;
 pub mod measures;
 pub mod rated_set;
 pub mod replied;
+pub mod sampled;
 pub mod scoring_format;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Prompt, Said};
 use crate::eval::text::TextMeasures;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::work::sampling::Sampled;
+use crate::stage::artifact::sampled::Sampled;
 use crate::store::{read_jsonl, write_jsonl};
 
 /// A reply of a model, in its place.

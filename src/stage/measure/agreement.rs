@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::rated_set::RatedSet;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::produces::Produces;
@@ -18,6 +19,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Measure,
     version: 1,
     uses_backend: true,
+    modules: modules::SCORING,
     read,
 };
 

@@ -11,7 +11,9 @@ use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::{Replied, measure_text};
+use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
@@ -20,7 +22,6 @@ use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::oracle::Oracle;
 use crate::stage::work::kl::{LogRatio, log_ratios};
-use crate::stage::work::sampling::Sampled;
 use crate::stage::work::scores::reply_reward::{ReplyReward, scorable};
 
 pub const KIND: Kind = Kind {
@@ -30,6 +31,7 @@ pub const KIND: Kind = Kind {
     // 2: kl and reference_perplexity are of the tokens that were drawn, after the prompt as it was read.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

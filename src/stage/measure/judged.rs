@@ -8,14 +8,15 @@ use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::{Replied, measure_text};
+use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::judging::Judging;
 use crate::stage::work::kl::{LogRatio, log_ratios};
-use crate::stage::work::sampling::Sampled;
 
 pub const KIND: Kind = Kind {
     name: "judge",
@@ -24,6 +25,7 @@ pub const KIND: Kind = Kind {
     // 2: kl is of the tokens that were drawn, after the prompt as it was read.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

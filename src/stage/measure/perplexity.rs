@@ -9,6 +9,7 @@ use crate::stage::artifact::examples::Take;
 use crate::stage::artifact::folder::LanguageModel;
 use crate::stage::artifact::measures::{Measure, Measures};
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, SIZE, StageRef};
 use crate::stage::settings::lengths;
 use crate::stage::settings::precision::Bf16;
@@ -28,6 +29,7 @@ pub const KIND: Kind = Kind {
     // 2: what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
+    modules: modules::SCORING,
     read,
 };
 

@@ -20,6 +20,7 @@ use crate::stage::artifact::folder::LanguageModel;
 use crate::stage::artifact::measures::{Measure, Measures};
 use crate::stage::artifact::rated_set::RatedSet;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{BATCH, COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::produces::Produces;
@@ -35,6 +36,7 @@ pub const KIND: Kind = Kind {
     // 3: where a prompt ends follows its own tokens.
     version: 3,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

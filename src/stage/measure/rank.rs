@@ -9,6 +9,7 @@ use crate::eval::ranking::{By, HITS_ENTAIL, LABELS, Rates, Scored, indicators, r
 use crate::stage::artifact::folder::LanguageModel;
 use crate::stage::artifact::measures::{Measure, Measures};
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::settings::lengths;
 use crate::stage::settings::precision::Bf16;
@@ -25,6 +26,7 @@ pub const KIND: Kind = Kind {
     // 2: all candidates of an item see the same of its prompt.
     version: 2,
     uses_backend: true,
+    modules: modules::SCORING,
     read,
 };
 

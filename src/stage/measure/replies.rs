@@ -9,6 +9,7 @@ use crate::data::{Dialogue, Example, Prompt, Turn};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::{Replied, measure_text};
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
@@ -23,6 +24,7 @@ pub const KIND: Kind = Kind {
     // 2: replies are kept as they are shown. 3: and as their tokens.
     version: 3,
     uses_backend: true,
+    modules: modules::SAMPLING,
     read,
 };
 

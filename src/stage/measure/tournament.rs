@@ -13,6 +13,7 @@ use crate::judge::{self, Choice, Compared, Judge, Pair};
 use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::judge::{self as judge_settings, JudgeSettings};
 use crate::stage::settings::keys::{BATCH, COUNT, Keys, StageRef};
 use crate::stage::settings::produces::Produces;
@@ -29,6 +30,7 @@ pub const KIND: Kind = Kind {
     // 2: a reply's text is what it reads after its prompt.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

@@ -10,6 +10,7 @@ use crate::model::{DecoderConfig, hf};
 use crate::stage::artifact::folder::{self, model_dir};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::Keys;
 use crate::stage::settings::produces::Produces;
 use crate::store::OrBadInput as _;
@@ -21,6 +22,7 @@ pub const MODEL: Kind = Kind {
     // 2: heads that are stored apart, added tokens and value heads are read as transformers does.
     version: 2,
     uses_backend: false,
+    modules: modules::MODELS,
     read: |keys| read(keys, false),
 };
 
@@ -31,6 +33,7 @@ pub const REWARD_MODEL: Kind = Kind {
     // 2: heads that are stored apart, added tokens and value heads are read as transformers does.
     version: 2,
     uses_backend: false,
+    modules: modules::MODELS,
     read: |keys| read(keys, true),
 };
 

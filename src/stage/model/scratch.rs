@@ -3,11 +3,12 @@
 use anyhow::{Result, bail};
 
 use crate::data::Tokenizer;
-use crate::model::config::Family;
+use crate::model::family::{Block, Family};
 use crate::model::{DecoderConfig, weights};
 use crate::report::Machine;
 use crate::stage::artifact::folder;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, SIZE, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::store::BadInput;
@@ -18,6 +19,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Model,
     version: 1,
     uses_backend: false,
+    modules: modules::MODELS,
     read,
 };
 
@@ -41,12 +43,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let family = keys.one_of(
         "model_type",
         "llama",
-        &[
-            ("llama", Family::Llama),
-            ("gpt2", Family::Gpt2),
-            ("mistral", Family::Mistral),
-            ("qwen2", Family::Qwen2),
-        ],
+        &Family::ALL.map(|family| (family.name(), family)),
     );
     if !hidden_size.is_multiple_of(2 * heads) {
         keys.problem(
@@ -62,7 +59,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             format!("expected a divisor of num_attention_heads ({heads}), found {kv_heads}"),
         );
     }
-    if family == Family::Gpt2 && kv_heads != heads {
+    if family.traits().block == Block::Gpt2 && kv_heads != heads {
         keys.problem(
             "num_key_value_heads",
             "GPT-2 has no grouped-query attention",

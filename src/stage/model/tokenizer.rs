@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::data::Tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
@@ -18,6 +19,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Tokenizer,
     version: 1,
     uses_backend: false,
+    modules: modules::TOKENS,
     read,
 };
 
@@ -31,20 +33,16 @@ enum Source {
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
-    if keys.has("path") {
-        for key in ["data", "vocab_size", "split"] {
-            if keys.has(key) {
-                keys.problem(key, "a tokenizer has either path or what it is trained on");
-                keys.raw(key);
-            }
-        }
-        return Box::new(Source::Files(keys.path("path")));
-    }
-    Box::new(Source::Train {
-        data: keys.stage("data", EXAMPLES),
-        split: Split::read(keys, "train"),
-        vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
-    })
+    let source = keys.variant_by_presence(
+        "path",
+        |keys| Source::Files(keys.path("path")),
+        |keys| Source::Train {
+            data: keys.stage("data", EXAMPLES),
+            split: Split::read(keys, "train"),
+            vocab_size: keys.usize("vocab_size", 1000, 260..=1_000_000),
+        },
+    );
+    Box::new(source)
 }
 
 impl Stage for Source {

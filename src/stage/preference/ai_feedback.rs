@@ -13,14 +13,15 @@ use crate::stage::artifact::examples::{
 };
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, LARGE, SAMPLES, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::reward::RewardSettings;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::{Group, Split};
-use crate::stage::work::sampling::Sampled;
 use crate::stage::work::streams;
 
 pub const KIND: Kind = Kind {
@@ -30,6 +31,7 @@ pub const KIND: Kind = Kind {
     // 2: replies are their tokens; random streams are named by their split.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

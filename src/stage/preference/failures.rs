@@ -13,6 +13,7 @@ use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::Replied;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SAMPLES, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
@@ -26,6 +27,7 @@ pub const KIND: Kind = Kind {
     // 2: the failing replies are their tokens.
     version: 2,
     uses_backend: true,
+    modules: modules::JUDGING,
     read,
 };
 

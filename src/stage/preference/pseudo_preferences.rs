@@ -12,6 +12,7 @@ use crate::stage::artifact::examples::{RowsSettings, write_examples, write_setti
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
@@ -25,6 +26,7 @@ pub const KIND: Kind = Kind {
     // 3: the sampled replies are their tokens; random streams are named by their split.
     version: 3,
     uses_backend: true,
+    modules: modules::SAMPLING,
     read,
 };
 

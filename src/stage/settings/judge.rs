@@ -20,47 +20,19 @@ pub enum JudgeSettings {
     Endpoint(Box<EndpointSettings>),
 }
 
-/// The keys that only an endpoint has.
-const ENDPOINT_KEYS: [&str; 20] = [
-    "base_url",
-    "model_name",
-    "api_key_env",
-    "criteria",
-    "language",
-    "score_prompt",
-    "pair_prompt",
-    "judge_temperature",
-    "max_answer_tokens",
-    "max_tokens_key",
-    "concurrency",
-    "timeout_s",
-    "connect_timeout_s",
-    "max_retries",
-    "first_wait_s",
-    "longest_wait_s",
-    "max_response_bytes",
-    "max_failures",
-    "max_requests",
-    "max_tokens_total",
-];
-
 /// Reads the keys.
 pub fn read(keys: &mut Keys<'_>) -> JudgeSettings {
-    let endpoint = keys
-        .doc("who judges: the world's oracle, or a model behind an OpenAI-compatible endpoint")
-        .one_of("judge", "oracle", &[("oracle", false), ("endpoint", true)]);
-    if endpoint {
-        return JudgeSettings::Endpoint(Box::new(read_endpoint(keys)));
-    }
-    for key in ENDPOINT_KEYS {
-        if keys.raw(key).is_some() {
-            keys.problem(
-                key,
-                "goes with judge = \"endpoint\" alone; set that or remove the key",
-            );
-        }
-    }
-    JudgeSettings::Oracle
+    keys.doc("who judges: the world's oracle, or a model behind an OpenAI-compatible endpoint")
+        .variant(
+            "judge",
+            "oracle",
+            &[
+                ("oracle", |_| JudgeSettings::Oracle),
+                ("endpoint", |keys| {
+                    JudgeSettings::Endpoint(Box::new(read_endpoint(keys)))
+                }),
+            ],
+        )
 }
 
 fn read_endpoint(keys: &mut Keys<'_>) -> EndpointSettings {
@@ -301,17 +273,41 @@ mod tests {
     fn keys_of_an_endpoint_beside_the_oracle_are_errors_each() {
         let (settings, problems) = read_text("judge = \"oracle\"\n");
         assert!(matches!(settings, JudgeSettings::Oracle) && problems.is_empty());
-        // Every key that an endpoint reads is known to the oracle as none of its own.
-        let node = Node::parse(Path::new("r.toml"), "judge = \"endpoint\"").unwrap();
+        let endpoint = [
+            "base_url",
+            "model_name",
+            "api_key_env",
+            "criteria",
+            "language",
+            "score_prompt",
+            "pair_prompt",
+            "judge_temperature",
+            "max_answer_tokens",
+            "max_tokens_key",
+            "concurrency",
+            "timeout_s",
+            "connect_timeout_s",
+            "max_retries",
+            "first_wait_s",
+            "longest_wait_s",
+            "max_response_bytes",
+            "max_failures",
+            "max_requests",
+            "max_tokens_total",
+        ];
+        let node = Node::parse(Path::new("r.toml"), "").unwrap();
         let (scope, mut found) = (Scope::default(), Reading::default());
         read(&mut Keys::new(&scope, &node, &[], &mut found));
-        let read: Vec<&str> = found.docs.iter().map(|doc| doc.key.as_str()).collect();
-        let mut expected = ENDPOINT_KEYS.to_vec();
-        let mut others: Vec<&str> = read.into_iter().filter(|key| *key != "judge").collect();
-        expected.sort_unstable();
+        let others = found.docs.iter().filter(|doc| {
+            let with = doc.goes_with.as_deref();
+            with == Some("judge = \"endpoint\"")
+        });
+        let mut others: Vec<&str> = others.map(|doc| doc.key.as_str()).collect();
+        let mut expected = endpoint.to_vec();
         others.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(others, expected);
-        for key in ENDPOINT_KEYS {
+        for key in endpoint {
             let (_, problems) = read_text(&format!("{key} = 1\n"));
             assert_eq!(
                 problems,

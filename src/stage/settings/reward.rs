@@ -1,7 +1,6 @@
 //! Settings of a reward: what scores replies, and what of its scores.
 
 use crate::stage::settings::keys::{Keys, LARGE, StageRef};
-use crate::stage::settings::ppo::refuse;
 use crate::stage::settings::produces::{EXAMPLES, Produces};
 use crate::stage::settings::splits::Split;
 
@@ -15,27 +14,22 @@ pub enum RewardSource {
 impl RewardSource {
     /// Reads the keys.
     pub fn read(keys: &mut Keys<'_>) -> Self {
-        let by = keys
-            .doc("who scores replies: a reward model, or, as a control, the oracle of the data's world")
-            .choice("rewarded_by", "model", &["model", "oracle"]);
-        if by == "oracle" {
-            for key in [
-                "reward",
-                "min_correlation",
-                "dull_penalty",
-                "corpus",
-                "corpus_split",
-            ] {
-                refuse(keys, key, "rewarded_by = \"model\"");
-            }
-        }
-        match by {
-            "oracle" => Self::Oracle(weighed(
-                keys,
-                "impressions whose true scores are summed; none in a persona world",
-            )),
-            _ => Self::Model(RewardSettings::read(keys)),
-        }
+        keys.doc(
+            "who scores replies: a reward model, or, as a control, the oracle of the data's world",
+        )
+        .variant(
+            "rewarded_by",
+            "model",
+            &[
+                ("model", |keys| Self::Model(RewardSettings::read(keys))),
+                ("oracle", |keys| {
+                    Self::Oracle(weighed(
+                        keys,
+                        "impressions whose true scores are summed; none in a persona world",
+                    ))
+                }),
+            ],
+        )
     }
 }
 

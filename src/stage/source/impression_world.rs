@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     // 3: prompts say who said what, and no template has written them.
     version: 3,
     uses_backend: false,
+    modules: &[],
     read,
 };
 

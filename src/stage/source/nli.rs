@@ -15,6 +15,7 @@ use crate::data::{Completion, Dialogue, Example, Role, Speaker};
 use crate::stage::artifact::examples::{RowsSettings, write_examples, write_settings};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::Split;
@@ -30,6 +31,7 @@ pub const KIND: Kind = Kind {
     // 2: random streams are named by their split.
     version: 2,
     uses_backend: false,
+    modules: &[modules::TEMPLATE, modules::ORACLE],
     read,
 };
 

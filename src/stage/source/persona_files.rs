@@ -24,6 +24,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Dialogues,
     version: 1,
     uses_backend: false,
+    modules: &[],
     read,
 };
 

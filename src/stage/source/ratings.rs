@@ -20,6 +20,7 @@ use crate::stage::artifact::examples::{RowsSettings, write_examples, write_setti
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::rated_set;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{BATCH, Keys, SEED};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::{Group, Split};
@@ -33,6 +34,7 @@ pub const KIND: Kind = Kind {
     produces: Produces::Rated,
     version: 1,
     uses_backend: false,
+    modules: modules::READING,
     read,
 };
 

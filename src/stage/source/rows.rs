@@ -16,6 +16,7 @@ use crate::stage::artifact::examples::write_settings;
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::{Group, Split};
@@ -28,6 +29,7 @@ pub const PREFERENCES: Kind = Kind {
     // 5: all that a row says reaches the chat template; identical pairs are left out.
     version: 5,
     uses_backend: false,
+    modules: modules::READING,
     read: |keys| read(keys, preference_rows, false),
 };
 
@@ -38,6 +40,7 @@ pub const COMPLETIONS: Kind = Kind {
     // 4: all that a row says reaches the chat template, and its marks say what is scored.
     version: 4,
     uses_backend: false,
+    modules: modules::READING,
     read: |keys| read(keys, sft_rows, true),
 };
 
@@ -48,6 +51,7 @@ pub const LABELS: Kind = Kind {
     // 2: all that a row says reaches the chat template.
     version: 2,
     uses_backend: false,
+    modules: modules::READING,
     read: |keys| read(keys, labelled_rows, false),
 };
 

@@ -28,6 +28,7 @@ pub const KIND: Kind = Kind {
     // 2: prompts say who said what, and no template has written them.
     version: 2,
     uses_backend: false,
+    modules: &[],
     read,
 };
 

@@ -1,10 +1,10 @@
 //! `dpo`: preference optimization on pairs (DPO, IPO, ...).
 
 use crate::stage::kind::{Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::Keys;
 use crate::stage::settings::loss;
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::training::prefer::Prefer;
 use crate::train::Keep;
 
@@ -16,22 +16,17 @@ pub const KIND: Kind = Kind {
     // both sides see the same prompt, and what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
+    modules: modules::TRAINING,
     read,
 };
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
-    let defaults = Defaults {
-        // TRL's DPOConfig.
-        learning_rate: 1e-6,
-        best: "accuracy",
-        choices: &[
-            ("accuracy", Keep::HighestAccuracy),
-            ("loss", Keep::LowestLoss),
-            ("train_loss", Keep::LowestTrainLoss),
-            ("none", Keep::Last),
-        ],
-    };
-    let trainer = Trainer::read(keys, &defaults);
+    let best = &[
+        ("accuracy", Keep::HighestAccuracy),
+        ("loss", Keep::LowestLoss),
+        ("train_loss", Keep::LowestTrainLoss),
+        ("none", Keep::Last),
+    ];
     let data = &[Produces::Pairs];
-    Box::new(Prefer::read(keys, trainer, data, loss::read_pairs))
+    Box::new(Prefer::read(keys, data, best, loss::read_pairs))
 }

@@ -13,8 +13,9 @@ use crate::stage::artifact::folder::{self, LanguageModel, model_dir, same_tokeni
 use crate::stage::artifact::generation;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
-use crate::stage::settings::ppo;
+use crate::stage::settings::ppo::{self, Trunk};
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::precision::SavedAs;
 use crate::stage::settings::produces::EXAMPLES;
@@ -36,6 +37,7 @@ pub const KIND: Kind = Kind {
     // generation_config.json, and names the EOS trained with.
     version: 2,
     uses_backend: true,
+    modules: modules::REINFORCING,
     read,
 };
 
@@ -52,19 +54,14 @@ struct Reinforce {
     kept: PromptKept,
     bf16: Bf16,
     gradient_checkpointing: bool,
-    /// Whether the value head has a trunk of its own, and of whose weights.
-    trunk: Option<Option<StageRef>>,
+    trunk: Trunk,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let model = keys.stage("model", &[Produces::Model]);
     let data = keys.stage("data", EXAMPLES);
     let reward_source = RewardSource::read(keys);
-    let settings = ppo::read(keys);
-    let trunk = match settings.algorithm.has_values() {
-        true => read_trunk(keys),
-        false => None,
-    };
+    let (settings, trunk) = ppo::read(keys);
     Box::new(Reinforce {
         model,
         reference: keys
@@ -88,24 +85,6 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         gradient_checkpointing: read_checkpointing(keys),
         trunk,
     })
-}
-
-fn read_trunk(keys: &mut Keys<'_>) -> Option<Option<StageRef>> {
-    let separate = keys
-        .doc("whether values are read from the policy's own hidden states or a second model's")
-        .one_of(
-            "value_head",
-            "separate",
-            &[("shared", false), ("separate", true)],
-        );
-    if !separate {
-        ppo::refuse(keys, "value_model", "value_head = \"separate\"");
-        return None;
-    }
-    let start = keys
-        .doc("whose weights that second model starts from; where left out, the policy's")
-        .optional_stage("value_model", &[Produces::Model, Produces::RewardModel]);
-    Some(start)
 }
 
 impl Stage for Reinforce {

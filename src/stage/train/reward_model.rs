@@ -1,37 +1,27 @@
 //! `reward-model`: a scoring head over a decoder, trained on ratings, on pairs, or on classes.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use crate::data::encode::Limits;
-use crate::data::{Example, Rated, Tokenizer};
-use crate::model::config::{Problem, ScoreHead};
-use crate::model::hf::config_json;
-use crate::objective::{Objective, Score};
-use crate::stage::artifact::drawn;
-use crate::stage::artifact::examples::{RowsSettings, kwargs};
+use crate::stage::artifact::examples::kwargs;
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::artifact::rated_set::RatedSet;
-use crate::stage::artifact::scoring_format::{Format, Texts};
 use crate::stage::kind::{Context, Kind, Stage};
-use crate::stage::settings::keys::{COUNT, Keys, LARGE, StageRef};
+use crate::stage::modules;
+use crate::stage::settings::keys::{COUNT, Keys, LARGE};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::reward::weighed;
 use crate::stage::settings::splits::Split;
 use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::scores::held_out;
-use crate::stage::work::scores::held_out::class_of;
-use crate::stage::work::scores::rating_errors::{self, Cluster};
-use crate::stage::work::scores::scored;
-use crate::stage::work::scores::scored::Reading;
+use crate::stage::work::scores::rating_errors::Cluster;
 use crate::stage::work::scores::scorer::one_of;
+use crate::stage::work::training::head_data::{HeadData, Sets, Targets};
 use crate::stage::work::training::preview;
-use crate::store::{BadInput, read_sealed_dir, say, seal_dir, write_sealed};
-use crate::train::{Dataset, Keep};
+use crate::store::{read_sealed_dir, say, seal_dir, write_sealed};
+use crate::train::Keep;
 
 pub const KIND: Kind = Kind {
     name: "reward-model",
@@ -41,29 +31,11 @@ pub const KIND: Kind = Kind {
     // an EOS follows plain text in pairs; the folder says how its texts are written.
     version: 2,
     uses_backend: true,
+    modules: modules::TRAINING,
     read,
 };
 
-struct RewardModel {
-    trainer: Trainer,
-    data: StageRef,
-    from: From,
-    examples: usize,
-}
-
-/// What it learns from.
-enum From {
-    Ratings {
-        /// Impressions and their weights; all that the training split has where empty.
-        weighed: Vec<(String, f64)>,
-        one_model_each: bool,
-        cluster: Cluster,
-    },
-    Pairs {
-        centre: f64,
-    },
-    Classes,
-}
+struct RewardModel(HeadData);
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let defaults = Defaults {
@@ -76,43 +48,45 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             ("none", Keep::Last),
         ],
     };
-    let objective = keys
+    let targets = keys
         .doc("squared error to ratings, Bradley-Terry on pairs, or cross-entropy of classes")
-        .choice(
+        .variant(
             "objective",
             "regression",
-            &["regression", "bradley-terry", "classification"],
+            &[
+                ("regression", ratings),
+                ("bradley-terry", |keys| Targets::Pairs {
+                    centre: keys
+                        .doc("weighs the mean of (chosen + rejected)^2, which keeps rewards around 0")
+                        .float("center_rewards_coefficient", 0.0, 0.0..=LARGE),
+                }),
+                ("classification", |_| Targets::Classes),
+            ],
         );
     let trainer = Trainer::read(keys, &defaults);
-    if objective == "regression" && trainer.settings.keep == Keep::HighestAccuracy {
+    let of_ratings = matches!(targets, Targets::Ratings { .. });
+    if of_ratings && trainer.settings.keep == Keep::HighestAccuracy {
         keys.problem(
             "metric_for_best_model",
             "ratings have no accuracy; expected loss or none",
         );
     }
-    let (data, from) = match objective {
-        "bradley-terry" => (
-            Produces::Pairs,
-            From::Pairs {
-                centre: keys
-                    .doc("weighs the mean of (chosen + rejected)^2, which keeps rewards around 0")
-                    .float("center_rewards_coefficient", 0.0, 0.0..=LARGE),
-            },
-        ),
-        "classification" => (Produces::Classes, From::Classes),
-        _ => (Produces::Rated, ratings(keys)),
+    let data = match targets {
+        Targets::Ratings { .. } => Produces::Rated,
+        Targets::Pairs { .. } => Produces::Pairs,
+        Targets::Classes => Produces::Classes,
     };
-    Box::new(RewardModel {
+    Box::new(RewardModel(HeadData {
         trainer,
         data: keys.stage("data", &[data]),
-        from,
+        targets,
         examples: keys
             .doc("the first so many examples of the training split; 0: all")
             .usize("examples", 0, 0..=COUNT),
-    })
+    }))
 }
 
-fn ratings(keys: &mut Keys<'_>) -> From {
+fn ratings(keys: &mut Keys<'_>) -> Targets {
     let weighed = weighed(
         keys,
         "which ratings are learned; none named: all that there are",
@@ -137,7 +111,7 @@ fn ratings(keys: &mut Keys<'_>) -> From {
             "a model whose errors all weigh 0 learns nothing; leave the impression out",
         );
     }
-    From::Ratings {
+    Targets::Ratings {
         weighed,
         one_model_each,
         cluster: Cluster::read(keys),
@@ -150,14 +124,14 @@ const DONE: &str = ".done.json";
 impl Stage for RewardModel {
     fn run(&self, context: &Context) -> Result<()> {
         let mut measures = Measures::default();
-        let data = context.input(&self.data);
-        if let From::Ratings {
+        let data = context.input(&self.0.data);
+        if let Targets::Ratings {
             one_model_each: true,
             ..
-        } = self.from
+        } = self.0.targets
         {
-            let train = self.rated(data, Split::Train)?;
-            let labels = self.labels(&train)?;
+            let train = self.0.rated(data, Split::Train)?;
+            let labels = self.0.labels(&train)?;
             let mut parameters = 0.0;
             for (label, weight) in labels {
                 let file_name = Path::new(&label).file_name();
@@ -178,7 +152,7 @@ impl Stage for RewardModel {
                         say(&format!("{}: {why:#}; it is trained anew", context.label));
                     }
                     let which = format!("impression {label}");
-                    let set = self.of_ratings(&context, &train, &[(label, weight)]);
+                    let set = self.0.of_ratings(&context, &train, &[(label, weight)]);
                     set.and_then(|set| self.train(&context, set))
                         .context(which)?;
                     let files = seal_dir(&context.dir, DONE)?;
@@ -190,21 +164,21 @@ impl Stage for RewardModel {
             }
             measures.numbers.insert("parameters".into(), parameters);
         } else {
-            self.train(context, self.sets(context)?)?;
+            self.train(context, self.0.sets(context)?)?;
             measures = Measures::read(&context.dir)?;
         }
-        let trained = (&*context.dir, self.trainer.bf16);
-        match &self.from {
-            From::Ratings { cluster, .. } => {
-                let rows = self.rated(data, Split::Test)?;
+        let trained = (&*context.dir, self.0.trainer.bf16);
+        match &self.0.targets {
+            Targets::Ratings { cluster, .. } => {
+                let rows = self.0.rated(data, Split::Test)?;
                 held_out::ratings(context, trained, &rows, *cluster, &mut measures)?;
             }
-            From::Pairs { .. } => {
-                let examples = self.examples_of(data, Split::Test)?;
+            Targets::Pairs { .. } => {
+                let examples = self.0.examples_of(data, Split::Test)?;
                 held_out::pairs(context, trained, &examples, &mut measures)?;
             }
-            From::Classes => {
-                let examples = self.examples_of(data, Split::Test)?;
+            Targets::Classes => {
+                let examples = self.0.examples_of(data, Split::Test)?;
                 held_out::classes(context, trained, &examples, &mut measures)?;
             }
         }
@@ -212,11 +186,11 @@ impl Stage for RewardModel {
     }
 
     fn preview(&self, context: &Context) -> Result<Option<String>> {
-        let sets = self.sets(context)?;
-        let tokenizer = self.tokenizer(context)?;
+        let sets = self.0.sets(context)?;
+        let tokenizer = self.0.tokenizer(context)?;
         let mut text = preview::training(
             context,
-            &self.trainer,
+            &self.0.trainer,
             &tokenizer,
             &sets.objective,
             &sets.train,
@@ -230,23 +204,9 @@ impl Stage for RewardModel {
     }
 }
 
-/// What one model is trained with.
-struct Sets {
-    head: ScoreHead,
-    objective: Objective,
-    format: Format,
-    train: Dataset,
-    valid: Option<Dataset>,
-    measures: Measures,
-}
-
 impl RewardModel {
-    fn tokenizer(&self, context: &Context) -> Result<Tokenizer> {
-        Tokenizer::open(&model_dir(context.input(&self.trainer.model)))
-    }
-
     fn train(&self, context: &Context, sets: Sets) -> Result<()> {
-        let tokenizer = self.tokenizer(context)?;
+        let tokenizer = self.0.tokenizer(context)?;
         let Sets {
             head,
             objective,
@@ -260,280 +220,10 @@ impl RewardModel {
         }
         let sets = (train, valid);
         // Before the rest: a folder that has its weights has this too.
-        let given = kwargs(context.input(&self.data))?;
+        let given = kwargs(context.input(&self.0.data))?;
         format.write(&model_dir(&context.dir), given)?;
-        self.trainer
+        self.0
+            .trainer
             .run(context, &tokenizer, &objective, Some(&head), sets, measures)
     }
-
-    fn sets(&self, context: &Context) -> Result<Sets> {
-        let data = context.input(&self.data);
-        match &self.from {
-            From::Ratings { .. } => {
-                let train = self.rated(data, Split::Train)?;
-                self.of_ratings(context, &train, &self.labels(&train)?)
-            }
-            From::Pairs { centre } => {
-                let margin = |example: &Example| -> Result<f32> {
-                    match example.meta.get("margin") {
-                        None => Ok(f32::NAN),
-                        Some(value) => {
-                            let margin = value.as_f64().with_context(|| {
-                                format!("example {}: margin is no number", example.id)
-                            })?;
-                            Ok(margin as f32)
-                        }
-                    }
-                };
-                let head = ScoreHead::plain(vec!["reward".into()], Problem::Regression);
-                let objective = Objective::Score(Score::BradleyTerry { centre: *centre });
-                let tokenizer = self.tokenizer(context)?;
-                let format = |examples: &[Example]| Format::of_pairs(examples, &tokenizer);
-                let mut sets = self.of_examples(context, head, objective, format, margin)?;
-                for set in [Some(&mut sets.train), sets.valid.as_mut()]
-                    .into_iter()
-                    .flatten()
-                {
-                    settle_margins(set, &mut sets.measures);
-                }
-                Ok(sets)
-            }
-            From::Classes => {
-                let mut classes = BTreeSet::new();
-                for example in self.examples_of(data, Split::Train)? {
-                    classes.insert(class_of(&example)?.to_owned());
-                }
-                let classes: Vec<String> = classes.into_iter().collect();
-                let objective = Objective::Score(Score::Classification {
-                    classes: classes.len(),
-                });
-                let head = ScoreHead::plain(classes.clone(), Problem::SingleLabelClassification);
-                let format = |_: &[Example]| Ok(Format::bare(Texts::Plain));
-                self.of_examples(context, head, objective, format, |example| {
-                    let class = class_of(example)?;
-                    let at = classes.iter().position(|it| it == class);
-                    let at = at.with_context(|| {
-                        format!(
-                            "example {}: class {class:?} is not in the training split, which has {}",
-                            example.id,
-                            classes.join(", ")
-                        )
-                    })?;
-                    Ok(at as f32)
-                })
-            }
-        }
-    }
-
-    /// The impressions to learn, each with its weight.
-    fn labels(&self, train: &[Rated]) -> Result<Vec<(String, f64)>> {
-        let From::Ratings { weighed, .. } = &self.from else {
-            return Ok(Vec::new());
-        };
-        let names: Vec<String> = weighed.iter().map(|(name, _)| name.clone()).collect();
-        let names = rating_errors::impressions(train, &names)?;
-        let weights = weighed.iter().map(|(_, weight)| *weight);
-        Ok(names
-            .into_iter()
-            .zip(weights.chain(std::iter::repeat(1.0)))
-            .collect())
-    }
-
-    fn rated(&self, data: &Path, split: Split) -> Result<Vec<Rated>> {
-        let mut rows = RatedSet::open(data, split)?.rows;
-        if split == Split::Train && self.examples > 0 {
-            rows.truncate(self.examples);
-        }
-        Ok(rows)
-    }
-
-    fn examples_of(&self, data: &Path, split: Split) -> Result<Vec<Example>> {
-        let examples = split.examples(data)?;
-        match (split, self.examples) {
-            (Split::Train, 1..) => examples.take(self.examples).collect(),
-            _ => examples.collect(),
-        }
-    }
-
-    /// Dialogues and their mean ratings. Outputs are trained to be the ratings less the training split's mean, over
-    /// its standard deviation: the head keeps both.
-    fn of_ratings(
-        &self,
-        context: &Context,
-        train: &[Rated],
-        labels: &[(String, f64)],
-    ) -> Result<Sets> {
-        let data = context.input(&self.data);
-        let (mut centre, mut scale) = (Vec::new(), Vec::new());
-        for (label, _) in labels {
-            let given: Vec<f64> = train.iter().filter_map(|row| row.mean(label)).collect();
-            ensure!(
-                !given.is_empty(),
-                "the training split has no rating of {label}"
-            );
-            let mean = given.iter().sum::<f64>() / given.len() as f64;
-            let variance = given.iter().map(|it| (it - mean).powi(2)).sum::<f64>();
-            let deviation = (variance / given.len() as f64).sqrt();
-            ensure!(
-                deviation > 0.0,
-                "all ratings of {label} are alike; leave it out of impressions"
-            );
-            centre.push(mean);
-            scale.push(deviation);
-        }
-        let head = ScoreHead {
-            labels: labels.iter().map(|(name, _)| name.clone()).collect(),
-            problem: Problem::Regression,
-            centre,
-            scale,
-        };
-        let objective = Objective::Score(Score::Regression {
-            weights: labels.iter().map(|(_, weight)| *weight).collect(),
-        });
-        let mut measures = Measures::default();
-        let format = Format::bare(Texts::Transcript);
-        let set = |rows: &[Rated], split: Split, measures: &mut Measures| -> Result<Dataset> {
-            let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
-            let mut set = self.tokenised(context, &examples, (split, format), measures)?;
-            let targets = rows.iter().flat_map(|row| {
-                let each = head.labels.iter().zip(head.centre.iter().zip(&head.scale));
-                each.map(|(label, (centre, scale))| match row.mean(label) {
-                    Some(mean) => ((mean - centre) / scale) as f32,
-                    None => f32::NAN,
-                })
-            });
-            set.examples.set_targets(targets.collect());
-            Ok(set)
-        };
-        let train = set(train, Split::Train, &mut measures)?;
-        let valid = set(
-            &self.rated(data, Split::Valid)?,
-            Split::Valid,
-            &mut measures,
-        )?;
-        let targets = (0..train.examples.len()).flat_map(|at| train.examples.targets(at));
-        let missing = targets.filter(|it| it.is_nan()).count();
-        measures.note(format!(
-            "{} dialogues, {} impressions; {missing} of {} mean ratings are missing and left out",
-            train.examples.len(),
-            labels.len(),
-            train.examples.len() * labels.len()
-        ));
-        Ok(Sets {
-            head,
-            objective,
-            format,
-            train,
-            valid: Some(valid),
-            measures,
-        })
-    }
-
-    /// Examples with one target each.
-    fn of_examples(
-        &self,
-        context: &Context,
-        head: ScoreHead,
-        objective: Objective,
-        format: impl Fn(&[Example]) -> Result<Format>,
-        target: impl Fn(&Example) -> Result<f32>,
-    ) -> Result<Sets> {
-        let data = context.input(&self.data);
-        let tokenizer = self.tokenizer(context)?;
-        let mut measures = Measures::default();
-        let train = self.examples_of(data, Split::Train)?;
-        if train.is_empty() {
-            let message = format!(
-                "@{} has no examples to train on in its train split",
-                self.data.name
-            );
-            return Err(BadInput(message).into());
-        }
-        let format = format(&train)?;
-        let mut set = |examples: Vec<Example>, split: Split| -> Result<Option<Dataset>> {
-            if examples.is_empty() {
-                return Ok(None);
-            }
-            let what = format!("{} ({})", context.label, split.name());
-            let examples = drawn::all_readable(data, &tokenizer, (examples, &what), &mut measures)?;
-            let mut set = self.tokenised(context, &examples, (split, format), &mut measures)?;
-            let targets = examples.iter().map(&target).collect::<Result<_>>()?;
-            set.examples.set_targets(targets);
-            Ok(Some(set))
-        };
-        let train = set(train, Split::Train)?.unwrap_or_default();
-        let valid = set(self.examples_of(data, Split::Valid)?, Split::Valid)?;
-        Ok(Sets {
-            head,
-            objective,
-            format,
-            train,
-            valid,
-            measures,
-        })
-    }
-
-    fn tokenised(
-        &self,
-        context: &Context,
-        examples: &[Example],
-        (split, format): (Split, Format),
-        measures: &mut Measures,
-    ) -> Result<Dataset> {
-        let source = model_dir(context.input(&self.trainer.model));
-        let what = format!("{} ({})", context.label, split.name());
-        let mut tokenizer = Tokenizer::open(&source)?;
-        if format.texts != Texts::Messages {
-            tokenizer = tokenizer.with_template(None);
-        }
-        let config = scored::padded(config_json::read(&source)?, &tokenizer);
-        let rows = RowsSettings::find(context.input(&self.data))?;
-        let limit = format!("max_length {}", self.trainer.max_length);
-        let reading = Reading {
-            limits: Limits {
-                max_length: self.trainer.max_length,
-                append_eos: format.append_eos,
-            },
-            limit: &limit,
-            remedy: "raise max_length",
-            min_prompt_kept: self.trainer.min_prompt_kept,
-        };
-        let set = scored::dataset(
-            examples,
-            &tokenizer,
-            &config,
-            (reading, &what),
-            Some(&context.dir),
-            measures,
-        )
-        .context(split.name())?;
-        // What a head reads ends before the token that is scored in name only.
-        self.trainer.fits(context, &self.trainer.model, &set, 1)?;
-        Ok(Dataset {
-            shuffle: rows.is_none_or(|rows| rows.shuffle),
-            ..set
-        })
-    }
-}
-
-/// Pairs without a margin have one of 0, if any has one; all else have none.
-fn settle_margins(set: &mut Dataset, measures: &mut Measures) {
-    let all = 0..set.examples.len();
-    let margins: Vec<f32> = all
-        .flat_map(|at| set.examples.targets(at))
-        .copied()
-        .collect();
-    let missing = margins.iter().filter(|it| it.is_nan()).count();
-    if missing == margins.len() {
-        set.examples.set_targets(Vec::new());
-        return;
-    }
-    if missing > 0 {
-        measures.note(format!(
-            "{missing} of {} pairs have no margin, which is taken for 0",
-            margins.len()
-        ));
-    }
-    let settled = margins.iter().map(|it| if it.is_nan() { 0.0 } else { *it });
-    set.examples.set_targets(settled.collect());
 }

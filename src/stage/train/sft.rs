@@ -8,6 +8,7 @@ use crate::stage::artifact::examples::Take;
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
+use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::EXAMPLES;
 use crate::stage::settings::produces::Produces;
@@ -24,6 +25,7 @@ pub const KIND: Kind = Kind {
     // what a chat template has rendered gets no other special tokens.
     version: 2,
     uses_backend: true,
+    modules: modules::TRAINING,
     read,
 };
 

@@ -6,10 +6,10 @@ use crate::engine::Frozen;
 use crate::model::forest::Branch;
 use crate::stage::artifact::folder::LanguageModel;
 use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::precision::Bf16;
-use crate::stage::work::sampling::Sampled;
 use crate::train::{Dataset, ExamplesWriter, Units};
 
 /// Replies scored at once.

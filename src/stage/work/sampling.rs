@@ -4,41 +4,19 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::data::encode::encode_prompt;
 use crate::data::render::drawn_text;
-use crate::data::{Completion, Prompt, Role, Tokenizer};
+use crate::data::{Prompt, Tokenizer};
 use crate::engine::Frozen;
 use crate::generate::{self, Request};
 use crate::model::hf::config_json;
 use crate::stage::artifact::folder::{LanguageModel, model_dir};
 use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::sampling::PromptKept;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::work::tokens::cuts::Cut;
 use crate::store::{OrBadInput, Progress};
-
-/// A sampled reply.
-#[derive(Clone, Debug)]
-pub struct Sampled {
-    /// What it reads after its prompt, without what ended it.
-    pub text: String,
-    /// The tokens of the prompt that it was drawn after, as far as the model read it.
-    pub prompt: Vec<u32>,
-    /// The tokens that were drawn, with the EOS where one was.
-    pub tokens: Vec<u32>,
-    /// False if `max_new_tokens` ended it.
-    pub finished: bool,
-}
-
-impl Sampled {
-    /// A completion that is its tokens.
-    pub fn completion(&self, role: Role) -> Completion {
-        Completion {
-            tokens: Some(self.tokens.clone()),
-            ..Completion::new(self.text.clone(), role)
-        }
-    }
-}
 
 impl PromptKept {
     /// As [`encoded`](Self::encoded); what is wrong is what the user gave.

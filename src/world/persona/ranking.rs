@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, SliceRandom, index};
 
 use super::dialogue::{Draft, Fact, Form, Manner, Reply};
 use super::families::Grammar;
-use super::{Contradictions, PersonaWorld};
+use super::settings::{Contradictions, PersonaWorld};
 use crate::data::RankingItem;
 use crate::world::pick;
 

@@ -1,5 +1,6 @@
 //! What the generated data must be: repeatable, disjoint, and as true as the settings say.
 
+use super::families::Grammar;
 use super::*;
 use crate::data::{Speaker, Turn};
 use std::collections::HashMap;

@@ -9,40 +9,9 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::family::Family;
+use super::family::{Biases, Block, Traits};
 pub use crate::ops::Activation;
-
-/// Whose tensor names and conventions a model follows when it is saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// Radford et al. 2019: LayerNorm, learned positions, GELU, biases everywhere.
-    Gpt2,
-    /// Touvron et al. 2023 (arXiv 2302.13971, 2307.09288): RMSNorm, rotary positions, SwiGLU.
-    Llama,
-    /// Jiang et al. 2023 (arXiv 2310.06825): Llama with grouped queries and a sliding window.
-    Mistral,
-    /// Yang et al. 2024 (arXiv 2407.10671): Llama with biases on queries, keys and values.
-    Qwen2,
-}
-
-impl Family {
-    /// The `model_type` of `config.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Family::Gpt2 => "gpt2",
-            Family::Llama => "llama",
-            Family::Mistral => "mistral",
-            Family::Qwen2 => "qwen2",
-        }
-    }
-
-    /// The family of a `model_type`, if it is one of ours.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Family::Gpt2, Family::Llama, Family::Mistral, Family::Qwen2]
-            .into_iter()
-            .find(|family| family.name() == name)
-    }
-}
 
 /// How hidden states are normalised before each block and before the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,7 +171,8 @@ impl DecoderConfig {
         layers: usize,
         heads: usize,
     ) -> Self {
-        let gpt2 = family == Family::Gpt2;
+        let Traits { block, biases, .. } = family.traits();
+        let gpt2 = *block == Block::Gpt2;
         Self {
             family,
             vocab_size,
@@ -233,9 +203,9 @@ impl DecoderConfig {
             } else {
                 Activation::SwiGlu
             },
-            qkv_bias: matches!(family, Family::Gpt2 | Family::Qwen2),
-            out_bias: gpt2,
-            mlp_bias: gpt2,
+            qkv_bias: matches!(biases, Biases::All | Biases::Qkv),
+            out_bias: *biases == Biases::All,
+            mlp_bias: *biases == Biases::All,
             sliding_window: None,
             tied: gpt2,
             bos: None,
@@ -331,7 +301,7 @@ mod tests {
 
     #[test]
     fn every_family_default_is_valid() {
-        for family in [Family::Gpt2, Family::Llama, Family::Mistral, Family::Qwen2] {
+        for family in Family::ALL {
             let config = DecoderConfig::new(family, 97, 32, 2, 4);
             assert_eq!(config.validate(), Vec::<String>::new());
             assert_eq!(Family::from_name(family.name()), Some(family));

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod decoder;
+pub mod family;
 pub mod forest;
 pub mod hf;
 pub mod score;

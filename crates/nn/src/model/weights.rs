@@ -7,8 +7,9 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::config::{DecoderConfig, Family};
+use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
+use crate::model::family::Block;
 use crate::model::hf::layout::{Slot, slots};
 
 /// Shape and row-major values of one tensor.
@@ -129,9 +130,9 @@ pub fn assign<B: Backend, M: Module<B>>(model: M, arrays: BTreeMap<String, Array
 /// Drawn on the host, so that every backend starts from the same numbers.
 pub fn random(config: &DecoderConfig, range: f64, seed: u64) -> BTreeMap<String, Array> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let residual = match config.family {
-        Family::Gpt2 => range / (2.0 * config.layers as f64).sqrt(),
-        Family::Llama | Family::Mistral | Family::Qwen2 => range,
+    let residual = match config.family.traits().block {
+        Block::Gpt2 => range / (2.0 * config.layers as f64).sqrt(),
+        Block::Llama => range,
     };
     slots(config)
         .into_iter()

@@ -1,8 +1,14 @@
-//! Means to log, from sums over micro-batches.
+//! A loss, and means to log, from sums over micro-batches.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::objective::Loss;
+/// A loss to minimise, and what is worth logging about it.
+pub struct Loss<B: Backend> {
+    /// Scalar, `[1]`, already divided by the whole step's normaliser.
+    pub value: Tensor<B, 1>,
+    /// What TRL logs, by its names.
+    pub metrics: Vec<Metric<B>>,
+}
 
 /// A quantity by TRL's name, summed over what it is of.
 pub struct Metric<B: Backend> {

@@ -1,76 +1,34 @@
 //! Objectives: pure functions from log-probs, or the outputs of a scoring head, to a loss. Nothing here knows of models or text.
 //!
-//! One file each; formulas, sources and defaults are listed in `docs/objectives.md`. What several of
-//! them are made of is in `branches` (log-ratios), `reward` (implicit rewards and their margin),
-//! `divergence`, `logistic` and `desensitised`.
+//! One file each: of pairs by what they read (`pairs/margin`, `pairs/completion`, `pairs/reference_free`), and of
+//! labelled completions (`unpaired`). Formulas, sources and defaults are listed in `docs/objectives.md`. What several of
+//! them are made of is in `branches` (log-ratios), `pairs/reward` (implicit rewards and their margin),
+//! `pairs/divergence`, `logistic` and `desensitised`.
 
-mod aot;
-mod aot_unpaired;
-mod apo_down;
-mod apo_zero;
-mod bco;
-mod bco_pair;
 mod branches;
 mod check;
-mod cpo;
 pub mod desensitised;
-mod discopop;
-mod divergence;
-mod exo_pair;
-mod hinge;
-mod ipo;
-pub mod kto;
 mod logistic;
 mod metrics;
-mod nca_pair;
-mod orpo;
 mod pairs;
-mod reward;
-mod robust;
+mod parameters;
 mod score;
 mod sft;
 mod shared;
-mod sigmoid;
-mod simpo;
-mod sppo_hard;
 mod unpaired;
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::backend::Backend;
 
-pub use aot::Aot;
-pub use aot_unpaired::AotUnpaired;
-pub use apo_down::ApoDown;
-pub use apo_zero::ApoZero;
-pub use bco::Bco;
-pub use bco_pair::BcoPair;
 pub use branches::{Branches, PairLogps};
-pub use cpo::Cpo;
-pub use discopop::DiscoPop;
-pub use divergence::Divergence;
-pub use exo_pair::ExoPair;
-pub use hinge::Hinge;
-pub use ipo::Ipo;
-pub use kto::Kto;
-pub use metrics::{Metric, Totals};
-pub use nca_pair::NcaPair;
-pub use orpo::Orpo;
-pub use pairs::{PairLoss, Sum};
-pub use reward::{Margin, Reward};
-pub use robust::Robust;
+pub use metrics::{Loss, Metric, Totals};
+pub use pairs::{
+    Aot, AotUnpaired, ApoDown, ApoZero, BcoPair, Cpo, DiscoPop, Divergence, ExoPair, Hinge, Ipo,
+    Margin, NcaPair, Orpo, PairLoss, Reward, Robust, Sigmoid, SimPo, SppoHard, Sum,
+};
+pub use parameters::Parameters;
 pub use score::Score;
 pub use shared::{Normaliser, Running, Shared, Statistics};
-pub use sigmoid::Sigmoid;
-pub use simpo::SimPo;
-pub use sppo_hard::SppoHard;
-pub use unpaired::Unpaired;
-
-/// A loss to minimise, and what is worth logging about it.
-pub struct Loss<B: Backend> {
-    /// Scalar, `[1]`, already divided by the whole step's normaliser.
-    pub value: Tensor<B, 1>,
-    /// What TRL logs, by its names.
-    pub metrics: Vec<Metric<B>>,
-}
+pub use unpaired::{Bco, Kto, Unpaired};
 
 /// Which objective a stage trains with, and its own parameters.
 #[derive(Clone, Debug, PartialEq)]

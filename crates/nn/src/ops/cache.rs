@@ -1,12 +1,9 @@
-//! The key-value cache of generation: slots of a fixed number of tokens, preallocated.
+//! One layer of the key-value cache of generation: slots of a fixed number of tokens, preallocated.
 
 use std::ops::Range;
 
-use burn::tensor::{
-    DType, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend,
-};
+use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
-use crate::ops::Ops;
 use crate::ops::attention::{forest_attention, visibility_bias};
 use crate::ops::rotary::{Angles, RotaryTable, rotate};
 
@@ -35,49 +32,7 @@ pub struct CacheView<'a> {
     pub angles: Option<&'a Angles>,
 }
 
-/// The caches of all layers of a decoder.
-#[derive(Debug)]
-pub struct KvCache<B: Backend>(Vec<Option<LayerCache<B>>>);
-
-impl<B: Ops> KvCache<B> {
-    /// Room for `slots` tokens in each of `layers` layers.
-    pub fn new(
-        layers: usize,
-        [kv_heads, slots, head_dim]: [usize; 3],
-        dtype: DType,
-        device: &B::Device,
-    ) -> Self {
-        let zeros = || B::cache_zeros([kv_heads, slots, head_dim], dtype, device);
-        let layer = || LayerCache {
-            key: zeros(),
-            value: zeros(),
-        };
-        Self((0..layers).map(|_| Some(layer())).collect())
-    }
-
-    /// [`Ops::cache_write`] into one layer.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such layer.
-    pub fn write(&mut self, layer: usize, qkv: Tensor<B, 3>, view: &CacheView<'_>) {
-        // Taken out, so that the kernel holds the only reference and need not copy.
-        let held = self.0[layer].take().expect("put back after each write");
-        self.0[layer] = Some(B::cache_write(held, qkv, view));
-    }
-
-    /// [`Ops::cache_attention`] over one layer.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such layer.
-    pub fn attend(&self, layer: usize, qkv: Tensor<B, 3>, view: &CacheView<'_>) -> Tensor<B, 3> {
-        let layer = self.0[layer].as_ref().expect("put back after each write");
-        B::cache_attention(layer, qkv, view)
-    }
-}
-
-/// The default body of [`Ops::cache_write`].
+/// The default body of [`Ops::cache_write`](crate::ops::Ops::cache_write).
 pub(super) fn write<B: Backend>(
     layer: LayerCache<B>,
     qkv: Tensor<B, 3>,
@@ -101,7 +56,7 @@ pub(super) fn write<B: Backend>(
     }
 }
 
-/// The default body of [`Ops::cache_attention`]: each query's keys are gathered, as many as the
+/// The default body of [`Ops::cache_attention`](crate::ops::Ops::cache_attention): each query's keys are gathered, as many as the
 /// query with the most has.
 pub fn attention<B: Backend>(
     layer: &LayerCache<B>,

@@ -4,9 +4,8 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::ops::Tracked;
 use crate::ops::logps::{chunks, joined, logits, logits_backward};
-use crate::ops::record::{raw, record, wrap};
+use crate::ops::record::{Tracked, raw, record, wrap};
 
 /// The default body of [`Ops::entropy`](crate::ops::Ops::entropy): a chunk of rows at a time.
 pub fn entropy<B: Backend>(hidden: Tensor<B, 2>, head: Tensor<B, 2>) -> Tensor<B, 1> {

@@ -7,8 +7,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
-use crate::ops::Tracked;
-use crate::ops::record::{raw, record, wrap};
+use crate::ops::record::{Tracked, raw, record, wrap};
 
 /// Logits that exist at a time on a backend without kernels of its own: 256 MiB in f32.
 pub const DEFAULT_LOGITS_CHUNK: usize = 1 << 26;

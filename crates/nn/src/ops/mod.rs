@@ -9,6 +9,7 @@ mod embed;
 mod entropy;
 #[cfg(feature = "flex")]
 mod flex;
+mod kv_cache;
 mod logps;
 mod norm;
 mod record;
@@ -24,9 +25,12 @@ use burn::tensor::{DType, Tensor};
 pub use activation::Activation;
 pub use adamw::{AdamWStep, Moved};
 pub use attention::TreeView;
-pub use cache::{CacheView, KvCache, LayerCache};
+pub use cache::{CacheView, LayerCache};
+pub use kv_cache::KvCache;
 pub use logps::{DEFAULT_LOGITS_CHUNK, branch_sums};
 pub use rotary::Angles;
+
+use record::Tracked;
 
 /// The default bodies by themselves: what `benches/kernels.rs` measures kernels against.
 #[doc(hidden)]
@@ -39,9 +43,6 @@ pub mod defaults {
     pub use super::logps::{all_logits, token_logps, tracked_token_logps};
     pub use super::norm::norm;
 }
-
-/// A tensor whose operations are recorded for backward over `B`.
-type Tracked<B, C, const D: usize> = Tensor<Autodiff<B, C>, D>;
 
 /// A backend with this crate's operations.
 ///

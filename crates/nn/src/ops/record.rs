@@ -10,7 +10,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-use crate::ops::Tracked;
+/// A tensor whose operations are recorded for backward over `B`.
+pub(super) type Tracked<B, C, const D: usize> = Tensor<Autodiff<B, C>, D>;
 
 /// The gradients of an operation's inputs, from what forward kept, the output's gradient, and which inputs need one.
 /// What is given for another is not kept.

@@ -1,17 +1,16 @@
 //! What templates can call by name, and the namespaces that one of them makes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
 
+use super::access::{item, pairs};
+use super::dates::Day;
 use super::error::{Error, Result};
-use super::eval::Run;
 use super::given::{Given, int_or, text_of};
-use super::meter::{MUTABLE_DEPTH, Meter};
-use super::methods::pairs;
-use super::ops::item;
-use super::value::{Cycler, Joiner, Key, Namespace, Value};
+use super::meter::Meter;
+use super::value::{Cycler, Joiner, Key, MUTABLE_DEPTH, Namespace, Value, make::insert};
 
 /// Every function that [`call`] knows.
 pub(super) const NAMES: [&str; 7] = [
@@ -27,9 +26,15 @@ pub(super) const NAMES: [&str; 7] = [
 /// Items of a `range`, as the sandbox of Jinja2 bounds it.
 const MAX_RANGE: i128 = 100_000;
 
+/// The day of a rendering.
+pub(super) struct Today {
+    pub day: Day,
+    /// Whether it was asked for.
+    pub asked: Cell<bool>,
+}
+
 /// Calls a function.
-pub(super) fn call(run: &mut Run<'_>, name: &str, given: Given) -> Result<Value> {
-    let meter = run.meter;
+pub(super) fn call(name: &str, given: Given, today: &Today, meter: &Meter) -> Result<Value> {
     match name {
         "range" => {
             let [first, second, step] = given.bind(name, ["start", "stop", "step"], 1)?;
@@ -103,8 +108,8 @@ pub(super) fn call(run: &mut Run<'_>, name: &str, given: Given) -> Result<Value>
             let [format] = given.bind("strftime_now", ["format"], 1)?;
             let format = text_of(&format.unwrap_or(Value::None), name)?;
             meter.charge_times(64, format.len())?;
-            run.asked_day = true;
-            meter.text(run.day.format(&format)?)
+            today.asked.set(true);
+            meter.text(today.day.format(&format)?)
         }
     }
 }
@@ -131,22 +136,6 @@ pub(super) fn set_field(namespace: &Namespace, name: &str, value: Value) -> Resu
     }
     let fields: &RefCell<_> = &namespace.fields;
     fields.borrow_mut().insert(name.into(), value);
-    Ok(())
-}
-
-/// Puts a value into a dict, whose older key stays.
-pub(super) fn insert(
-    entries: &mut IndexMap<Key, (Value, Value)>,
-    key: Value,
-    value: Value,
-    meter: &Meter,
-) -> Result<()> {
-    match entries.entry(key.key(meter)?) {
-        indexmap::map::Entry::Occupied(mut entry) => entry.get_mut().1 = value,
-        indexmap::map::Entry::Vacant(entry) => {
-            entry.insert((key, value));
-        }
-    }
     Ok(())
 }
 

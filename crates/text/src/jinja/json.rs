@@ -3,9 +3,8 @@
 use super::error::{Error, Result};
 use super::given::{Given, int_or, text_of};
 use super::meter::Meter;
-use super::number::float_text;
 use super::sort::sort;
-use super::value::Value;
+use super::value::{Value, float::float_text};
 
 struct Writer<'m> {
     meter: &'m Meter,

@@ -4,8 +4,13 @@
 //! output and nesting are bounded ([`meter`]), and it runs on a thread whose stack is large enough for the nesting that
 //! is allowed. What Jinja2 can do and this cannot is an error by name when the template is read, or where it is run.
 //!
+//! From the bottom: a [`meter`] counts what [`value`]s use; [`access`] finds what is within them; [`number`], [`ops`] and
+//! [`json`] write and reckon; [`methods`], [`filters`], [`predicates`] and [`functions`] are what templates name, none of
+//! which knows of a rendering; [`eval`] runs what [`parser`] read.
+//!
 //! Reference: Jinja2 3.1 (`ImmutableSandboxedEnvironment`) as set up in `transformers/utils/chat_template_utils.py`.
 
+mod access;
 mod ast;
 mod dates;
 mod error;
@@ -20,8 +25,8 @@ mod methods;
 mod number;
 mod ops;
 mod parser;
+mod predicates;
 mod sort;
-mod tests;
 mod value;
 
 #[cfg(test)]
@@ -37,10 +42,11 @@ pub use error::{Error, ErrorKind};
 
 use ast::Body;
 use error::Result;
-use eval::{Run, Variables};
+use eval::Run;
 use lexer::Kind;
 use meter::Meter;
 use parser::Parser;
+use value::Variables;
 
 /// Bytes of a template's source.
 const MAX_SOURCE: usize = 1 << 20;
@@ -147,7 +153,7 @@ impl Template {
             text: run.out,
             marked: run.marked,
             marked_elsewhere: run.marked_elsewhere,
-            asked_day: run.asked_day,
+            asked_day: run.today.asked.get(),
         })
     }
 }

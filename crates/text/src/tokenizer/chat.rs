@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Result;
 use rapport_store::BadInput;
 
-use super::Tokenizer;
 use crate::chat::ChatTemplate;
 
 /// The template of a folder, or what is wrong with it, which counts only where a dialogue is to be written.
@@ -24,23 +23,15 @@ impl Chat {
         let found = ChatTemplate::find(dir).map_err(|error| format!("{error:#}"));
         Self(found.map(|it| it.map(Arc::new)))
     }
-}
 
-impl Tokenizer {
-    /// The chat template of its folder, which writes dialogues; nothing where it has none.
-    ///
-    /// # Errors
-    /// A template that cannot be read.
-    pub fn template(&self) -> Result<Option<&ChatTemplate>> {
-        match &self.chat.0 {
+    pub(super) fn of(template: Option<Arc<ChatTemplate>>) -> Self {
+        Self(Ok(template))
+    }
+
+    pub(super) fn template(&self) -> Result<Option<&ChatTemplate>> {
+        match &self.0 {
             Ok(template) => Ok(template.as_deref()),
             Err(why) => Err(BadInput(why.clone()).into()),
         }
-    }
-
-    /// The same, with another template or none.
-    pub fn with_template(self, template: Option<Arc<ChatTemplate>>) -> Self {
-        let chat = Chat(Ok(template));
-        Self { chat, ..self }
     }
 }

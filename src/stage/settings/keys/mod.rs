@@ -2,17 +2,20 @@
 //! call, and every problem is kept with its place instead of ending the reading.
 
 mod links;
+mod lists;
 mod node;
 mod object;
 mod problem;
+mod scalars;
 #[cfg(test)]
 mod tests;
+mod variant;
 mod words;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
 
 pub use node::{Node, Table, Value};
@@ -20,7 +23,6 @@ pub use problem::{Lacks, Origin, Problem, Problems, brief, nearest, suggest};
 
 use crate::stage::settings::produces::Produces;
 pub use words::{BATCH, COUNT, LARGE, POSITIVE, SAMPLES, SEED, SIZE, Within};
-use words::{as_float, as_whole};
 
 /// A reference to another stage of the recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct KeyDoc {
     pub ends: Option<[Json; 2]>,
     /// One line, where the kind gave one.
     pub doc: &'static str,
+    /// The choice that opens it, such as `judge = "endpoint"`, where it is not open.
+    pub goes_with: Option<String>,
 }
 
 /// A reference or path found while reading, by its place in the settings.
@@ -107,16 +111,12 @@ pub struct Keys<'a> {
     root: usize,
     found: &'a mut Reading,
     known: Vec<String>,
+    /// Keys that only another choice opens, and what is said of one that is given.
+    closed: IndexMap<String, String>,
     doc: &'static str,
     ends: Option<[Json; 2]>,
     open: bool,
 }
-
-const NUMBER: &str = "a number";
-const WHOLE: &str = "a whole number";
-
-/// Items of a list.
-const MOST_ITEMS: usize = 10_000;
 
 enum Need<T> {
     Required,
@@ -148,6 +148,7 @@ impl<'a> Keys<'a> {
             path,
             found,
             known: Vec::new(),
+            closed: IndexMap::new(),
             doc: "",
             ends: None,
             open: node.as_table().is_none(),
@@ -267,6 +268,7 @@ impl<'a> Keys<'a> {
             required,
             ends,
             doc,
+            goes_with: None,
         });
     }
 
@@ -285,262 +287,6 @@ impl<'a> Keys<'a> {
             problem.lacks = Lacks::Path;
         }
         self.found.problems.push(problem);
-    }
-
-    /// A number within `range`; whole numbers are taken too, infinities and NaN never.
-    pub fn float(
-        &mut self,
-        key: &str,
-        default: impl Into<Option<f64>>,
-        range: impl Into<Within<f64>>,
-    ) -> f64 {
-        let range = range.into();
-        self.number(key, default.into().into(), &range)
-            .unwrap_or(range.low())
-    }
-
-    /// A number within `range`, or nothing.
-    pub fn optional_float(&mut self, key: &str, range: impl Into<Within<f64>>) -> Option<f64> {
-        self.number(key, Need::Optional, &range.into())
-    }
-
-    fn number(&mut self, key: &str, need: Need<f64>, range: &Within<f64>) -> Option<f64> {
-        self.ends = Some(range.ends());
-        self.read(key, need, &range.words(NUMBER), |node| {
-            as_float(node, range)
-        })
-    }
-
-    /// A count within `range`.
-    pub fn usize(
-        &mut self,
-        key: &str,
-        default: impl Into<Option<usize>>,
-        range: impl Into<Within<usize>>,
-    ) -> usize {
-        let range = range.into();
-        self.whole(key, default.into().into(), &range)
-            .unwrap_or(range.low())
-    }
-
-    /// A count within `range`, or nothing.
-    pub fn optional_usize(&mut self, key: &str, range: impl Into<Within<usize>>) -> Option<usize> {
-        self.whole(key, Need::Optional, &range.into())
-    }
-
-    fn whole(&mut self, key: &str, need: Need<usize>, range: &Within<usize>) -> Option<usize> {
-        self.ends = Some(range.ends());
-        self.read(key, need, &range.words(WHOLE), |node| as_whole(node, range))
-    }
-
-    /// `true` or `false`.
-    pub fn bool(&mut self, key: &str, default: impl Into<Option<bool>>) -> bool {
-        self.flag(key, default.into().into()).unwrap_or_default()
-    }
-
-    /// `true`, `false` or nothing.
-    pub fn optional_bool(&mut self, key: &str) -> Option<bool> {
-        self.flag(key, Need::Optional)
-    }
-
-    fn flag(&mut self, key: &str, need: Need<bool>) -> Option<bool> {
-        self.read(key, need, "true or false", |node| match node.value {
-            Value::Bool(value) => Some(value),
-            _ => None,
-        })
-    }
-
-    /// A string; `None` as the default makes it required.
-    pub fn string<'d>(&mut self, key: &str, default: impl Into<Option<&'d str>>) -> String {
-        let need = default.into().map(str::to_string).into();
-        self.text(key, need).unwrap_or_default()
-    }
-
-    fn text(&mut self, key: &str, need: Need<String>) -> Option<String> {
-        self.read(key, need, "a string", |node| {
-            node.as_str().map(str::to_string)
-        })
-    }
-
-    /// One of a few words.
-    pub fn choice(
-        &mut self,
-        key: &str,
-        default: impl Into<Option<&'static str>>,
-        options: &[&'static str],
-    ) -> &'static str {
-        let pairs: Vec<_> = options.iter().map(|name| (*name, *name)).collect();
-        self.one_of(key, default, &pairs)
-    }
-
-    /// One of a few words, each standing for a value of `T`. There must be at least one.
-    pub fn one_of<T: Copy>(
-        &mut self,
-        key: &str,
-        default: impl Into<Option<&'static str>>,
-        options: &[(&'static str, T)],
-    ) -> T {
-        let words: Vec<String> = options
-            .iter()
-            .map(|(name, _)| format!("\"{name}\""))
-            .collect();
-        let expected = match words.as_slice() {
-            [only] => only.clone(),
-            words => format!("one of {}", words.join(", ")),
-        };
-        let index = |name: &str| options.iter().position(|option| option.0 == name);
-        let need = default.into().map(str::to_string).into();
-        let chosen = self.read(key, need, &expected, |node| {
-            node.as_str()
-                .filter(|text| index(text).is_some())
-                .map(str::to_string)
-        });
-        options[chosen.and_then(|name| index(&name)).unwrap_or(0)].1
-    }
-
-    /// One of a few words, or a list of some of them that is not empty.
-    pub fn one_or_more(
-        &mut self,
-        key: &str,
-        default: &'static str,
-        options: &[&'static str],
-    ) -> Vec<&'static str> {
-        let word = |node: &Node| {
-            let text = node.as_str()?;
-            options.iter().copied().find(|&option| option == text)
-        };
-        let words: Vec<String> = options.iter().map(|name| format!("\"{name}\"")).collect();
-        let expected = format!("one of {}, or a list of them", words.join(", "));
-        let mut chosen = vec![default];
-        self.read(
-            key,
-            Need::Default(Json::from(default)),
-            &expected,
-            |node| match &node.value {
-                Value::Array(items) => {
-                    chosen = items.iter().map(word).collect::<Option<Vec<_>>>()?;
-                    (!chosen.is_empty()).then(|| json!(chosen))
-                }
-                _ => {
-                    chosen = vec![word(node)?];
-                    Some(json!(chosen[0]))
-                }
-            },
-        );
-        if chosen.is_empty() {
-            chosen.push(default);
-        }
-        chosen
-    }
-
-    /// A list of numbers within `range`; `None` as the default makes it required.
-    pub fn floats(
-        &mut self,
-        key: &str,
-        default: Option<&[f64]>,
-        range: impl Into<Within<f64>>,
-    ) -> Vec<f64> {
-        let range = range.into();
-        self.ends = Some(range.ends());
-        self.list(key, default, &range.words(NUMBER), |node| {
-            as_float(node, &range)
-        })
-    }
-
-    /// A list of whole numbers within `range`; `None` as the default makes it required.
-    pub fn ints(
-        &mut self,
-        key: &str,
-        default: Option<&[i64]>,
-        range: impl Into<Within<i64>>,
-    ) -> Vec<i64> {
-        let range = range.into();
-        self.ends = Some(range.ends());
-        self.list(key, default, &range.words(WHOLE), |node| {
-            as_whole(node, &range)
-        })
-    }
-
-    /// A list of strings; `None` as the default makes it required.
-    pub fn strings(&mut self, key: &str, default: Option<&[&str]>) -> Vec<String> {
-        let default: Option<Vec<String>> =
-            default.map(|items| items.iter().map(ToString::to_string).collect());
-        self.list(key, default.as_deref(), "a string", |node| {
-            node.as_str().map(str::to_string)
-        })
-    }
-
-    fn list<T: Into<Json> + Clone>(
-        &mut self,
-        key: &str,
-        default: Option<&[T]>,
-        item: &str,
-        convert: impl Fn(&Node) -> Option<T>,
-    ) -> Vec<T> {
-        let expected = format!("a list, each item {item}");
-        let nodes = match self.items(key, default.map(<[T]>::to_vec).into(), &expected) {
-            Ok(nodes) => nodes,
-            Err(default) => return default.unwrap_or_default(),
-        };
-        let mut values = Vec::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
-            match convert(node) {
-                Some(value) => values.push(value),
-                None => {
-                    let message = format!("expected {item}, found {}", node.show());
-                    self.problem_at(node.origin.clone(), &format!("{key}[{index}]"), message);
-                }
-            }
-        }
-        self.record(key, values.clone().into());
-        values
-    }
-
-    /// The items of a list, or what stands in for it.
-    fn items<T: Into<Json> + Clone>(
-        &mut self,
-        key: &str,
-        need: Need<Vec<T>>,
-        expected: &str,
-    ) -> Result<&'a [Node], Option<Vec<T>>> {
-        self.announce(key, &need, expected);
-        match (self.node(key), need) {
-            (
-                Some(Node {
-                    value: Value::Array(items),
-                    ..
-                }),
-                _,
-            ) if items.len() <= MOST_ITEMS => Ok(items),
-            (
-                Some(Node {
-                    value: Value::Array(items),
-                    origin,
-                }),
-                _,
-            ) => {
-                let message = format!(
-                    "expected a list of at most {MOST_ITEMS}, found {}",
-                    items.len()
-                );
-                self.problem_at(origin.clone(), key, message);
-                Err(None)
-            }
-            (Some(node), _) => {
-                let message = format!("expected {expected}, found {}", node.show());
-                self.problem_at(node.origin.clone(), key, message);
-                Err(None)
-            }
-            (None, Need::Default(items)) => {
-                self.record(key, items.clone().into());
-                Err(Some(items))
-            }
-            (None, Need::Optional) => Err(None),
-            (None, Need::Required) => {
-                self.required(key, expected, false);
-                Err(None)
-            }
-        }
     }
 
     /// The keys of the table `key`; one that is left out reads as empty.
@@ -563,30 +309,11 @@ impl<'a> Keys<'a> {
             root: self.root,
             found: self.found,
             known: Vec::new(),
+            closed: IndexMap::new(),
             doc: "",
             ends: None,
             open,
         }
-    }
-
-    /// Reads each table of a list of tables; they are not recorded among the settings.
-    pub fn each_table<T>(&mut self, key: &str, mut read: impl FnMut(&mut Keys<'_>) -> T) -> Vec<T> {
-        let Ok(nodes) = self.items::<bool>(key, Need::Optional, "a list of tables") else {
-            return Vec::new();
-        };
-        let mut values = Vec::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
-            let mut path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-            let name = format!("{key}[{index}]");
-            path.push(&name);
-            let mut found = Reading::default();
-            let mut keys = Keys::new(self.scope, node, &path, &mut found);
-            let value = read(&mut keys);
-            drop(keys);
-            self.found.problems.append(&mut found.problems);
-            values.push(value);
-        }
-        values
     }
 }
 
@@ -599,7 +326,10 @@ impl Drop for Keys<'_> {
         known.dedup();
         for (name, node) in &table.0 {
             if !known.contains(&name.as_str()) {
-                let message = format!("unknown key{}", suggest(name, "keys", &known));
+                let message = match self.closed.get(name) {
+                    Some(why) => why.clone(),
+                    None => format!("unknown key{}", suggest(name, "keys", &known)),
+                };
                 let key = self.full(name);
                 self.found
                     .problems

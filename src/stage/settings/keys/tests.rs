@@ -203,3 +203,113 @@ fn paths_must_exist_and_data_is_expanded() {
     );
     assert_eq!(found.problems[0].lacks, Lacks::Path);
 }
+
+/// One of three shapes, of which two share a key, one has a choice of its own, and one a table.
+fn shape(keys: &mut Keys<'_>) -> Vec<f64> {
+    fn square(keys: &mut Keys<'_>) -> Vec<f64> {
+        let border = keys.variant_if("bordered", false, |keys| {
+            keys.float("border", 2.0, POSITIVE)
+        });
+        let side = keys.float("side", 1.0, POSITIVE);
+        [Some(side), border].into_iter().flatten().collect()
+    }
+    fn solid(keys: &mut Keys<'_>) -> Vec<f64> {
+        let side = keys.float("side", 1.0, POSITIVE);
+        vec![side, keys.table("depth").float("at_most", None, POSITIVE)]
+    }
+    let circle = |keys: &mut Keys<'_>| vec![keys.float("radius", 1.0, POSITIVE)];
+    keys.variant(
+        "shape",
+        "circle",
+        &[("circle", circle), ("square", square), ("solid", solid)],
+    )
+}
+
+#[test]
+fn what_another_variant_reads_is_refused_with_what_it_goes_with() {
+    let (value, found) = read(
+        "[s]\nshape = \"square\"\nside = 3\n",
+        &Scope::default(),
+        shape,
+    );
+    assert_eq!((value, problems(&found)), (vec![3.0], vec![]));
+    // However deep the choice lies, and whatever the key is set to.
+    let text = "[s]\nside = []\nborder = 1\ndepth = { at_most = 2 }\nbordered = true\nraduis = 1\n";
+    let (value, found) = read(text, &Scope::default(), shape);
+    assert_eq!(value, [1.0]);
+    let goes = |line: usize, key: &str, with: &str| {
+        format!(
+            "r.toml:{line}: stage.s.{key}: goes with shape = {with} alone; set that or remove the key"
+        )
+    };
+    assert_eq!(
+        problems(&found),
+        [
+            goes(2, "side", "\"square\" or \"solid\""),
+            goes(3, "border", "\"square\""),
+            goes(4, "depth", "\"solid\""),
+            goes(5, "bordered", "\"square\""),
+            "r.toml:6: stage.s.raduis: unknown key, did you mean radius? known keys: shape, radius"
+                .into(),
+        ]
+    );
+    let text = "[s]\nshape = \"square\"\nborder = 1\n";
+    let (_, found) = read(text, &Scope::default(), shape);
+    assert_eq!(
+        problems(&found),
+        ["r.toml:3: stage.s.border: goes with bordered = true alone; set that or remove the key"]
+    );
+    // A key that is read elsewhere too is open, before or after.
+    let (values, found) = read("[s]\nside = 3\n", &Scope::default(), |keys| {
+        (shape(keys), keys.float("side", 1.0, POSITIVE))
+    });
+    assert_eq!((values, problems(&found)), ((vec![1.0], 3.0), vec![]));
+}
+
+#[test]
+fn every_variant_is_documented_with_what_it_goes_with() {
+    let (_, found) = read("[s]\n", &Scope::default(), shape);
+    let documented = found.docs.iter();
+    let documented: Vec<_> = documented
+        .map(|doc| (&*doc.key, doc.goes_with.as_deref()))
+        .collect();
+    assert_eq!(
+        documented,
+        [
+            ("shape", None),
+            ("radius", None),
+            ("bordered", Some("shape = \"square\"")),
+            ("border", Some("shape = \"square\", bordered = true")),
+            ("side", Some("shape = \"square\" or \"solid\"")),
+            ("depth.at_most", Some("shape = \"solid\"")),
+        ]
+    );
+    assert_eq!(
+        Json::Object(found.settings),
+        json!({"shape": "circle", "radius": 1.0})
+    );
+}
+
+#[test]
+fn a_key_may_choose_by_being_there() {
+    let either = |keys: &mut Keys<'_>| {
+        keys.variant_by_presence(
+            "whole",
+            |keys| keys.float("whole", None, POSITIVE),
+            |keys| keys.float("half", 1.0, POSITIVE) * 2.0,
+        )
+    };
+    let (value, found) = read("[s]\nhalf = 4\n", &Scope::default(), either);
+    assert_eq!((value, problems(&found)), (8.0, vec![]));
+    let documented = found.docs.iter().map(|doc| (&*doc.key, doc.required));
+    assert_eq!(
+        documented.collect::<Vec<_>>(),
+        [("half", false), ("whole", false)]
+    );
+    let (value, found) = read("[s]\nhalf = 4\nwhole = 3\n", &Scope::default(), either);
+    assert_eq!(value, 3.0);
+    assert_eq!(
+        problems(&found),
+        ["r.toml:2: stage.s.half: goes without whole alone; remove one of the two"]
+    );
+}

@@ -7,6 +7,12 @@ use serde_json::Value as Json;
 
 use super::{Node, Value};
 
+/// A number, in words.
+pub(super) const NUMBER: &str = "a number";
+
+/// A whole number, in words.
+pub(super) const WHOLE: &str = "a whole number";
+
 /// What may be counted: examples, steps, requests.
 pub const COUNT: usize = 100_000_000;
 
@@ -48,6 +54,18 @@ impl<T> Within<T> {
     pub const fn between(low: T, high: T) -> Self {
         let closed = [false, false];
         Self { low, high, closed }
+    }
+}
+
+impl Within<f64> {
+    /// Numbers of at least 0 and up to `high`.
+    pub const fn up_to(high: f64) -> Self {
+        let closed = [true, true];
+        Self {
+            low: 0.0,
+            high,
+            closed,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::objective::{Ipo, Margin, Reward, Sigmoid, SimPo};
 use crate::stage::settings::keys::{Node, Reading, Scope};
 
 fn read(text: &str, read: fn(&mut Keys<'_>) -> Objective) -> (Objective, Vec<String>, String) {
@@ -23,14 +24,14 @@ fn pairs(text: &str) -> Objective {
 #[test]
 fn each_loss_has_its_own_defaults() {
     assert_eq!(pairs(""), Objective::pairs(Sigmoid::new(0.1, 0.0)));
-    for choice in PAIRS.iter().filter(|choice| choice.name != "sft") {
-        let objective = pairs(&format!("loss_type = \"{}\"", choice.name));
+    for name in names().into_iter().filter(|name| *name != "sft") {
+        let objective = pairs(&format!("loss_type = \"{name}\""));
         let Objective::Pairs(sum) = &objective else {
             unreachable!()
         };
-        assert!(choice.name.starts_with(sum.terms[0].1.name()));
-        let free = ["simpo", "cpo", "orpo"].contains(&choice.name);
-        assert_eq!(objective.needs_reference(), !free, "{}", choice.name);
+        assert!(name.starts_with(sum.terms[0].1.name()));
+        let free = ["simpo", "cpo", "orpo"].contains(&name);
+        assert_eq!(objective.needs_reference(), !free, "{name}");
     }
     let averaged = |length_average| Reward {
         beta: 0.1,
@@ -49,6 +50,15 @@ fn each_loss_has_its_own_defaults() {
         pairs("loss_type = \"ipo\"\nlength_average = false"),
         ipo(false)
     );
+    // Every number that a loss has alone has its range.
+    for mut loss in PairLoss::NAMES
+        .iter()
+        .filter_map(|name| PairLoss::named(name))
+    {
+        if let Some((key, _)) = loss.parameters().own {
+            assert!(OWN.iter().any(|own| own.key == key), "{key}");
+        }
+    }
     let simpo = SimPo {
         beta: 2.0,
         gamma: 0.5,
@@ -57,6 +67,39 @@ fn each_loss_has_its_own_defaults() {
     assert_eq!(pairs("loss_type = \"simpo\""), Objective::pairs(simpo));
     let norm = pairs("loss_type = \"sigmoid_norm\"");
     assert_eq!(norm, pairs("length_average = true"));
+}
+
+#[test]
+fn each_loss_has_the_defaults_that_its_page_tells() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/objectives.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut told = 0;
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_start_matches("| `").split(" | ").collect();
+        let name = cells[0].trim_end_matches('`');
+        let pairs = names().contains(&name);
+        if cells.len() < 5 || name == "sft" || !pairs && !["kto", "bco"].contains(&name) {
+            continue;
+        }
+        let reader = if pairs { read_pairs } else { read_unpaired };
+        let (_, _, settings) = read(&format!("loss_type = {name:?}"), reader);
+        let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+        // "`beta` 0.1, `label_smoothing` 0 (the paper: 0.1)"
+        for default in cells[3].split(", `").map(|it| it.trim_start_matches('`')) {
+            let Some((key, value)) = default.split_once("` ") else {
+                continue;
+            };
+            let value = value.split([' ', ',']).next().unwrap();
+            let value: serde_json::Value = serde_json::from_str(value).unwrap();
+            let same = match (value.as_f64(), settings[key].as_f64()) {
+                (Some(told), Some(read)) => told == read,
+                _ => value == settings[key],
+            };
+            assert!(same, "{name}: {default}, found {}", settings[key]);
+            told += 1;
+        }
+    }
+    assert!(told > 25, "{told}");
 }
 
 #[test]
@@ -105,16 +148,19 @@ fn a_parameter_that_no_loss_takes_is_a_problem() {
     let cases = [
         (
             "loss_type = \"ipo\"\nlabel_smoothing = 0.1",
-            "r.toml:2: label_smoothing: unknown key",
+            "r.toml:2: label_smoothing: goes with loss_type = \"sigmoid\" or \"sigmoid_norm\" or \"robust\" or ",
         ),
-        ("simpo_gamma = 1", "r.toml:1: simpo_gamma: unknown key"),
+        (
+            "simpo_gamma = 1",
+            "r.toml:1: simpo_gamma: goes with loss_type = \"simpo\" alone; set that or remove the key",
+        ),
         (
             "loss_type = \"orpo\"\nlength_average = true",
-            "r.toml:2: length_average: unknown key",
+            "r.toml:2: length_average: goes with loss_type = \"sigmoid\" or \"robust\" or ",
         ),
         (
             "f_alpha_divergence_coef = 0.5",
-            "r.toml:1: f_alpha_divergence_coef: unknown key",
+            "r.toml:1: f_alpha_divergence_coef: goes with f_divergence_type = \"alpha_divergence\" alone",
         ),
         (
             "loss_type = [\"sigmoid\", \"nca_pair\"]\nf_divergence_type = \"forward_kl\"",
@@ -158,7 +204,7 @@ fn a_parameter_that_no_loss_takes_is_a_problem() {
         ),
         (
             "discopop_tau = 0.1\nloss_type = \"hinge\"",
-            "r.toml:1: discopop_tau: unknown key",
+            "r.toml:1: discopop_tau: goes with loss_type = \"discopop\" alone",
         ),
     ];
     for (text, start) in cases {
@@ -190,7 +236,9 @@ fn unpaired_losses_read_their_own_keys() {
     );
     assert_eq!(problems, [""; 0]);
     let (_, problems, _) = read("loss_type = \"bco\"\ndesirable_weight = 2", read_unpaired);
-    assert!(problems[0].starts_with("r.toml:2: desirable_weight: unknown key"));
+    assert!(
+        problems[0].starts_with("r.toml:2: desirable_weight: goes with loss_type = \"kto\" alone")
+    );
 }
 
 #[test]

@@ -27,44 +27,31 @@ pub enum Form {
     Table(Box<TableForm>),
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Name {
-    Rapport,
-    RealPersonaChat,
-    Dstc9,
-    Table,
-}
-
 impl Form {
     /// Reads the key `format` and those that it opens.
     pub fn read(keys: &mut Keys<'_>) -> Self {
-        let said = keys.has("format");
-        let name = keys.doc("the form of the files").one_of(
+        keys.doc("the form of the files").variant(
             "format",
             "rapport",
             &[
-                ("rapport", Name::Rapport),
-                ("real-persona-chat", Name::RealPersonaChat),
-                ("dstc9", Name::Dstc9),
-                ("table", Name::Table),
+                ("rapport", |keys| Form::Rapport {
+                    scale: scale(keys),
+                    said: keys.has("format"),
+                }),
+                ("real-persona-chat", |_| Form::RealPersonaChat),
+                ("dstc9", |_| Form::Dstc9),
+                ("table", |keys| {
+                    Form::Table(Box::new(TableForm {
+                        scale: scale(keys),
+                        columns: columns(keys),
+                        scores: scores(keys),
+                        scales: scales(keys),
+                        settable: true,
+                        sides: sides(keys),
+                    }))
+                }),
             ],
-        );
-        match name {
-            Name::Rapport => Form::Rapport {
-                scale: scale(keys),
-                said,
-            },
-            Name::RealPersonaChat => Form::RealPersonaChat,
-            Name::Dstc9 => Form::Dstc9,
-            Name::Table => Form::Table(Box::new(TableForm {
-                scale: scale(keys),
-                columns: columns(keys),
-                scores: scores(keys),
-                scales: scales(keys),
-                settable: true,
-                sides: sides(keys),
-            })),
-        }
+        )
     }
 
     /// The scale of the scores, as they are read.

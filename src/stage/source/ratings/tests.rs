@@ -243,7 +243,10 @@ fn settings_that_cannot_be_are_refused() {
             "low = 3\nhigh = 3",
             "high: expected a number above low, which is 3, found 3",
         ),
-        ("format = \"dstc9\"\nhigh = 3", "high: unknown key"),
+        (
+            "format = \"dstc9\"\nhigh = 3",
+            "high: goes with format = \"rapport\" or \"table\" alone",
+        ),
         (
             "format = \"dstc9\"\nsplit_by = \"files\"",
             "split_by: only rapport's own form and tables",

@@ -19,10 +19,10 @@ use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::Split;
-use crate::stage::settings::trainer::Trainer;
+use crate::stage::settings::trainer::{Defaults, Trainer};
 use crate::stage::work::training::preview;
 use crate::store::{Begun, Manifest, Progress, hash_bytes, hash_file, hash_json, write_atomic};
-use crate::train::{Dataset, ExamplesWriter, mismatch};
+use crate::train::{Dataset, ExamplesWriter, Keep, mismatch};
 
 /// Tokens of which the reference scores a batch: enough to keep a backend busy.
 const REFERENCE_TOKENS: usize = 4096;
@@ -40,13 +40,20 @@ pub struct Prefer {
 }
 
 impl Prefer {
-    /// Reads the keys beside those of `trainer`; the objective's are read by `objective`.
+    /// Reads the keys: the objective's by `objective`, and which of the weights in `best` are kept, the first by default.
     pub fn read(
         keys: &mut Keys<'_>,
-        trainer: Trainer,
         data: &[Produces],
+        best: &'static [(&'static str, Keep)],
         objective: impl FnOnce(&mut Keys<'_>) -> Objective,
     ) -> Self {
+        let defaults = Defaults {
+            // TRL's DPOConfig and KTOConfig.
+            learning_rate: 1e-6,
+            best: best[0].0,
+            choices: best,
+        };
+        let trainer = Trainer::read(keys, &defaults);
         let data = keys.stage("data", data);
         let objective = objective(keys);
         let reference = keys

@@ -1,6 +1,7 @@
 //! What does not fit in a decoder's description.
 
-use super::{Activation, DecoderConfig, Family, Norm, Positions, RotaryScaling};
+use super::{Activation, DecoderConfig, Norm, Positions, RotaryScaling};
+use crate::model::family::{Biases, Block, Window};
 
 /// Far above any published model, and low enough that counting parameters cannot overflow.
 const LARGEST: usize = 1 << 24;
@@ -136,7 +137,8 @@ impl DecoderConfig {
     /// Options that this family's folder has no way to say.
     fn family_problems(&self) -> Vec<String> {
         let family = self.family.name();
-        let gpt2 = self.family == Family::Gpt2;
+        let traits = self.family.traits();
+        let gpt2 = traits.block == Block::Gpt2;
         let rotary = matches!(self.positions, Positions::Rotary { .. });
         let swiglu = self.activation == Activation::SwiGlu;
         let biases = (self.qkv_bias, self.out_bias, self.mlp_bias);
@@ -166,22 +168,21 @@ impl DecoderConfig {
                 },
             ),
             (
-                match self.family {
-                    Family::Gpt2 => biases == (true, true, true),
-                    Family::Llama => self.qkv_bias == self.out_bias,
-                    Family::Mistral => biases == (false, false, false),
-                    Family::Qwen2 => biases == (true, false, false),
+                match traits.biases {
+                    Biases::All => biases == (true, true, true),
+                    Biases::Keys => self.qkv_bias == self.out_bias,
+                    Biases::Nothing => biases == (false, false, false),
+                    Biases::Qkv => biases == (true, false, false),
                 },
-                match self.family {
-                    Family::Gpt2 => "qkv_bias, out_bias and mlp_bias must be true",
-                    Family::Llama => "qkv_bias and out_bias must be equal",
-                    Family::Mistral => "qkv_bias, out_bias and mlp_bias must be false",
-                    Family::Qwen2 => "qkv_bias must be true, out_bias and mlp_bias false",
+                match traits.biases {
+                    Biases::All => "qkv_bias, out_bias and mlp_bias must be true",
+                    Biases::Keys => "qkv_bias and out_bias must be equal",
+                    Biases::Nothing => "qkv_bias, out_bias and mlp_bias must be false",
+                    Biases::Qkv => "qkv_bias must be true, out_bias and mlp_bias false",
                 },
             ),
             (
-                self.sliding_window.is_none()
-                    || matches!(self.family, Family::Mistral | Family::Qwen2),
+                self.sliding_window.is_none() || traits.window != Window::Never,
                 "sliding_window must be absent",
             ),
             (
@@ -193,8 +194,7 @@ impl DecoderConfig {
                 "heads * head_dim must equal hidden_size",
             ),
             (
-                // Llama's own configuration class asks for it even where head_dim is given.
-                self.family != Family::Llama
+                !traits.whole_heads
                     || self.heads == 0
                     || self.hidden_size.is_multiple_of(self.heads),
                 "hidden_size must be a multiple of heads",

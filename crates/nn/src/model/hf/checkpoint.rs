@@ -21,12 +21,10 @@ use super::{
     tensors::{Precision, f32_values},
 };
 use crate::model::config::DecoderConfig;
+use beside::HEAD;
 
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
-
-/// The language model's head, as every family stores it.
-const HEAD: &str = "lm_head.weight";
 
 /// Tensors of one sort that a message lists.
 const LISTED: usize = 20;

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use self::keys::Keys;
 use crate::model::config::{Activation, DecoderConfig, Family};
+use crate::model::family::{Biases, Block, Traits};
 
 /// Bytes of a `config.json`; real ones have a few thousand.
 const LIMIT: u64 = 1 << 24;
@@ -60,19 +61,22 @@ fn parse_noted(value: &Value) -> Result<(DecoderConfig, Vec<String>)> {
         bail!("expected a JSON object with a model_type");
     };
     let Some(kind) = map.get("model_type").and_then(Value::as_str) else {
-        bail!("model_type: missing; expected one of gpt2, llama, mistral, qwen2");
+        bail!("model_type: missing; expected one of {}", Family::names());
     };
     let Some(family) = Family::from_name(kind) else {
-        bail!("model_type: {kind:?} is not supported; expected one of gpt2, llama, mistral, qwen2");
+        bail!(
+            "model_type: {kind:?} is not supported; expected one of {}",
+            Family::names()
+        );
     };
     let mut keys = Keys {
         map,
         problems: Vec::new(),
         notes: Vec::new(),
     };
-    let mut config = match family {
-        Family::Gpt2 => gpt2(&mut keys),
-        _ => llama_like(family, &mut keys),
+    let mut config = match family.traits().block {
+        Block::Gpt2 => gpt2_like(family, &mut keys),
+        Block::Llama => llama_like(family, &mut keys),
     };
     config.score = keys.score();
     if config.score.is_some() {
@@ -93,7 +97,8 @@ fn parse_noted(value: &Value) -> Result<(DecoderConfig, Vec<String>)> {
     Ok((config, keys.notes))
 }
 
-fn gpt2(keys: &mut Keys) -> DecoderConfig {
+fn gpt2_like(family: Family, keys: &mut Keys) -> DecoderConfig {
+    let defaults = &family.traits().defaults;
     for key in ["scale_attn_by_inverse_layer_idx", "add_cross_attention"] {
         keys.only_bool(key, false);
     }
@@ -101,14 +106,14 @@ fn gpt2(keys: &mut Keys) -> DecoderConfig {
     let hidden = keys.size("n_embd", 768);
     let heads = keys.size("n_head", 12);
     let mut config = DecoderConfig::new(
-        Family::Gpt2,
-        keys.size("vocab_size", 50257),
+        family,
+        keys.size("vocab_size", defaults.vocab_size),
         hidden,
         keys.size("n_layer", 12),
         heads,
     );
     config.intermediate_size = keys.optional_size("n_inner", None).unwrap_or(4 * hidden);
-    config.max_positions = keys.size("n_positions", 1024);
+    config.max_positions = keys.size("n_positions", defaults.max_position_embeddings);
     config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
     config.activation = match keys.text("activation_function", "gelu_new").as_str() {
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
@@ -119,23 +124,24 @@ fn gpt2(keys: &mut Keys) -> DecoderConfig {
         }
     };
     config.tied = keys.flag("tie_word_embeddings", true);
-    keys.special_tokens(&mut config, Some(50256), Some(50256));
+    keys.special_tokens(&mut config, defaults.bos_token_id, defaults.eos_token_id);
     config
 }
 
 fn llama_like(family: Family, keys: &mut Keys) -> DecoderConfig {
-    let (vocab, intermediate, kv_heads, positions) = match family {
-        Family::Mistral => (32000, 14336, Some(8), 131_072),
-        Family::Qwen2 => (151_936, 22016, Some(32), 32768),
-        Family::Llama | Family::Gpt2 => (32000, 11008, None, 2048),
-    };
+    let Traits {
+        biases,
+        window,
+        defaults,
+        ..
+    } = family.traits();
     let hidden = keys.size("hidden_size", 4096);
     let heads = keys.size("num_attention_heads", 32);
     let layers = keys.size("num_hidden_layers", 32);
-    let vocab_size = keys.size("vocab_size", vocab);
+    let vocab_size = keys.size("vocab_size", defaults.vocab_size);
     let mut config = DecoderConfig::new(family, vocab_size, hidden, layers, heads);
     config.kv_heads = keys
-        .optional_size("num_key_value_heads", kv_heads)
+        .optional_size("num_key_value_heads", defaults.num_key_value_heads)
         .unwrap_or(heads);
     match keys.optional_size("head_dim", None) {
         Some(head_dim) => config.head_dim = head_dim,
@@ -145,8 +151,9 @@ fn llama_like(family: Family, keys: &mut Keys) -> DecoderConfig {
         ),
         None => {}
     }
+    let intermediate = defaults.intermediate_size.unwrap_or(4 * hidden);
     config.intermediate_size = keys.size("intermediate_size", intermediate);
-    config.max_positions = keys.size("max_position_embeddings", positions);
+    config.max_positions = keys.size("max_position_embeddings", defaults.max_position_embeddings);
     config.norm_eps = keys.number("rms_norm_eps", 1e-6);
     config.positions = keys.rotary(config.max_positions);
     let activation = keys.text("hidden_act", "silu");
@@ -156,14 +163,14 @@ fn llama_like(family: Family, keys: &mut Keys) -> DecoderConfig {
             format!("{activation:?} is not supported; expected silu"),
         );
     }
-    if family == Family::Llama {
+    if *biases == Biases::Keys {
         let bias = keys.flag("attention_bias", false);
         (config.qkv_bias, config.out_bias) = (bias, bias);
         config.mlp_bias = keys.flag("mlp_bias", false);
     } else {
         // transformers' classes of these families do not read these keys: a folder that sets them was
         // written for other code.
-        if family == Family::Mistral {
+        if *biases == Biases::Nothing {
             keys.only_bool("attention_bias", false);
         }
         keys.only_bool("mlp_bias", false);
@@ -176,12 +183,9 @@ fn llama_like(family: Family, keys: &mut Keys) -> DecoderConfig {
             keys.problem(key, "mixtures of experts are not supported".into());
         }
     }
-    config.sliding_window = keys.window(family, layers);
+    config.sliding_window = keys.window(*window, layers);
     config.tied = keys.flag("tie_word_embeddings", false);
-    match family {
-        Family::Qwen2 => keys.special_tokens(&mut config, None, None),
-        _ => keys.special_tokens(&mut config, Some(1), Some(2)),
-    }
+    keys.special_tokens(&mut config, defaults.bos_token_id, defaults.eos_token_id);
     config
 }
 

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::model::config::{Activation, DecoderConfig, Family, Norm, Positions};
+use crate::model::family::Block;
 
 /// One of our parameter tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +97,8 @@ struct Names {
 
 impl Names {
     fn of(family: Family) -> Self {
-        match family {
-            Family::Gpt2 => Names {
+        match family.traits().block {
+            Block::Gpt2 => Names {
                 embed: "transformer.wte.weight",
                 block: "transformer.h",
                 attn_norm: "ln_1",
@@ -108,7 +109,7 @@ impl Names {
                 down: "mlp.c_proj",
                 norm: "transformer.ln_f",
             },
-            Family::Llama | Family::Mistral | Family::Qwen2 => Names {
+            Block::Llama => Names {
                 embed: "model.embed_tokens.weight",
                 block: "model.layers",
                 attn_norm: "input_layernorm",
@@ -147,7 +148,7 @@ fn block_slots(config: &DecoderConfig, names: &Names, block: usize) -> Vec<Slot>
             .map(|part| theirs(part))
             .zip(widths.iter().copied())
             .collect();
-        let transpose = config.family != Family::Gpt2;
+        let transpose = config.family.traits().block == Block::Llama;
         linear_slots(&ours(name), inputs, &parts, transpose, bias)
     };
     let mut slots = norm(config, &ours("attn_norm"), &theirs(names.attn_norm));
@@ -251,7 +252,7 @@ mod tests {
 
     #[test]
     fn slots_hold_every_parameter_once() {
-        for family in [Family::Gpt2, Family::Llama, Family::Mistral, Family::Qwen2] {
+        for family in Family::ALL {
             for tied in [false, true] {
                 let mut config = DecoderConfig::new(family, 97, 32, 3, 4);
                 config.tied = tied;

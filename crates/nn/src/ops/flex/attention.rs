@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::ops::TreeView;
-use crate::ops::flex::Shared;
+use crate::ops::flex::host::Shared;
 use crate::ops::flex::lanes::{Lanes, Product, dispatch};
 
 /// Queries in a block.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::ops::CacheView;
-use crate::ops::flex::Shared;
+use crate::ops::flex::host::Shared;
 use crate::ops::flex::lanes::{Lanes, Plain, dispatch};
 
 /// Registers that sum values side by side.

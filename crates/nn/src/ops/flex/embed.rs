@@ -9,7 +9,7 @@ use burn::backend::autodiff::ops::{Backward, Ops as Step};
 use burn::tensor::ops::FloatTensor;
 use burn_flex::{Flex, FlexTensor};
 
-use crate::ops::flex::{tensor, values};
+use crate::ops::flex::host::{tensor, values};
 
 /// The table's rows at `ids`.
 pub(super) fn forward(table: &FlexTensor, ids: &[u32]) -> FlexTensor {

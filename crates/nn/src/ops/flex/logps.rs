@@ -4,9 +4,9 @@
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use crate::ops::flex::host::{tensor, values};
 use crate::ops::flex::lanes::{Lanes, dispatch};
 use crate::ops::flex::product::{Matrix, add_product, product};
-use crate::ops::flex::{tensor, values};
 
 /// Weights of the vocabulary held at a time: 32 MiB.
 pub(super) const CHUNK: usize = 1 << 23;

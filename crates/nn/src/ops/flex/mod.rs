@@ -5,29 +5,26 @@ mod adamw;
 mod attention;
 mod cache;
 mod embed;
+mod host;
 mod lanes;
 mod logps;
 mod norm;
 mod product;
 #[cfg(test)]
-mod record_tests;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod torch_tests;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, OpsKind};
-use burn::tensor::{DType, FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, FloatDType, Tensor};
 use burn_flex::{Flex, FlexTensor};
 
+use crate::ops::flex::host::{like, plain, tensor, values, widened};
 use crate::ops::flex::product::Matrix;
-use crate::ops::record::{raw, record, wrap};
-use crate::ops::{Activation, AdamWStep, CacheView, LayerCache, Moved, Ops, Tracked, TreeView};
+use crate::ops::record::{Tracked, raw, record, wrap};
+use crate::ops::{Activation, AdamWStep, CacheView, LayerCache, Moved, Ops, TreeView};
 
 impl Ops for Flex {
     const LOGITS_CHUNK: usize = logps::CHUNK;
@@ -354,14 +351,6 @@ impl Ops for Flex {
     }
 }
 
-/// What is bf16 as f32, which the cache is kept in.
-fn widened<const D: usize>(x: Tensor<Flex, D>) -> Tensor<Flex, D> {
-    match x.dtype() {
-        DType::BF16 => x.cast(FloatDType::F32),
-        _ => x,
-    }
-}
-
 /// The activation of a contiguous tensor, and how wide it comes out.
 fn activated(
     x: &FlexTensor,
@@ -374,57 +363,4 @@ fn activated(
     };
     let out = activation::forward(values(x), inner, kind);
     (tensor(out, [rows, width, inner]), inner)
-}
-
-/// The inputs made contiguous, if all are f32: what the kernels read.
-fn plain<const N: usize>(inputs: [FlexTensor; N]) -> Option<[FlexTensor; N]> {
-    let f32s = inputs.iter().all(|input| input.dtype() == DType::F32);
-    f32s.then(|| inputs.map(|input| input.to_contiguous()))
-}
-
-/// Row-major values in the shape of `tensor`.
-fn like(tensor: &FlexTensor, values: Vec<f32>) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, tensor.layout().shape().clone()))
-}
-
-/// A primitive from row-major values.
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
-}
-
-/// The values of a contiguous f32 tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor
-        .as_slice()
-        .expect("made contiguous and checked to be f32 before")
-}
-
-/// A buffer of which threads write disjoint parts.
-#[derive(Clone, Copy)]
-struct Shared<'a> {
-    start: *mut f32,
-    length: usize,
-    owner: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: `slice` demands that parts do not overlap.
-unsafe impl Send for Shared<'_> {}
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    fn new(buffer: &'a mut [f32]) -> Self {
-        Self {
-            start: buffer.as_mut_ptr(),
-            length: buffer.len(),
-            owner: PhantomData,
-        }
-    }
-
-    /// # Safety
-    ///
-    /// No other live slice may overlap this one.
-    unsafe fn slice(self, from: usize, length: usize) -> &'a mut [f32] {
-        assert!(from + length <= self.length, "a part of the buffer");
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), length) }
-    }
 }

@@ -44,6 +44,16 @@ pub struct AdaptiveKl {
     pub horizon: f64,
 }
 
+/// TRL's.
+impl Default for AdaptiveKl {
+    fn default() -> Self {
+        Self {
+            target: 6.0,
+            horizon: 10000.0,
+        }
+    }
+}
+
 impl AdaptiveKl {
     /// The coefficient after `episodes` episodes of mean KL `kl` under `coefficient`.
     pub fn next(&self, coefficient: f64, kl: f64, episodes: usize) -> f64 {

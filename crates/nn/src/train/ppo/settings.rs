@@ -72,12 +72,39 @@ pub struct Ppo {
     pub cliprange_value: f64,
 }
 
+/// TRL's.
+impl Default for Ppo {
+    fn default() -> Self {
+        Self {
+            kl_coef: 0.05,
+            kl_estimator: KlEstimator::K1,
+            adaptive: None,
+            gamma: 1.0,
+            lam: 0.95,
+            whiten_rewards: false,
+            whiten_advantages: true,
+            vf_coef: 0.1,
+            cliprange_value: 0.2,
+        }
+    }
+}
+
 /// REINFORCE with a leave-one-out baseline (arXiv 2402.14740): a reply counts as a whole.
 #[derive(Clone, Debug)]
 pub struct Rloo {
     /// What a nat of KL costs, in the reward.
     pub beta: f64,
     pub normalize_advantages: bool,
+}
+
+/// TRL's.
+impl Default for Rloo {
+    fn default() -> Self {
+        Self {
+            beta: 0.05,
+            normalize_advantages: false,
+        }
+    }
 }
 
 /// Group-relative policy optimization (arXiv 2402.03300): one advantage for all tokens of a reply.
@@ -87,6 +114,17 @@ pub struct Grpo {
     pub beta: f64,
     pub scale_rewards: ScaleRewards,
     pub loss_type: Average,
+}
+
+/// TRL's.
+impl Default for Grpo {
+    fn default() -> Self {
+        Self {
+            beta: 0.0,
+            scale_rewards: ScaleRewards::Group,
+            loss_type: Average::Tokens,
+        }
+    }
 }
 
 /// Over what GRPO's losses of tokens are averaged, by TRL's `loss_type`.

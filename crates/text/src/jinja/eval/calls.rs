@@ -3,14 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
-use super::{Run, Scope, within};
+use super::Run;
+use crate::jinja::access::{item, pairs};
 use crate::jinja::ast::{Args, Macro};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::given::Given;
-use crate::jinja::ops::item;
-use crate::jinja::value::{MacroValue, Value};
+use crate::jinja::value::{MacroValue, Scope, Value, within};
 use crate::jinja::{functions, methods};
 
 /// Bytes of a scope that a macro keeps, about.
@@ -43,7 +41,7 @@ impl Run<'_> {
         }
         if let Some(rest) = &args.rest_named {
             let rest = self.eval(rest, scope)?;
-            for pair in methods::pairs(&rest, self.meter)? {
+            for pair in pairs(&rest, self.meter)? {
                 let [name, value] = [0, 1].map(|at| item(&pair, &Value::Int(at), self.meter));
                 let name = name?.as_text().cloned();
                 let name = name.ok_or_else(|| Error::operation("keywords must be strings"))?;
@@ -54,11 +52,11 @@ impl Run<'_> {
     }
 
     /// Calls a value.
-    pub(in crate::jinja) fn call(&mut self, callee: &Value, given: Given) -> Result<Value> {
+    pub(super) fn call(&mut self, callee: &Value, given: Given) -> Result<Value> {
         match callee {
             Value::Macro(it) => self.call_macro(it, given),
-            Value::Method(method) => methods::call(self, &method.0, &method.1, given),
-            Value::Function(name) => functions::call(self, name, given),
+            Value::Method(method) => methods::call(&method.0, &method.1, given, self.meter),
+            Value::Function(name) => functions::call(name, given, &self.today, self.meter),
             Value::Joiner(joiner) => Ok(match joiner.used.replace(true) {
                 true => joiner.separator.clone(),
                 false => Value::text(""),
@@ -129,7 +127,7 @@ impl Run<'_> {
             )));
         }
         if definition.uses_kwargs {
-            let dict = self.dict_of(named)?;
+            let dict = self.meter.named_dict(named)?;
             scope.own.borrow_mut().insert("kwargs".into(), dict);
         } else if let Some((name, _)) = named.first() {
             return Err(Error::operation(format!(
@@ -139,14 +137,5 @@ impl Run<'_> {
         let (_, text) =
             self.captured(|run| run.deeper(|run| run.body(&definition.body, &scope)))?;
         Ok(text)
-    }
-
-    /// A dict of named values.
-    pub(in crate::jinja) fn dict_of(&self, named: Vec<(Rc<str>, Value)>) -> Result<Value> {
-        let mut dict = IndexMap::new();
-        for (name, value) in named {
-            functions::insert(&mut dict, Value::Text(name), value, self.meter)?;
-        }
-        self.meter.dict(dict)
     }
 }

@@ -2,13 +2,14 @@
 
 use indexmap::IndexMap;
 
-use super::{Run, Scope};
+use super::Run;
+use crate::jinja::access::{attribute, item, slice};
 use crate::jinja::ast::{Binary, Compare, Expr, Node};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::meter::Meter;
-use crate::jinja::ops::{attribute, binary, item, slice};
-use crate::jinja::value::Value;
-use crate::jinja::{filters, functions, tests};
+use crate::jinja::ops::binary;
+use crate::jinja::value::{Scope, Value, make::insert};
+use crate::jinja::{filters, predicates};
 
 impl Run<'_> {
     pub(super) fn eval(&mut self, node: &Node, scope: &Scope) -> Result<Value> {
@@ -34,7 +35,7 @@ impl Run<'_> {
                 let mut dict = IndexMap::new();
                 for (key, value) in entries {
                     let (key, value) = (self.eval(key, scope)?, self.eval(value, scope)?);
-                    functions::insert(&mut dict, key, value, meter)?;
+                    insert(&mut dict, key, value, meter)?;
                 }
                 meter.dict(dict)?
             }
@@ -68,12 +69,12 @@ impl Run<'_> {
                     None => self.filtered.last().cloned().unwrap_or(Value::None),
                 };
                 let given = self.arguments(args, scope)?;
-                filters::apply(self, name, value, given)?
+                filters::apply(name, value, given, meter)?
             }
             Expr::Test(value, name, args) => {
                 let value = self.eval(value, scope)?;
                 let given = self.arguments(args, scope)?;
-                Value::Bool(tests::apply(self, name, value, given)?)
+                Value::Bool(predicates::apply(name, value, given, meter)?)
             }
             Expr::Not(value) => Value::Bool(!self.holds(value, scope)?),
             Expr::Negative(value) => {

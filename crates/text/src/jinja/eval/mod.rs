@@ -3,36 +3,16 @@
 mod calls;
 mod expression;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::ast::{Expr, For, Node, Statement, StatementKind, Target};
 use super::dates::Day;
 use super::error::{Error, Result};
-use super::functions;
+use super::functions::{self, Today};
 use super::meter::{MAX_OUTPUT, Meter};
-use super::value::{Loop, Value};
-
-/// How deep calls, statements and expressions may be nested while they run.
-const MAX_DEPTH: usize = 2000;
-
-/// Variables, and those around them.
-pub type Scope = Rc<Variables>;
-
-#[derive(Default)]
-pub struct Variables {
-    pub(super) own: RefCell<HashMap<Arc<str>, Value>>,
-    pub(super) around: Option<Scope>,
-}
-
-fn within(scope: &Scope) -> Scope {
-    Rc::new(Variables {
-        own: RefCell::default(),
-        around: Some(scope.clone()),
-    })
-}
+use super::value::{Loop, Scope, Value, within};
 
 /// What comes after a statement.
 #[derive(Clone, Copy, PartialEq)]
@@ -47,9 +27,7 @@ pub struct Run<'t> {
     pub(super) meter: &'t Meter,
     /// Whether what is missing is an error wherever it is printed, looped over or asked for its truth.
     pub(super) strict: bool,
-    pub(super) day: Day,
-    /// Whether the day was asked for.
-    pub(super) asked_day: bool,
+    pub(super) today: Today,
     pub(super) out: String,
     /// How many texts are being made that are not the output.
     captures: usize,
@@ -61,7 +39,6 @@ pub struct Run<'t> {
     filtered: Vec<Value>,
     /// Scopes that a macro keeps, which would keep one another for ever.
     kept: Vec<Scope>,
-    depth: usize,
 }
 
 impl<'t> Run<'t> {
@@ -69,15 +46,16 @@ impl<'t> Run<'t> {
         Self {
             meter,
             strict,
-            day,
-            asked_day: false,
+            today: Today {
+                day,
+                asked: Cell::new(false),
+            },
             out: String::new(),
             captures: 0,
             marked: Vec::new(),
             marked_elsewhere: false,
             filtered: Vec::new(),
             kept: Vec::new(),
-            depth: 0,
         }
     }
 
@@ -90,14 +68,10 @@ impl<'t> Run<'t> {
         done.map(|_| ())
     }
 
-    pub(super) fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.meter.step(1)?;
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(Error::bound("it calls itself too often"));
-        }
+    fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.meter.enter()?;
         let done = run(self);
-        self.depth -= 1;
+        self.meter.leave();
         done
     }
 

@@ -4,14 +4,13 @@ use std::cmp::Ordering;
 
 use indexmap::IndexSet;
 
-use super::{bare, fetch, truthy, unknown, wrong};
+use super::shared::{bare, fetch, truthy, unknown, wrong};
+use crate::jinja::access::{attribute, item, names::names, pairs};
 use crate::jinja::ast::Binary;
 use crate::jinja::error::{Error, Result};
-use crate::jinja::eval::Run;
 use crate::jinja::given::{Given, int_or, text_of};
 use crate::jinja::meter::Meter;
-use crate::jinja::methods::{self, pairs};
-use crate::jinja::ops::{attribute, binary, item};
+use crate::jinja::ops::binary;
 use crate::jinja::sort::sort;
 use crate::jinja::value::Value;
 
@@ -20,14 +19,13 @@ pub(super) const NAMES: [&str; 19] = [
     "items", "list", "max", "min", "reverse", "slice", "sort", "sum", "unique",
 ];
 
-pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<Value> {
-    let meter = run.meter;
+pub(super) fn apply(name: &str, value: Value, given: Given, meter: &Meter) -> Result<Value> {
     Ok(match name {
         "attr" => {
             let [field] = given.bind(name, ["name"], 1)?;
             let field = text_of(&field.unwrap_or(Value::None), name)?;
             match &value {
-                Value::Dict(_) if !methods::names(&value).contains(&&*field) => {
+                Value::Dict(_) if !names(&value).contains(&&*field) => {
                     Value::Undefined(format!("'dict object' has no attribute '{field}'").into())
                 }
                 value => attribute(value, &field, meter)?,

@@ -1,102 +1,100 @@
-//! Jinja2's filters (`jinja2/filters.py`), but for those of web pages and chance.
+//! Jinja2's filters (`jinja2/filters.py`), but for those of web pages and chance: those that put each item through
+//! another filter or a test, and the way to all others.
 
-mod each;
 mod list;
+pub mod names;
 mod number;
+mod shared;
 mod text;
 
-use super::error::{Error, Result};
-use super::eval::Run;
-use super::given::Given;
-use super::meter::Meter;
-use super::ops::item;
-use super::value::Value;
+use std::rc::Rc;
 
-/// Whether [`apply`] knows a filter of that name.
-pub(super) fn known(name: &str) -> bool {
-    let names: [&[&str]; 4] = [&each::NAMES, &list::NAMES, &number::NAMES, &text::NAMES];
-    names.iter().any(|names| names.contains(&name))
-}
+use super::error::{Error, Result};
+use super::given::{Given, text_of};
+use super::meter::Meter;
+use super::predicates;
+use super::value::Value;
+use shared::fetch;
 
 /// A value through a filter.
-pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<Value> {
-    let meter = run.meter;
+pub(super) fn apply(name: &str, value: Value, given: Given, meter: &Meter) -> Result<Value> {
     meter.scan(8 * value.as_text().map_or(0, |text| text.len()))?;
     given.scan(meter)?;
     match name {
-        _ if each::NAMES.contains(&name) => each::apply(run, name, &value, given),
-        _ if list::NAMES.contains(&name) => list::apply(run, name, value, given),
+        "map" => map(&value, given, meter),
+        "select" | "reject" | "selectattr" | "rejectattr" => select(name, &value, given, meter),
+        _ if list::NAMES.contains(&name) => list::apply(name, value, given, meter),
         _ if number::NAMES.contains(&name) => number::apply(name, &value, given),
-        _ => text::apply(run, name, value, given),
+        _ => text::apply(name, value, given, meter),
     }
 }
 
-fn unknown(name: &str) -> Error {
-    Error::operation(format!("the filter `{name}` is not known here"))
+/// What each item is given anew.
+fn given_again(given: &Given, meter: &Meter) -> Result<Given> {
+    let count = given.positional.len() + given.named.len();
+    meter.charge(count * size_of::<Value>())?;
+    Ok(given.clone())
 }
 
-/// For a filter that takes no argument.
-fn bare(name: &str, given: Given) -> Result<()> {
-    given.bind(name, [], 0).map(|_| ())
-}
-
-fn truthy(value: &Option<Value>) -> bool {
-    value.as_ref().is_some_and(Value::truth)
-}
-
-/// What HTML escapes.
-pub(super) fn escape(text: &str, meter: &Meter) -> Result<String> {
-    meter.charge(6 * text.len())?;
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&#34;"),
-            '\'' => escaped.push_str("&#39;"),
-            letter => escaped.push(letter),
+fn map(value: &Value, mut given: Given, meter: &Meter) -> Result<Value> {
+    let mut mapped = Vec::new();
+    if !value.truth() {
+        return meter.generator(mapped);
+    }
+    let by_attribute =
+        given.positional.is_empty() && given.named.iter().any(|(name, _)| &**name == "attribute");
+    if by_attribute {
+        let [attribute, default] = given.bind("map", ["attribute", "default"], 0)?;
+        let default = default.filter(|default| !matches!(default, Value::None));
+        for found in value.items(meter)? {
+            mapped.push(fetch(&found, attribute.as_ref(), default.as_ref(), meter)?);
+        }
+    } else {
+        if given.positional.is_empty() {
+            return Err(Error::operation("map requires a filter argument"));
+        }
+        let name = text_of(&given.positional.remove(0), "map")?;
+        for found in value.items(meter)? {
+            let given = given_again(&given, meter)?;
+            // A filter that is mapped may be `map` itself.
+            meter.enter()?;
+            let found = apply(&name, found, given, meter);
+            meter.leave();
+            mapped.push(found?);
         }
     }
-    Ok(escaped)
+    meter.generator(mapped)
 }
 
-fn wrong(name: &str, value: &Value) -> Error {
-    match value {
-        Value::Undefined(what) => Error::operation(&**what),
-        value => Error::operation(format!(
-            "{name} does not take a value of type '{}'",
-            value.type_name()
-        )),
+fn select(name: &str, value: &Value, mut given: Given, meter: &Meter) -> Result<Value> {
+    if !value.truth() {
+        return meter.generator(Vec::new());
     }
-}
-
-/// What `attribute` says of an item, such as `function.name` or `0`; the item itself where it says nothing.
-fn fetch(
-    value: &Value,
-    attribute: Option<&Value>,
-    default: Option<&Value>,
-    meter: &Meter,
-) -> Result<Value> {
-    let default_of = |found: Value| match default {
-        Some(default) if found.is_undefined() => default.clone(),
-        _ => found,
+    let attribute = match name.ends_with("attr") {
+        true if given.positional.is_empty() => {
+            return Err(Error::operation("Missing parameter for attribute name"));
+        }
+        true => Some(given.positional.remove(0)),
+        false => None,
     };
-    let attribute = match attribute {
-        None | Some(Value::None) => return Ok(value.clone()),
-        Some(attribute) => attribute,
+    let test: Option<Rc<str>> = match given.positional.is_empty() {
+        true => None,
+        false => Some(text_of(&given.positional.remove(0), name)?),
     };
-    let Some(path) = attribute.as_text() else {
-        return Ok(default_of(item(value, attribute, meter)?));
-    };
-    let mut value = value.clone();
-    for part in path.split('.') {
-        meter.step(1)?;
-        let key = match part.parse::<i128>() {
-            Ok(number) if part.bytes().all(|byte| byte.is_ascii_digit()) => Value::Int(number),
-            _ => meter.text(part)?,
+    let mut kept = Vec::new();
+    for found in value.items(meter)? {
+        let looked_at = fetch(&found, attribute.as_ref(), None, meter)?;
+        let holds = match &test {
+            Some(test) => {
+                meter.step(1)?;
+                let given = given_again(&given, meter)?;
+                predicates::apply(test, looked_at, given, meter)?
+            }
+            None => looked_at.truth(),
         };
-        value = default_of(item(&value, &key, meter)?);
+        if holds == name.starts_with("select") {
+            kept.push(found);
+        }
     }
-    Ok(value)
+    meter.generator(kept)
 }

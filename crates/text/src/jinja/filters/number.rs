@@ -1,12 +1,12 @@
 //! Filters that give a number.
 
-use super::{bare, unknown, wrong};
+use super::shared::{bare, unknown, wrong};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::given::{Given, int_or, text_of};
 use crate::jinja::lexer::python_space;
-use crate::jinja::number::whole;
 use crate::jinja::ops::too_large;
 use crate::jinja::value::Value;
+use crate::jinja::value::float::whole;
 
 pub(super) const NAMES: [&str; 4] = ["abs", "float", "int", "round"];
 

@@ -1,14 +1,14 @@
 //! Filters that give a text.
 
-use super::{bare, escape, fetch, truthy, unknown, wrong};
+use super::shared::{bare, fetch, truthy, unknown, wrong};
 use crate::jinja::error::{Error, Result};
-use crate::jinja::eval::Run;
 use crate::jinja::given::{Given, int_or, text_of};
 use crate::jinja::json::to_json;
 use crate::jinja::lexer::python_space;
+use crate::jinja::meter::Meter;
 use crate::jinja::methods::{self, capitalize, replace, split_lines, trim};
 use crate::jinja::number::percent;
-use crate::jinja::value::Value;
+use crate::jinja::value::{Value, text::escape};
 
 pub(super) const NAMES: [&str; 20] = [
     "capitalize",
@@ -33,8 +33,7 @@ pub(super) const NAMES: [&str; 20] = [
     "wordcount",
 ];
 
-pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -> Result<Value> {
-    let meter = run.meter;
+pub(super) fn apply(name: &str, value: Value, given: Given, meter: &Meter) -> Result<Value> {
     Ok(match name {
         "capitalize" => {
             bare(name, given).and_then(|()| meter.text(capitalize(&value.to_text(meter)?)))?
@@ -44,7 +43,7 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
             if given.positional.is_empty() && given.named.is_empty() {
                 given.positional.push(Value::Int(80));
             }
-            methods::call(run, &Value::Text(value.to_text(meter)?), name, given)?
+            methods::call(&Value::Text(value.to_text(meter)?), name, given, meter)?
         }
         "e" | "escape" | "forceescape" => {
             bare(name, given)?;
@@ -62,7 +61,7 @@ pub(super) fn apply(run: &mut Run<'_>, name: &str, value: Value, given: Given) -
                         "can't handle positional and keyword arguments at the same time",
                     ));
                 }
-                (true, false) => run.dict_of(given.named)?,
+                (true, false) => meter.named_dict(given.named)?,
                 _ => meter.tuple(given.positional)?,
             };
             meter.text(percent(&text, &values, meter)?)?

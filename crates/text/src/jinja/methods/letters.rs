@@ -6,7 +6,7 @@ use crate::jinja::error::{Error, Result};
 use crate::jinja::given::{int_or, text_of};
 use crate::jinja::lexer::python_space;
 use crate::jinja::meter::Meter;
-use crate::jinja::value::{Value, printable};
+use crate::jinja::value::{Value, text::printable};
 
 /// The first letter large where `upper`, the others small.
 pub(in crate::jinja) fn capitalize(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! Methods of Python's texts, lists and dicts, and the fields of a loop. Those that change a list or dict are refused,
+//! Methods of Python's texts, lists and dicts. Those that change a list or dict are refused,
 //! as the sandbox of transformers does.
 
 mod letters;
@@ -6,82 +6,11 @@ mod text;
 
 pub(super) use letters::{capitalize, replace, split_lines, trim};
 
-use std::rc::Rc;
-
+use super::access::pairs;
 use super::error::{Error, Result};
-use super::eval::Run;
 use super::given::Given;
 use super::meter::Meter;
-use super::value::{Loop, Value};
-
-const TEXT: [&str; 47] = [
-    "capitalize",
-    "casefold",
-    "center",
-    "count",
-    "encode",
-    "endswith",
-    "expandtabs",
-    "find",
-    "format",
-    "format_map",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdecimal",
-    "isdigit",
-    "isidentifier",
-    "islower",
-    "isnumeric",
-    "isprintable",
-    "isspace",
-    "istitle",
-    "isupper",
-    "join",
-    "ljust",
-    "lower",
-    "lstrip",
-    "maketrans",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rindex",
-    "rjust",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "swapcase",
-    "title",
-    "translate",
-    "upper",
-    "zfill",
-];
-
-const LIST: [&str; 11] = [
-    "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse",
-    "sort",
-];
-
-const DICT: [&str; 11] = [
-    "clear",
-    "copy",
-    "fromkeys",
-    "get",
-    "items",
-    "keys",
-    "pop",
-    "popitem",
-    "setdefault",
-    "update",
-    "values",
-];
+use super::value::Value;
 
 /// Those of lists and dicts that change them.
 const CHANGING: [&str; 12] = [
@@ -99,57 +28,8 @@ const CHANGING: [&str; 12] = [
     "fromkeys",
 ];
 
-/// The methods that a value has.
-pub(super) fn names(value: &Value) -> &'static [&'static str] {
-    match value {
-        Value::Text(_) | Value::Safe(_) => &TEXT,
-        Value::List(_) => &LIST,
-        Value::Tuple(_) | Value::View("range", _) => &["count", "index"],
-        Value::Dict(_) => &DICT,
-        Value::Float(_) => &["is_integer"],
-        Value::Int(_) | Value::Bool(_) => &["bit_length", "is_integer"],
-        Value::Cycler(_) => &["next", "reset"],
-        _ => &[],
-    }
-}
-
-/// A field of `loop`.
-pub(super) fn loop_field(state: &Rc<Loop>, name: &Rc<str>) -> Option<Value> {
-    let (index, length) = (state.index.get(), state.items.len());
-    let number = |number: usize| Some(Value::Int(number as i128));
-    let neighbour = |found: Option<&Value>, which: &str| {
-        Some(
-            found
-                .cloned()
-                .unwrap_or_else(|| Value::Undefined(format!("there is no {which} item").into())),
-        )
-    };
-    match &**name {
-        "index" => number(index + 1),
-        "index0" => number(index),
-        "revindex" => number(length - index),
-        "revindex0" => number(length - index - 1),
-        "first" => Some(Value::Bool(index == 0)),
-        "last" => Some(Value::Bool(index + 1 == length)),
-        "length" => number(length),
-        "depth" => number(state.level + 1),
-        "depth0" => number(state.level),
-        "previtem" => neighbour(
-            index.checked_sub(1).and_then(|at| state.items.get(at)),
-            "previous",
-        ),
-        "nextitem" => neighbour(state.items.get(index + 1), "next"),
-        "cycle" | "changed" => Some(Value::Method(Rc::new((
-            Value::Loop(state.clone()),
-            name.clone(),
-        )))),
-        _ => None,
-    }
-}
-
 /// Calls a method.
-pub(super) fn call(run: &mut Run<'_>, value: &Value, name: &str, given: Given) -> Result<Value> {
-    let meter = run.meter;
+pub(super) fn call(value: &Value, name: &str, given: Given, meter: &Meter) -> Result<Value> {
     given.scan(meter)?;
     match value {
         Value::Text(text) => text::call(text, name, given, meter),
@@ -239,19 +119,5 @@ pub(super) fn call(run: &mut Run<'_>, value: &Value, name: &str, given: Given) -
             128 - number.unsigned_abs().leading_zeros(),
         ))),
         _ => Ok(Value::Bool(true)),
-    }
-}
-
-/// A dict's keys and values as tuples.
-pub(super) fn pairs(value: &Value, meter: &Meter) -> Result<Vec<Value>> {
-    match value {
-        Value::Dict(dict) => {
-            let entries = dict.entries.values();
-            entries
-                .map(|(key, value)| meter.tuple(vec![key.clone(), value.clone()]))
-                .collect()
-        }
-        Value::Undefined(_) => Ok(Vec::new()),
-        _ => Err(Error::operation("Can only get item pairs from a mapping.")),
     }
 }

@@ -8,7 +8,7 @@ use crate::jinja::given::{Given, int_or, text_of};
 use crate::jinja::lexer::python_space;
 use crate::jinja::meter::Meter;
 use crate::jinja::number::format_fields;
-use crate::jinja::value::{Value, printable};
+use crate::jinja::value::{Value, text::printable};
 
 /// Calls a method of a text.
 pub(super) fn call(text: &Rc<str>, name: &str, given: Given, meter: &Meter) -> Result<Value> {

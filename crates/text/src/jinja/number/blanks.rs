@@ -1,11 +1,12 @@
 //! Python's two ways to fill a text's blanks: `%` and `str.format`.
 
-use super::{MAX_WIDTH, Spec, format_value, letter, number_in, whole};
+use super::spec::{MAX_WIDTH, Spec, format_value, letter, number_in};
+use crate::jinja::access::{attribute, item};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::given::Given;
 use crate::jinja::meter::Meter;
-use crate::jinja::ops::{attribute, item};
 use crate::jinja::value::Value;
+use crate::jinja::value::float::whole;
 
 /// `text % values`
 pub(in crate::jinja) fn percent(text: &str, values: &Value, meter: &Meter) -> Result<String> {

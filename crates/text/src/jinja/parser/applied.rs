@@ -3,8 +3,9 @@
 use super::Parser;
 use crate::jinja::ast::{Args, Expr, Node};
 use crate::jinja::error::{Error, Result};
+use crate::jinja::filters::names;
 use crate::jinja::lexer::Kind;
-use crate::jinja::{filters, tests};
+use crate::jinja::predicates;
 
 impl Parser {
     /// `|filter`, `is test` and calls of what they give.
@@ -26,7 +27,7 @@ impl Parser {
     /// One filter, from its name on.
     pub(super) fn filter(&mut self, value: Option<Node>) -> Result<Node> {
         let name = self.name()?;
-        if self.soft == 0 && !filters::known(&name) {
+        if self.soft == 0 && !names::known(&name) {
             let message = format!("the filter `{name}` is not known here");
             self.unknown.push(Error::syntax(message).at(self.line()));
         }
@@ -40,7 +41,7 @@ impl Parser {
     fn test(&mut self, value: Node) -> Result<Node> {
         let negated = self.skip_if_name("not");
         let name = self.name()?;
-        if self.soft == 0 && !tests::known(&name) {
+        if self.soft == 0 && !predicates::known(&name) {
             let message = format!("the test `{name}` is not known here");
             self.unknown.push(Error::syntax(message).at(self.line()));
         }

@@ -1,11 +1,12 @@
 //! Python's values, as templates see them.
 
+pub mod float;
+pub mod make;
 mod order;
-mod text;
-
-pub(super) use text::printable;
+pub mod text;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,9 +14,11 @@ use indexmap::IndexMap;
 
 use super::ast::{For, Macro};
 use super::error::{Error, Result};
-use super::eval::Scope;
-use super::meter::{MUTABLE_DEPTH, Meter};
-use super::number::whole;
+use super::meter::Meter;
+use float::whole;
+
+/// What a namespace, or another value that changes, counts as: one cannot hold another, so that no chain of them grows.
+pub const MUTABLE_DEPTH: u16 = 100;
 
 #[derive(Clone)]
 pub enum Value {
@@ -102,6 +105,23 @@ pub struct Joiner {
 pub struct MacroValue {
     pub definition: Arc<Macro>,
     pub scope: Scope,
+}
+
+/// Variables, and those around them.
+pub type Scope = Rc<Variables>;
+
+#[derive(Default)]
+pub struct Variables {
+    pub own: RefCell<HashMap<Arc<str>, Value>>,
+    pub around: Option<Scope>,
+}
+
+/// Variables of their own within others.
+pub fn within(scope: &Scope) -> Scope {
+    Rc::new(Variables {
+        own: RefCell::default(),
+        around: Some(scope.clone()),
+    })
 }
 
 impl Value {

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::float::float_text;
 use super::{List, Value};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::meter::Meter;
-use crate::jinja::number::float_text;
 
 impl Value {
     /// What `str` makes of it.
@@ -121,4 +121,21 @@ pub(in crate::jinja) fn printable(letter: char) -> bool {
         letter if letter.is_ascii() => !letter.is_ascii_control(),
         letter => format!("a{letter}").escape_debug().nth(1) == Some(letter),
     }
+}
+
+/// What HTML escapes.
+pub fn escape(text: &str, meter: &Meter) -> Result<String> {
+    meter.charge(6 * text.len())?;
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&#34;"),
+            '\'' => escaped.push_str("&#39;"),
+            letter => escaped.push(letter),
+        }
+    }
+    Ok(escaped)
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::model::config::{DecoderConfig, Family, Positions, Problem, RotaryScaling, ScoreHead};
+use crate::model::config::{DecoderConfig, Positions, Problem, RotaryScaling, ScoreHead};
+use crate::model::family::Window;
 
 /// Reads keys and gathers what is wrong with them.
 pub(super) struct Keys<'a> {
@@ -281,20 +282,18 @@ impl<'a> Keys<'a> {
     }
 
     /// The window of all layers, `None` for full attention.
-    pub(super) fn window(&mut self, family: Family, layers: usize) -> Option<usize> {
-        let default = match family {
-            Family::Mistral => Some(4096),
-            Family::Qwen2 if self.flag("use_sliding_window", false) => Some(4096),
-            _ => None,
+    pub(super) fn window(&mut self, kind: Window, layers: usize) -> Option<usize> {
+        let window = match kind {
+            // transformers does not read the key there; what it holds must be a size all the same.
+            Window::Never => self.optional_size("sliding_window", None).and(None),
+            Window::Key(default) => self.optional_size("sliding_window", Some(default)),
+            Window::Flag(default) => {
+                let used = self.flag("use_sliding_window", false);
+                let default = used.then_some(default);
+                self.optional_size("sliding_window", default)
+                    .filter(|_| used)
+            }
         };
-        let mut window = self.optional_size("sliding_window", default);
-        if family == Family::Qwen2 {
-            window = window.filter(|_| self.flag("use_sliding_window", false));
-        }
-        if family == Family::Llama {
-            // transformers' Llama does not read the key.
-            window = None;
-        }
         let sliding = match self.map.get("layer_types") {
             Some(Value::Array(types)) => {
                 let known = ["full_attention", "sliding_attention"];
@@ -319,7 +318,7 @@ impl<'a> Keys<'a> {
                     .count()
             }
             _ if window.is_none() => 0,
-            _ if family == Family::Qwen2 => {
+            _ if matches!(kind, Window::Flag(_)) => {
                 let first = self.typed("max_window_layers", 28, "a whole number", |value| {
                     value.as_u64().map(|first| first as usize)
                 });

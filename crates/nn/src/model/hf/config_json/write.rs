@@ -2,22 +2,24 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::config::{Activation, DecoderConfig, Family, Positions, RotaryScaling};
+use crate::model::config::{Activation, DecoderConfig, Positions, RotaryScaling};
+use crate::model::family::{Biases, Block, Traits, Window};
 
 /// The `config.json` of a model whose weights are stored as `dtype` (`"float32"` or `"bfloat16"`).
 ///
 /// Both spellings of the type and of the rotary settings are written, for transformers 4 and 5.
 pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
-    let class = match config.family {
-        Family::Gpt2 => "GPT2",
-        Family::Llama => "Llama",
-        Family::Mistral => "Mistral",
-        Family::Qwen2 => "Qwen2",
-    };
-    let task = match (&config.score, config.family) {
+    let Traits {
+        class,
+        block,
+        biases,
+        window,
+        ..
+    } = config.family.traits();
+    let task = match (&config.score, block) {
         (Some(_), _) => "ForSequenceClassification",
-        (None, Family::Gpt2) => "LMHeadModel",
-        (None, _) => "ForCausalLM",
+        (None, Block::Gpt2) => "LMHeadModel",
+        (None, Block::Llama) => "ForCausalLM",
     };
     let mut value = json!({
         "architectures": [format!("{class}{task}")],
@@ -60,18 +62,21 @@ pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
             "rope_parameters": rope_parameters(theta, scaling),
         }),
     };
-    let options = match config.family {
-        Family::Gpt2 => json!({}),
-        Family::Llama => json!({"attention_bias": config.qkv_bias, "mlp_bias": config.mlp_bias}),
-        Family::Mistral => json!({"sliding_window": config.sliding_window}),
-        Family::Qwen2 => json!({
+    extend(&mut value, own);
+    if *biases == Biases::Keys {
+        let given = json!({"attention_bias": config.qkv_bias, "mlp_bias": config.mlp_bias});
+        extend(&mut value, given);
+    }
+    let sliding = match window {
+        Window::Never => json!({}),
+        Window::Key(_) => json!({"sliding_window": config.sliding_window}),
+        Window::Flag(_) => json!({
             "use_sliding_window": config.sliding_window.is_some(),
             "sliding_window": config.sliding_window,
             "max_window_layers": if config.sliding_window.is_some() { 0 } else { config.layers },
         }),
     };
-    extend(&mut value, own);
-    extend(&mut value, options);
+    extend(&mut value, sliding);
     if let Some(head) = &config.score {
         let names = head.labels.iter().enumerate();
         let (by_id, by_name): (Map<_, _>, Map<_, _>) = names

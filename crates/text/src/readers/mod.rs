@@ -1,0 +1,8 @@
+//! The formats that papers' data comes in, one a file.
+
+pub mod convai2;
+pub mod dialogue_nli;
+pub mod dstc9;
+pub mod nli;
+pub mod real_persona_chat;
+pub mod synthetic_persona_chat;

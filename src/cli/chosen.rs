@@ -1,0 +1,51 @@
+//! The arguments that say which recipe is meant, and how.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::backend;
+use crate::recipe::Request;
+use crate::stage::KINDS;
+
+/// Which recipe, and how.
+#[derive(Args)]
+pub(super) struct Chosen {
+    /// A recipe's name in the experiments folder, or the path of a TOML file.
+    pub recipe: String,
+    /// sandbox, real or paper, where the recipe has them.
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Override a value: STAGE.KEY=VALUE, or a top-level key such as seeds=[1].
+    #[arg(long = "set", value_name = "A.B=C")]
+    pub sets: Vec<String>,
+    /// The folder that ${DATA} stands for in recipes.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// flex, ndarray, wgpu or cuda; by default the first that this build has.
+    #[arg(long)]
+    pub backend: Option<String>,
+    /// The folder of recipes.
+    #[arg(long, default_value = "experiments")]
+    pub experiments: PathBuf,
+}
+
+impl Chosen {
+    pub fn backend(&self) -> &str {
+        self.backend
+            .as_deref()
+            .unwrap_or_else(|| backend::default_backend())
+    }
+
+    pub fn request(&self) -> Request<'_> {
+        Request {
+            folder: &self.experiments,
+            name: &self.recipe,
+            profile: self.profile.as_deref(),
+            sets: &self.sets,
+            data: self.data.as_deref(),
+            backend: self.backend(),
+            kinds: KINDS,
+        }
+    }
+}
