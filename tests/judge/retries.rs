@@ -33,11 +33,8 @@ fn a_passing_failure_is_waited_out() {
 #[test]
 fn retry_after_is_obeyed_up_to_the_longest_wait() {
     let in_a_second = || {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
         // Whole seconds only: between one and two from now.
-        http_date(now.as_secs() + 2)
+        httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(2))
     };
     type Header = Box<dyn Fn() -> String + Send + Sync>;
     let cases: [(Header, Duration, Duration); 6] = [
@@ -87,45 +84,6 @@ fn retry_after_is_obeyed_up_to_the_longest_wait() {
         let took = started.elapsed();
         assert!((least..most).contains(&took), "{told}: {took:?}");
     }
-}
-
-/// A date as HTTP writes it, of seconds since 1970.
-fn http_date(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let (mut year, mut day) = (1970, days);
-    while day >= 365 + u64::from(leap(year)) {
-        day -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let months = [
-        31,
-        28 + u64::from(leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let mut month = 0;
-    while day >= months[month] {
-        day -= months[month];
-        month += 1;
-    }
-    let name = &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * month..3 * month + 3];
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!(
-        "Mon, {:02} {name} {year} {hour:02}:{minute:02}:{:02} GMT",
-        day + 1,
-        second % 60
-    )
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn a_killed_run_goes_on_from_the_last_saved_step() {
 }
 
 #[test]
-fn a_score_that_is_no_number_ends_the_run_by_name() {
+fn a_score_that_is_no_number_ends_the_run() {
     let settings = super::settings(Algorithm::Rloo(super::rloo()));
     let folder = tempfile::tempdir().unwrap();
     let device = Default::default();
@@ -369,5 +369,8 @@ fn a_score_that_is_no_number_ends_the_run_by_name() {
     };
     let outcome = train(model, &reference, &job, &mut reward, &device);
     let error = outcome.err().expect("no step is taken").to_string();
-    assert!(error.contains("broken") && error.contains("NaN"), "{error}");
+    assert!(
+        error.contains("a reply to prompt") && error.contains("NaN"),
+        "{error}"
+    );
 }

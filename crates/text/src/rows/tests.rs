@@ -172,11 +172,6 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
             "chosen: expected a completion, found none",
         ),
         (
-            preference_rows,
-            r#"{"prompt": [{"role": "assistant", "tool_calls": [{}]}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]}"#,
-            "prompt: the last message is the assistant's and has no content to go on from",
-        ),
-        (
             sft_rows,
             r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c"}]}"#,
             "messages[2]: expected a message to reply to before the assistant's",
