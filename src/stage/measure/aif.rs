@@ -10,7 +10,7 @@ use crate::judge::Scores;
 use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::artifact::replied::{Replied, measure_text};
+use crate::stage::artifact::replied::Replied;
 use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
@@ -22,6 +22,7 @@ use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::oracle::Oracle;
 use crate::stage::work::kl::{LogRatio, log_ratios};
+use crate::stage::work::samples::Samples;
 use crate::stage::work::scores::reply_reward::{ReplyReward, scorable};
 
 pub const KIND: Kind = Kind {
@@ -76,24 +77,13 @@ impl Stage for Aif {
         }
         let data = context.input(&self.data);
         let examples = prompts(data, self.split, self.examples)?;
-        let requests: Vec<(u64, Prompt)> = (0..)
-            .zip(examples.iter().map(|example| example.prompt.clone()))
-            .collect();
         let mut measures = Measures::default();
         let others: Vec<&StageRef> = self.reference.iter().collect();
         let models = (&self.model, &others[..]);
-        let sampled = self
-            .sampling
-            .run(context, models, &requests, &mut measures)?;
-        let truth = |holds: bool| f64::from(u8::from(holds));
-        measures.mean(
-            "finished",
-            sampled.iter().map(|it| truth(it.finished)).collect(),
-        );
+        let mut samples = Samples::draw(&self.sampling, context, models, examples, &mut measures)?;
 
-        let asked: Vec<(Prompt, Vec<String>)> = examples
-            .iter()
-            .zip(&sampled)
+        let both = samples.examples.iter().zip(&samples.sampled);
+        let asked: Vec<(Prompt, Vec<String>)> = both
             .map(|(example, reply)| (example.prompt.clone(), vec![scorable(&reply.text)]))
             .collect();
         let (labels, worth) =
@@ -106,34 +96,27 @@ impl Stage for Aif {
             measures.mean_score(&format!("aif.{label}"), scores);
         }
 
-        let mut replied: Vec<Replied> = examples
-            .iter()
-            .zip(&sampled)
-            .zip(&worth)
-            .map(|((example, sampled), worth)| {
-                let reference = &example.completions[0].text;
-                let mut replied = Replied::new(&example.prompt, reference, sampled);
-                replied.verdict = Some(format!("reward {:.2}", worth.reward));
-                replied
-            })
-            .collect();
+        for (replied, worth) in samples.replied.iter_mut().zip(&worth) {
+            replied.verdict = Some(format!("reward {:.2}", worth.reward));
+        }
         if let Some(oracle) = Oracle::known(data)? {
-            self.by_oracle(oracle, &examples, &mut replied, &mut measures)?;
+            let (examples, replied) = (&samples.examples, &mut samples.replied);
+            self.by_oracle(oracle, examples, replied, &mut measures)?;
         }
         if let Some(dullness) = &self.reward.dullness {
             let generic = dullness.learn(context)?;
-            let dull = replied.iter().map(|it| truth(generic.dull(&it.reply)));
+            let replied = samples.replied.iter();
+            let dull = replied.map(|it| f64::from(u8::from(generic.dull(&it.reply))));
             measures.mean("dull_rate", dull.collect());
+            let replied = samples.replied.iter();
             let specificity: Vec<f64> = replied
-                .iter()
                 .map(|it| generic.specificity(&it.reply).unwrap_or(0.0))
                 .collect();
             measures.mean("specificity", specificity);
         }
-        measure_text(&replied, &mut measures);
         if let Some(reference) = &self.reference {
+            let sampled = samples.sampled.iter();
             let replies: Vec<&Sampled> = sampled
-                .iter()
                 .filter(|reply| reply.finished && !reply.text.trim().is_empty())
                 .collect();
             self.by_reference(context, reference, &replies, &mut measures)?;
@@ -141,8 +124,7 @@ impl Stage for Aif {
         if let Some(before) = &self.before {
             flag(context, before, &mut measures)?;
         }
-        Replied::write(&context.dir, &replied)?;
-        measures.write(&context.dir)
+        samples.finish(context, measures)
     }
 }
 

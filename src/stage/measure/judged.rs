@@ -3,11 +3,9 @@
 
 use anyhow::Result;
 
-use crate::data::Prompt;
 use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::artifact::replied::{Replied, measure_text};
 use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
@@ -17,6 +15,7 @@ use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::judging::Judging;
 use crate::stage::work::kl::{LogRatio, log_ratios};
+use crate::stage::work::samples::Samples;
 
 pub const KIND: Kind = Kind {
     name: "judge",
@@ -66,36 +65,18 @@ impl Stage for Judged {
         }
         let data = context.input(&self.data);
         let examples = prompts(data, self.split, self.examples)?;
-        let asked: Vec<(u64, Prompt)> = (0..)
-            .zip(examples.iter().map(|example| example.prompt.clone()))
-            .collect();
         let mut measures = Measures::default();
         let others: Vec<&StageRef> = self.reference.iter().collect();
         let models = (&self.model, &others[..]);
-        let sampled = self.sampling.run(context, models, &asked, &mut measures)?;
-        measures.mean(
-            "finished",
-            sampled
-                .iter()
-                .map(|it| f64::from(u8::from(it.finished)))
-                .collect(),
-        );
-        let mut replied: Vec<Replied> = examples
-            .iter()
-            .zip(&sampled)
-            .map(|(example, sampled)| {
-                let reference = &example.completions[0].text;
-                Replied::new(&example.prompt, reference, sampled)
-            })
-            .collect();
+        let mut samples = Samples::draw(&self.sampling, context, models, examples, &mut measures)?;
+        let (examples, replied) = (&samples.examples, &mut samples.replied);
         self.judging
-            .judge(context, data, &examples, &mut replied, &mut measures)?;
-        measure_text(&replied, &mut measures);
+            .judge(context, data, examples, replied, &mut measures)?;
         if let Some(reference) = &self.reference {
-            let finished = sampled.iter();
+            let finished = samples.sampled.iter();
             let finished = finished.filter(|reply| reply.finished && !reply.text.is_empty());
             let replies: Vec<&Sampled> = finished.collect();
-            let (count, asked) = (replies.len(), replied.len());
+            let (count, asked) = (replies.len(), samples.replied.len());
             measures.note(format!(
                 "kl: over the {count} of {asked} replies that are finished and not empty"
             ));
@@ -107,7 +88,6 @@ impl Stage for Judged {
                 measures.numbers.insert("kl".into(), mean);
             }
         }
-        Replied::write(&context.dir, &replied)?;
-        measures.write(&context.dir)
+        samples.finish(context, measures)
     }
 }

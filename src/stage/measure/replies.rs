@@ -5,9 +5,8 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::template::{dialogue_examples, history};
-use crate::data::{Dialogue, Example, Prompt, Turn};
+use crate::data::{Dialogue, Example, Turn};
 use crate::stage::artifact::measures::Measures;
-use crate::stage::artifact::replied::{Replied, measure_text};
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
@@ -15,6 +14,7 @@ use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::oracle::WORLD_FILE;
+use crate::stage::work::samples::Samples;
 use crate::world::persona::oracle::{Relation, Verdict, judge_reply};
 
 pub const KIND: Kind = Kind {
@@ -58,37 +58,18 @@ impl Stage for Replies {
         if self.examples > 0 {
             rows.truncate(self.examples);
         }
-        let prompts: Vec<(u64, Prompt)> = (0..)
-            .zip(rows.iter().map(|row| row.example.prompt.clone()))
-            .collect();
         let mut measures = Measures::default();
         let model = (&self.model, &[][..]);
-        let sampled = self.sampling.run(context, model, &prompts, &mut measures)?;
-        let known_world = data.join(WORLD_FILE).try_exists()?;
-        let mut finished = Vec::with_capacity(rows.len());
-        let mut verdicts = Vec::new();
-        let replied: Vec<Replied> = rows
-            .iter()
-            .zip(&sampled)
-            .map(|(row, sampled)| {
-                finished.push(f64::from(u8::from(sampled.finished)));
-                let Example {
-                    prompt,
-                    completions,
-                    ..
-                } = &row.example;
-                let mut replied = Replied::new(prompt, &completions[0].text, sampled);
-                if known_world {
-                    let verdict = judge_reply(row.persona, &row.history, &replied.reply);
-                    replied.verdict = Some(in_words(&verdict));
-                    replied.failed = verdict.relation == Relation::Contradicting;
-                    verdicts.push(verdict);
-                }
-                replied
-            })
-            .collect();
-        measures.mean("finished", finished);
-        if known_world {
+        let examples = rows.iter().map(|row| row.example.clone()).collect();
+        let mut samples = Samples::draw(&self.sampling, context, model, examples, &mut measures)?;
+        if data.join(WORLD_FILE).try_exists()? {
+            let mut verdicts = Vec::with_capacity(rows.len());
+            for (row, replied) in rows.iter().zip(&mut samples.replied) {
+                let verdict = judge_reply(row.persona, &row.history, &replied.reply);
+                replied.verdict = Some(in_words(&verdict));
+                replied.failed = verdict.relation == Relation::Contradicting;
+                verdicts.push(verdict);
+            }
             let share = |test: &dyn Fn(&Verdict) -> bool| -> Vec<f64> {
                 verdicts
                     .iter()
@@ -105,9 +86,7 @@ impl Stage for Replies {
             measures.mean("well_formed", share(&|v| v.well_formed));
             measures.mean("on_topic", share(&|v| v.on_topic));
         }
-        measure_text(&replied, &mut measures);
-        Replied::write(&context.dir, &replied)?;
-        measures.write(&context.dir)
+        samples.finish(context, measures)
     }
 }
 

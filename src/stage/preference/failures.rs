@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::data::{Example, Prompt, Role, Tokenizer};
+use crate::data::{Example, Role, Tokenizer};
 use crate::stage::artifact::drawn;
 use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::examples::{
@@ -11,7 +11,6 @@ use crate::stage::artifact::examples::{
 };
 use crate::stage::artifact::folder::model_dir;
 use crate::stage::artifact::measures::Measures;
-use crate::stage::artifact::replied::Replied;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SAMPLES, StageRef};
@@ -19,6 +18,7 @@ use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
 use crate::stage::work::judge::judging::Judging;
+use crate::stage::work::samples::Samples;
 
 pub const KIND: Kind = Kind {
     name: "failures",
@@ -90,21 +90,12 @@ impl Stage for Failures {
             .iter()
             .flat_map(|example| std::iter::repeat_n(example, self.samples).cloned())
             .collect();
-        let requests: Vec<(u64, Prompt)> = (0..)
-            .zip(asked.iter().map(|example| example.prompt.clone()))
-            .collect();
         let model = (&self.model, &[][..]);
-        let sampled = self
-            .sampling
-            .run(context, model, &requests, &mut measures)?;
-        let mut replied: Vec<Replied> = asked
-            .iter()
-            .zip(&sampled)
-            .map(|(example, sampled)| {
-                let reference = &example.completions[0].text;
-                Replied::new(&example.prompt, reference, sampled)
-            })
-            .collect();
+        let Samples {
+            examples: asked,
+            sampled,
+            mut replied,
+        } = Samples::draw(&self.sampling, context, model, asked, &mut measures)?;
         self.judging
             .judge(context, data, &asked, &mut replied, &mut measures)?;
 

@@ -2,6 +2,7 @@
 
 pub mod judge;
 pub mod kl;
+pub mod samples;
 pub mod sampling;
 pub mod scores;
 pub mod streams;

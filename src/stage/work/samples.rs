@@ -1,0 +1,61 @@
+//! Replies of a model to examples: sampled, and beside their references as they are measured and kept.
+
+use anyhow::Result;
+
+use crate::data::{Example, Prompt};
+use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::replied::{Replied, measure_text};
+use crate::stage::artifact::sampled::Sampled;
+use crate::stage::kind::Context;
+use crate::stage::settings::keys::StageRef;
+use crate::stage::settings::sampling::SamplingSettings;
+
+/// Examples, and one reply to each.
+pub struct Samples {
+    pub examples: Vec<Example>,
+    pub sampled: Vec<Sampled>,
+    /// The same as they are kept for the report, to be judged.
+    pub replied: Vec<Replied>,
+}
+
+impl Samples {
+    /// Samples a reply to each example from the first of the models; the others are to read prompt and reply afterwards.
+    ///
+    /// # Errors
+    /// As [`SamplingSettings::run`].
+    pub fn draw(
+        sampling: &SamplingSettings,
+        context: &Context,
+        models: (&StageRef, &[&StageRef]),
+        examples: Vec<Example>,
+        measures: &mut Measures,
+    ) -> Result<Self> {
+        let prompts = examples.iter().map(|example| example.prompt.clone());
+        let asked: Vec<(u64, Prompt)> = (0..).zip(prompts).collect();
+        let sampled = sampling.run(context, models, &asked, measures)?;
+        let both = examples.iter().zip(&sampled);
+        let replied = both.map(|(example, sampled)| {
+            let reference = &example.completions[0].text;
+            Replied::new(&example.prompt, reference, sampled)
+        });
+        Ok(Self {
+            replied: replied.collect(),
+            examples,
+            sampled,
+        })
+    }
+
+    /// Writes `replies.jsonl` and the stage's measures, with what the replies' surface shows: `finished`, their length and
+    /// variety.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn finish(&self, context: &Context, mut measures: Measures) -> Result<()> {
+        let finished = self.sampled.iter();
+        let finished = finished.map(|it| f64::from(u8::from(it.finished)));
+        measures.mean("finished", finished.collect());
+        measure_text(&self.replied, &mut measures);
+        Replied::write(&context.dir, &self.replied)?;
+        measures.write(&context.dir)
+    }
+}
