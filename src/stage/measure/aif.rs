@@ -8,15 +8,13 @@ use crate::data::{Example, Prompt};
 use crate::eval::hacking::{Diagnostics, hacking};
 use crate::judge::Scores;
 use crate::stage::artifact::examples::prompts;
-use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::Replied;
 use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
-use crate::stage::settings::produces::EXAMPLES;
-use crate::stage::settings::produces::Produces;
+use crate::stage::settings::produces::{EXAMPLES, Produces};
 use crate::stage::settings::reward::RewardSettings;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
@@ -72,14 +70,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 
 impl Stage for Aif {
     fn run(&self, context: &Context) -> Result<()> {
-        if let Some(reference) = &self.reference {
-            same_tokenizer(context, &self.model, reference)?;
-        }
         let data = context.input(&self.data);
         let examples = prompts(data, self.split, self.examples)?;
         let mut measures = Measures::default();
-        let others: Vec<&StageRef> = self.reference.iter().collect();
-        let models = (&self.model, &others[..]);
+        let models = (&self.model, self.reference.as_ref());
         let mut samples = Samples::draw(&self.sampling, context, models, examples, &mut measures)?;
 
         let both = samples.examples.iter().zip(&samples.sampled);

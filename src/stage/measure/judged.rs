@@ -4,7 +4,6 @@
 use anyhow::Result;
 
 use crate::stage::artifact::examples::prompts;
-use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::{Context, Kind, Stage};
@@ -60,14 +59,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 
 impl Stage for Judged {
     fn run(&self, context: &Context) -> Result<()> {
-        if let Some(reference) = &self.reference {
-            same_tokenizer(context, &self.model, reference)?;
-        }
         let data = context.input(&self.data);
         let examples = prompts(data, self.split, self.examples)?;
         let mut measures = Measures::default();
-        let others: Vec<&StageRef> = self.reference.iter().collect();
-        let models = (&self.model, &others[..]);
+        let models = (&self.model, self.reference.as_ref());
         let mut samples = Samples::draw(&self.sampling, context, models, examples, &mut measures)?;
         let (examples, replied) = (&samples.examples, &mut samples.replied);
         self.judging

@@ -59,7 +59,7 @@ impl Stage for Replies {
             rows.truncate(self.examples);
         }
         let mut measures = Measures::default();
-        let model = (&self.model, &[][..]);
+        let model = (&self.model, None);
         let examples = rows.iter().map(|row| row.example.clone()).collect();
         let mut samples = Samples::draw(&self.sampling, context, model, examples, &mut measures)?;
         if data.join(WORLD_FILE).try_exists()? {

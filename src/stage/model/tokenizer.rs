@@ -9,8 +9,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
 use crate::stage::settings::keys::{Keys, StageRef};
-use crate::stage::settings::produces::EXAMPLES;
-use crate::stage::settings::produces::Produces;
+use crate::stage::settings::produces::{EXAMPLES, Produces};
 use crate::stage::settings::splits::Split;
 
 pub const KIND: Kind = Kind {

@@ -90,7 +90,7 @@ impl Stage for Failures {
             .iter()
             .flat_map(|example| std::iter::repeat_n(example, self.samples).cloned())
             .collect();
-        let model = (&self.model, &[][..]);
+        let model = (&self.model, None);
         let Samples {
             examples: asked,
             sampled,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::data::{Example, Prompt};
+use crate::stage::artifact::folder::same_tokenizer;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::{Replied, measure_text};
 use crate::stage::artifact::sampled::Sampled;
@@ -19,19 +20,23 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Samples a reply to each example from the first of the models; the others are to read prompt and reply afterwards.
+    /// Samples a reply to each example from a model; its reference, where it has one, is to read prompt and reply afterwards.
     ///
     /// # Errors
-    /// As [`SamplingSettings::run`].
+    /// As [`SamplingSettings::run`], and a reference with another tokenizer.
     pub fn draw(
         sampling: &SamplingSettings,
         context: &Context,
-        models: (&StageRef, &[&StageRef]),
+        (model, reference): (&StageRef, Option<&StageRef>),
         examples: Vec<Example>,
         measures: &mut Measures,
     ) -> Result<Self> {
+        if let Some(reference) = reference {
+            same_tokenizer(context, model, reference)?;
+        }
         let prompts = examples.iter().map(|example| example.prompt.clone());
         let asked: Vec<(u64, Prompt)> = (0..).zip(prompts).collect();
+        let models = (model, reference.as_slice());
         let sampled = sampling.run(context, models, &asked, measures)?;
         let both = examples.iter().zip(&sampled);
         let replied = both.map(|(example, sampled)| {

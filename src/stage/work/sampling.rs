@@ -13,8 +13,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::sampled::Sampled;
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
-use crate::stage::settings::sampling::PromptKept;
-use crate::stage::settings::sampling::SamplingSettings;
+use crate::stage::settings::sampling::{PromptKept, SamplingSettings};
 use crate::stage::work::tokens::cuts::Cut;
 use crate::store::{OrBadInput, Progress};
 

@@ -7,7 +7,6 @@ use anyhow::Result;
 use crate::backend::{self, Work};
 use crate::engine::{Device, open};
 use crate::generate::{self, Reply, Request, Sampling};
-use crate::model::decoder::Precision;
 use crate::model::{Decoder, DecoderConfig};
 use crate::objective::{Objective, Running};
 use crate::ops::{Ops, TrainBackend};
@@ -28,9 +27,10 @@ impl Frozen {
             fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
                 let precision = self.0.compute::<B::InnerBackend>(device)?.precision;
                 let model = open::<B::InnerBackend>(self.1, device)?;
-                Ok(Box::new(OnDevice::<B::InnerBackend>::new(
-                    model, precision, device,
-                )))
+                Ok(Box::new(OnDevice::<B::InnerBackend> {
+                    model: model.frozen(precision),
+                    device: device.clone(),
+                }))
             }
         }
         backend::dispatch(device.backend, Open(device, dir))?.map(Self)
@@ -108,15 +108,6 @@ trait Passes {
 struct OnDevice<B: Ops> {
     model: Decoder<B>,
     device: B::Device,
-}
-
-impl<B: Ops> OnDevice<B> {
-    fn new(model: Decoder<B>, precision: Precision, device: &B::Device) -> Self {
-        Self {
-            model: model.frozen(precision),
-            device: device.clone(),
-        }
-    }
 }
 
 impl<B: Ops> Passes for OnDevice<B> {

@@ -86,9 +86,8 @@ impl HeadData {
                 };
                 let head = ScoreHead::plain(vec!["reward".into()], Problem::Regression);
                 let objective = Objective::Score(Score::BradleyTerry { centre: *centre });
-                let tokenizer = self.tokenizer(context)?;
-                let format = |examples: &[Example]| Format::of_pairs(examples, &tokenizer);
-                let mut sets = self.of_examples(context, head, objective, format, margin)?;
+                let mut sets =
+                    self.of_examples(context, head, objective, Format::of_pairs, margin)?;
                 for set in [Some(&mut sets.train), sets.valid.as_mut()]
                     .into_iter()
                     .flatten()
@@ -107,7 +106,7 @@ impl HeadData {
                     classes: classes.len(),
                 });
                 let head = ScoreHead::plain(classes.clone(), Problem::SingleLabelClassification);
-                let format = |_: &[Example]| Ok(Format::bare(Texts::Plain));
+                let format = |_: &[Example], _: &Tokenizer| Ok(Format::bare(Texts::Plain));
                 self.of_examples(context, head, objective, format, |example| {
                     let class = class_of(example)?;
                     let at = classes.iter().position(|it| it == class);
@@ -234,7 +233,7 @@ impl HeadData {
         context: &Context,
         head: ScoreHead,
         objective: Objective,
-        format: impl Fn(&[Example]) -> Result<Format>,
+        format: impl Fn(&[Example], &Tokenizer) -> Result<Format>,
         target: impl Fn(&Example) -> Result<f32>,
     ) -> Result<Sets> {
         let data = context.input(&self.data);
@@ -248,7 +247,7 @@ impl HeadData {
             );
             return Err(BadInput(message).into());
         }
-        let format = format(&train)?;
+        let format = format(&train, &tokenizer)?;
         let mut set = |examples: Vec<Example>, split: Split| -> Result<Option<Dataset>> {
             if examples.is_empty() {
                 return Ok(None);

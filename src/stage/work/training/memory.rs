@@ -85,7 +85,7 @@ pub fn note_peak(measures: &mut Measures) {
 
 /// The most memory that this process has held so far, in bytes, where the system says so and stages have run
 /// one at a time.
-pub fn peak() -> Option<f64> {
+fn peak() -> Option<f64> {
     if SHARED.load(Ordering::SeqCst) {
         return None;
     }

@@ -10,8 +10,7 @@ use serde_json::json;
 use crate::data::Tokenizer;
 use crate::engine::Frozen;
 use crate::objective::{Objective, Unpaired};
-use crate::stage::artifact::examples::RowsSettings;
-use crate::stage::artifact::examples::Take;
+use crate::stage::artifact::examples::{RowsSettings, Take};
 use crate::stage::artifact::folder::{LanguageModel, model_dir, same_tokenizer};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Stage};
@@ -80,7 +79,7 @@ impl Stage for Prefer {
                 return Ok(None);
             };
             if self.objective.needs_reference() {
-                self.reference(context, split, &mut set)?;
+                self.reference(context, split, &tokenizer, &mut set)?;
             }
             Ok(Some(set))
         };
@@ -194,7 +193,13 @@ impl Prefer {
 
     /// Fills in the reference's log-probs of the pairs that are ever read, computed once for each content
     /// of model and pairs, whatever objective or learning rate then uses them.
-    fn reference(&self, context: &Context, split: Split, set: &mut Dataset) -> Result<()> {
+    fn reference(
+        &self,
+        context: &Context,
+        split: Split,
+        tokenizer: &Tokenizer,
+        set: &mut Dataset,
+    ) -> Result<()> {
         let model = self.reference.as_ref().unwrap_or(&self.trainer.model);
         let model = context.input(model);
         let data = context.input(&self.data);
@@ -220,7 +225,7 @@ impl Prefer {
             "covers": covers,
             "model": Manifest::read(model)?.hash,
             // What writes the dialogues, which is the policy's and need not be the reference's.
-            "template": self.tokenizer(context)?.template().ok().flatten().map(|it| hash_bytes(it.source().as_bytes())),
+            "template": tokenizer.template().ok().flatten().map(|it| hash_bytes(it.source().as_bytes())),
             "pairs": hash_file(&data.join(format!("{}.jsonl", split.name())))?,
             "max_length": self.trainer.max_length,
             "by_dialogue": RowsSettings::read(data)?.by_dialogue,
