@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that one row may have, as text or as values.
-pub const LARGEST_ROW: usize = 64 << 20;
+pub const LARGEST_ROW: usize = 32 << 20;
 
 /// How many times as large as it is a file may become once that is [`MUCH`]: what people write is seldom compressed to
 /// a hundredth.
@@ -26,12 +26,20 @@ impl Expanded {
     pub fn add(&self, packed: u64, whole: u64) -> Result<(), String> {
         let packed = self.packed.fetch_add(packed, Ordering::Relaxed) + packed;
         let whole = self.whole.fetch_add(whole, Ordering::Relaxed) + whole;
-        match whole > MUCH && whole / TIMES > packed {
-            true => Err(format!(
-                "{packed} compressed bytes become more than {TIMES} times as many; nothing that people write does"
-            )),
-            false => Ok(()),
-        }
+        in_proportion(packed, whole)
+    }
+}
+
+/// Whether so many bytes may become so many others.
+///
+/// # Errors
+/// When they are out of all proportion.
+pub fn in_proportion(packed: u64, whole: u64) -> Result<(), String> {
+    match whole > MUCH && whole / TIMES > packed {
+        true => Err(format!(
+            "{packed} bytes become more than {TIMES} times as many; nothing that people write does"
+        )),
+        false => Ok(()),
     }
 }
 
@@ -61,10 +69,8 @@ impl<R: Read> Read for Within<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(bytes)?;
         self.whole += read as u64;
-        let expanded = Expanded::default();
-        expanded
-            .add(self.packed.load(Ordering::Relaxed), self.whole)
-            .map_err(io::Error::other)?;
+        let packed = self.packed.load(Ordering::Relaxed);
+        in_proportion(packed, self.whole).map_err(io::Error::other)?;
         Ok(read)
     }
 }

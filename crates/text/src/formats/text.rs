@@ -36,16 +36,36 @@ impl<R: BufRead> Iterator for JsonLines<R> {
     type Item = Result<Item>;
 
     fn next(&mut self) -> Option<Result<Item>> {
+        let mut bytes = Vec::new();
+        let read = self
+            .skip_blank()
+            .and_then(|()| line_into(&mut self.input, &mut bytes));
+        self.line += 1;
+        match read {
+            Ok(true) => Some(Ok(json(self.line, bytes))),
+            Ok(false) => None,
+            Err(error) => Some(Err(unread(error, &self.path, self.line))),
+        }
+    }
+}
+
+impl<R: BufRead> JsonLines<R> {
+    /// Goes past all that is blank, which may be very much.
+    fn skip_blank(&mut self) -> Result<()> {
         loop {
-            let mut bytes = Vec::new();
-            match line_into(&mut self.input, &mut bytes) {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(unread(error, &self.path, self.line + 1))),
-            }
-            self.line += 1;
-            if !bytes.trim_ascii().is_empty() {
-                return Some(Ok(json(self.line, bytes)));
+            let buffer = self.input.fill_buf()?;
+            let blank = buffer
+                .iter()
+                .position(|byte| !byte.is_ascii_whitespace())
+                .unwrap_or(buffer.len());
+            self.line += buffer[..blank]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            let done = blank < buffer.len() || buffer.is_empty();
+            self.input.consume(blank);
+            if done {
+                return Ok(());
             }
         }
     }
