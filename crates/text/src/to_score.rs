@@ -18,9 +18,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::chat::{Beside, ChatTemplate, Message};
+use crate::chat::{ChatTemplate, Message};
 use crate::lines::{BadLines, numbered, read_utf8};
-use crate::render::message;
+use crate::render::{message, whole};
 use crate::rows::{Row, kind, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
 
@@ -185,35 +185,16 @@ fn row(
     Ok(vec![one(None, text)])
 }
 
-/// A conversation as the template writes it: its last message follows what it writes before a reply, so that older
-/// ones can be dropped, wherever that is how it writes both.
+/// A conversation as the template writes it.
 fn by_template(
     template: &ChatTemplate,
     messages: &[Message],
     key: &str,
 ) -> Result<Scorable, String> {
     spoken(messages, key)?;
-    let refused = |error: anyhow::Error| format!("{key}: {error:#}");
-    let (history, reply) = messages.split_at(messages.len() - 1);
-    if reply[0].role == "assistant" && !history.is_empty() {
-        let replies = [(key, reply)];
-        if let Ok(found) = template.conversation(history, &replies, &Beside::default()) {
-            return Ok(Scorable::Text {
-                prompt: found.prompt,
-                completion: found.replies.into_iter().map(|reply| reply.text).collect(),
-            });
-        }
-    }
-    Ok(Scorable::Text {
-        prompt: Prompt::Parts {
-            head: String::new(),
-            turns: Vec::new(),
-            tail: String::new(),
-            rendered: true,
-            says: None,
-        },
-        completion: template.render(messages, false).map_err(refused)?,
-    })
+    let (prompt, completion) =
+        whole(template, messages).map_err(|error| format!("{key}: {error:#}"))?;
+    Ok(Scorable::Text { prompt, completion })
 }
 
 /// Refuses messages of which none is the assistant's, or one is empty.
