@@ -72,13 +72,17 @@ pub fn foreign(tokenizer: &Tokenizer) -> Result<Option<&ChatTemplate>> {
 ///
 /// # Errors
 /// What the template refuses.
-pub fn whole(template: &ChatTemplate, messages: &[Message]) -> Result<(Prompt, String)> {
+pub fn whole(
+    template: &ChatTemplate,
+    messages: &[Message],
+    beside: &Beside,
+) -> Result<(Prompt, String)> {
     if let Some((reply, history)) = messages.split_last()
         && reply.role == "assistant"
         && !history.is_empty()
     {
         let replies = [("reply", std::slice::from_ref(reply))];
-        if let Ok(found) = template.conversation(history, &replies, &Beside::default()) {
+        if let Ok(found) = template.conversation(history, &replies, beside) {
             let reply = found.replies.into_iter().map(|reply| reply.text).collect();
             return Ok((found.prompt, reply));
         }
@@ -90,7 +94,7 @@ pub fn whole(template: &ChatTemplate, messages: &[Message]) -> Result<(Prompt, S
         rendered: true,
         says: None,
     };
-    Ok((nothing, template.render(messages, false)?))
+    Ok((nothing, template.render(messages, beside, false)?))
 }
 
 /// Whether the chat template of a model's own writes the prompt for it, or has written it.

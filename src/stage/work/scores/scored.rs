@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::data::chat::{ChatTemplate, Message};
+use crate::data::chat::{Beside, ChatTemplate, Message};
 use crate::data::encode::{Limits, encode_all};
 use crate::data::render::{message, whole};
 use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, Turn, template};
@@ -23,7 +23,7 @@ pub fn of_dialogue(row: &Rated, template: Option<&ChatTemplate>) -> Result<Examp
     let example = match template {
         Some(template) => {
             let messages: Vec<Message> = row.turns.iter().map(message).collect();
-            let found = whole(template, &messages)
+            let found = whole(template, &messages, &Beside::default())
                 .map_err(|error| BadInput(format!("dialogue {}: {error:#}", row.id)));
             let (prompt, last) = found?;
             of_replies(&prompt, &[last])

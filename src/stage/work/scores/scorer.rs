@@ -264,6 +264,7 @@ fn readable(head: &ScoreHead, outputs: &[f32]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::chat::Beside;
 
     #[test]
     fn conversations_are_written_with_what_the_recipe_gave_the_template() {
@@ -276,9 +277,10 @@ mod tests {
             .write(dir.path(), given.into_iter().collect())
             .unwrap();
         let (_, template, _) = format(dir.path()).unwrap();
-        let text = template
-            .unwrap()
-            .render(&[Message::new("user", "a")], false);
+        let text =
+            template
+                .unwrap()
+                .render(&[Message::new("user", "a")], &Beside::default(), false);
         assert_eq!(text.unwrap(), "dry[a]");
     }
 
