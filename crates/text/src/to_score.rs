@@ -23,7 +23,7 @@ use crate::chat::{Beside, ChatTemplate, Message};
 use crate::formats::json::kind;
 use crate::formats::{Parsed, Row};
 use crate::lines::BadLines;
-use crate::render::message;
+use crate::render::{message, whole};
 use crate::rows::{Reading, beside, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
 
@@ -192,8 +192,7 @@ fn row(
     Ok(vec![one(None, text)])
 }
 
-/// A conversation as the template writes it: its last message follows what it writes before a reply, so that older
-/// ones can be dropped, wherever that is how it writes both.
+/// A conversation as the template writes it.
 fn by_template(
     template: &ChatTemplate,
     messages: &[Message],
@@ -201,27 +200,9 @@ fn by_template(
     key: &str,
 ) -> Result<Scorable, String> {
     spoken(messages, key)?;
-    let refused = |error: anyhow::Error| format!("{key}: {error:#}");
-    let (history, reply) = messages.split_at(messages.len() - 1);
-    if reply[0].role == "assistant" && !history.is_empty() {
-        let replies = [(key, reply)];
-        if let Ok(found) = template.conversation(history, &replies, beside) {
-            return Ok(Scorable::Text {
-                prompt: found.prompt,
-                completion: found.replies.into_iter().map(|reply| reply.text).collect(),
-            });
-        }
-    }
-    Ok(Scorable::Text {
-        prompt: Prompt::Parts {
-            head: String::new(),
-            turns: Vec::new(),
-            tail: String::new(),
-            rendered: true,
-            says: None,
-        },
-        completion: template.render(messages, beside, false).map_err(refused)?,
-    })
+    let (prompt, completion) =
+        whole(template, messages, beside).map_err(|error| format!("{key}: {error:#}"))?;
+    Ok(Scorable::Text { prompt, completion })
 }
 
 /// Refuses messages of which none is the assistant's, or one is empty.
