@@ -1,29 +1,16 @@
 //! Rows that are text: JSON Lines, lists of objects, tables of cells.
 
-use std::io::{BufRead, Read as _};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rapport_store::BadInput;
 use serde_json::Value;
 
-use super::bounds::LARGEST_ROW;
+use super::bounds::{LARGEST_ROW, line_into};
 use super::csv::Cells;
-use super::{Item, Raw, Row};
+use super::item::{Item, Raw, Row};
 use crate::lines::NOT_UTF8;
-
-/// Reads a line with its end, and whether there was one.
-///
-/// # Errors
-/// What cannot be read, or is longer than a row may be.
-pub fn line_into(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
-    let before = line.len();
-    input.take(LARGEST_ROW as u64 + 2).read_until(b'\n', line)?;
-    if line.len() - before > LARGEST_ROW + 1 {
-        anyhow::bail!("a line of more than {LARGEST_ROW} bytes");
-    }
-    Ok(line.len() > before)
-}
 
 /// One JSON object on each line that holds anything.
 pub struct JsonLines<R> {

@@ -25,16 +25,14 @@ use anyhow::{Context as _, Result};
 use rapport_store::BadInput;
 use serde_json::{Map, Value};
 
-use super::bounds::{Expanded, in_proportion};
-use super::{Columns as Wanted, Item, Raw};
+use super::bounds::in_proportion;
+use super::item::{Columns as Wanted, Item, Raw};
 use assemble::Columns;
 use column::{Column, Leaf};
 use footer::Footer;
-use pages::Pages;
+use pages::{Expanded, Pages};
 use schema::{Kind, Node};
-
-/// What was read, or what is wrong with it.
-type Read<T> = Result<T, String>;
+use thrift::Read;
 
 /// The rows of a file.
 pub struct Rows {
