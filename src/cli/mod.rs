@@ -2,7 +2,9 @@
 
 mod chosen;
 mod doctor;
+mod init;
 mod list;
+mod push;
 mod report;
 mod run;
 mod score;
@@ -33,6 +35,8 @@ enum Verb {
     List(list::List),
     /// Show a recipe resolved for a profile, or the keys of a stage kind.
     Show(show::Show),
+    /// Write a commented recipe to start from.
+    Init(init::Init),
     /// Check a recipe in all its profiles and report every problem at once.
     Validate(validate::Validate),
     /// Run a recipe: only the stages that are not done yet.
@@ -41,6 +45,8 @@ enum Verb {
     Verify(verify::Verify),
     /// Score dialogues with a reward model.
     Score(score::Score),
+    /// Upload a model to a hub.
+    Push(push::Push),
     /// Print the last report of a recipe.
     Report(report::Report),
     /// Say what this machine and build can do.
@@ -58,10 +64,12 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::List(verb) => verb.run(),
         Verb::Show(verb) => verb.run(),
+        Verb::Init(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Run(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Score(verb) => verb.run(),
+        Verb::Push(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };
