@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             if repo in self.hub.repos:
                 return self.reply(409, {"error": "You already created this model repo"})
             self.hub.repos[repo] = {}
-            return self.reply(200, {"url": f"http://hub/{repo}", "name": repo})
+            return self.reply(200, {"url": f"http://{self.headers['Host']}/{repo}", "name": repo})
         if m := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/main", path):
             files = []
             for file in json.loads(data)["files"]:
@@ -136,7 +136,9 @@ class Handler(BaseHTTPRequestHandler):
                     self.hub.repos[m[1]][value["path"]] = base64.b64decode(value["content"])
                 elif line["key"] == "lfsFile":
                     self.hub.repos[m[1]][value["path"]] = self.hub.store[value["oid"]]
-            return self.reply(200, {"commitUrl": "http://hub/c", "commitOid": self.hub.commit(m[1])})
+            oid = self.hub.commit(m[1])
+            page = f"http://{self.headers['Host']}/{m[1]}/commit/{oid}"
+            return self.reply(200, {"commitUrl": page, "commitOid": oid})
         if path == "/api/validate-yaml":
             return self.reply(200, {"errors": [], "warnings": []})
         return self.reply(404, {})

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod chosen;
+mod data;
 mod doctor;
 mod init;
 mod list;
@@ -45,6 +46,8 @@ enum Verb {
     Verify(verify::Verify),
     /// Score dialogues with a reward model.
     Score(score::Score),
+    /// Say what a file of rows holds.
+    Data(data::Data),
     /// Upload a model to a hub.
     Push(push::Push),
     /// Print the last report of a recipe.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Verb::Run(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Score(verb) => verb.run(),
+        Verb::Data(verb) => verb.run(),
         Verb::Push(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
