@@ -15,6 +15,8 @@ mod golden;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod gpu_check;
 mod guardrail;
+#[cfg(feature = "hub")]
+mod hub;
 mod imports;
 mod judge;
 #[cfg(all(feature = "flex", target_os = "linux"))]

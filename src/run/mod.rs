@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::hub;
 use crate::recipe::{Plan, PlannedStage};
 use crate::report::{self, RunSummary, Written};
 use crate::stage::kind::Context;
@@ -139,6 +140,7 @@ fn run_task(
             (name.clone(), store.path(kind, hash))
         })
         .collect();
+    fetch(stage, stop)?;
     let made = stage.stage.run(&Context {
         dir: work.dir().to_owned(),
         seed: task.seed.unwrap_or(0),
@@ -169,9 +171,19 @@ fn run_task(
     })
 }
 
+/// Brings what a stage takes from a hub into the cache.
+fn fetch(stage: &PlannedStage, stop: &Stop) -> Result<()> {
+    for link in &stage.on_hub {
+        if let Some(pinned) = &link.to.pinned {
+            hub::fetch(pinned, link.to.wanted, stop)?;
+        }
+    }
+    Ok(())
+}
+
 /// A stage that builds on no other has read nothing but what its user gave, so that its failure is bad input.
 fn blame(stage: &PlannedStage, made: Result<()>) -> Result<()> {
-    match stage.refs.is_empty() && !stage.paths.is_empty() {
+    match stage.refs.is_empty() && !(stage.paths.is_empty() && stage.on_hub.is_empty()) {
         true => made.or_bad_input(),
         false => made,
     }

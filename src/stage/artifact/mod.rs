@@ -1,5 +1,6 @@
 //! What stages pass on: the files of their artifacts.
 
+pub mod card;
 pub mod drawn;
 pub mod examples;
 pub mod folder;
