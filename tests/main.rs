@@ -9,6 +9,7 @@ mod damaged;
 mod extending;
 mod faults;
 mod generate;
+mod gguf;
 #[cfg(feature = "flex")]
 mod golden;
 #[cfg(all(feature = "flex", target_os = "linux"))]
