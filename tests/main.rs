@@ -10,6 +10,7 @@ mod data;
 mod extending;
 mod faults;
 mod generate;
+mod gguf;
 #[cfg(feature = "flex")]
 mod golden;
 #[cfg(all(feature = "flex", target_os = "linux"))]

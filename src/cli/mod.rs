@@ -5,6 +5,7 @@ mod data;
 mod doctor;
 mod init;
 mod list;
+mod model;
 mod push;
 mod report;
 mod run;
@@ -50,6 +51,8 @@ enum Verb {
     Data(data::Data),
     /// Upload a model to a hub.
     Push(push::Push),
+    /// Write a model folder in another program's form.
+    Export(model::export::Export),
     /// Print the last report of a recipe.
     Report(report::Report),
     /// Say what this machine and build can do.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Verb::Score(verb) => verb.run(),
         Verb::Data(verb) => verb.run(),
         Verb::Push(verb) => verb.run(),
+        Verb::Export(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };

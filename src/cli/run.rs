@@ -29,6 +29,9 @@ pub struct Run {
     /// Print what would run, and run nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Write step metrics as TensorBoard's event files too, into tensorboard/STAGE of the run's folder.
+    #[arg(long)]
+    tensorboard: bool,
     /// Print summary.json instead of tables.
     #[arg(long)]
     json: bool,
@@ -42,6 +45,7 @@ impl Run {
             ..self.chosen.request()
         })?;
         let places = Places::new(&plan, &self.runs, self.out)?;
+        let places = places.with_tensorboard(self.tensorboard);
         if self.dry_run {
             return print(&dry_run(&plan, &places)?);
         }

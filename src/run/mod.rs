@@ -5,6 +5,7 @@ mod places;
 mod schedule;
 mod summary;
 mod task;
+mod tensorboard;
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -25,6 +26,7 @@ pub use places::Places;
 use places::{METRICS, MODEL, RECIPE, the_model};
 use schedule::Schedule;
 pub use task::{Done, Task, tasks};
+use tensorboard::Follower;
 
 /// Runs what is due, up to `jobs` stages at a time, then writes the report. What a stage makes does not depend
 /// on what runs beside it.
@@ -68,6 +70,11 @@ pub fn execute(
         }
         run.wall_seconds = started.elapsed().as_secs_f64();
         write_outputs(plan, &finished, out)?;
+        for (task, done) in finished.iter().filter(|(_, done)| done.reused) {
+            if let Some(dir) = places.events(&task.label()) {
+                tensorboard::write(&done.artifact.join(METRICS), &dir)?;
+            }
+        }
         let written = report::write(out, &run)?;
         Ok((run, written))
     };
@@ -141,6 +148,8 @@ fn run_task(
         })
         .collect();
     fetch(stage, stop)?;
+    let events = places.events(&task.label());
+    let follower = events.map(|dir| Follower::start(work.dir().join(METRICS), dir));
     let made = stage.stage.run(&Context {
         dir: work.dir().to_owned(),
         seed: task.seed.unwrap_or(0),
@@ -150,6 +159,9 @@ fn run_task(
         stop: stop.clone(),
         store: store.clone(),
     });
+    if let Some(follower) = follower {
+        follower.finish();
+    }
     blame(stage, made)?;
     let seconds = started.elapsed().as_secs_f64();
     let manifest = Manifest {

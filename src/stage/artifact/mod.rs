@@ -5,6 +5,7 @@ pub mod drawn;
 pub mod examples;
 pub mod folder;
 pub mod generation;
+pub mod gguf;
 pub mod measures;
 pub mod rated_set;
 pub mod replied;
