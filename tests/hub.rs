@@ -178,7 +178,7 @@ fn what_a_hub_has_not_is_told_by_line_and_key() {
         "run",
         "dpo",
         "--set",
-        "model.path=hub:org/model",
+        "model.path=hub:org/unseen",
         "--set",
         &rows,
     ];

@@ -176,9 +176,11 @@ fn data(name: &Name, listing: &BTreeSet<String>) -> Result<Vec<String>> {
     const MOST: usize = 10_000;
     let lacks = |message: String| HubError::new(Why::NoFile, format!("{name}: {message}"));
     let wanted = |file: &String| {
-        !NEVER
-            .iter()
-            .any(|ending| file.to_lowercase().ends_with(ending))
+        let name = file.rsplit('/').next().unwrap_or_default();
+        !name.starts_with('.')
+            && !NEVER
+                .iter()
+                .any(|ending| file.to_lowercase().ends_with(ending))
     };
     let files: Vec<String> = match &name.file {
         Some(file) if listing.contains(file) => vec![file.clone()],

@@ -49,7 +49,8 @@ fn answer(request: &Request, taken: &Mutex<Taken>, own: &str, store: &str) -> Re
             let path = file["path"].as_str().unwrap();
             let large = path.ends_with(".safetensors");
             let known = taken.files.get(path);
-            let oid = known.map(|known| match large {
+            // What is empty is committed as it is, whatever its name.
+            let oid = known.map(|known| match large && !known.is_empty() {
                 true => String::from_utf8(known.clone()).unwrap(),
                 false => git(known),
             });
