@@ -6,6 +6,7 @@ mod campaign;
 mod cli;
 mod compute;
 mod damaged;
+mod data;
 mod extending;
 mod faults;
 mod generate;

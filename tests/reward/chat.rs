@@ -7,15 +7,15 @@ use rapport::stage::artifact::measures::Measures;
 use rapport::store::read_jsonl;
 use serde_json::{Value, json};
 
-use super::stages::{artifact, with};
+use super::stages::{RECIPE, artifact, with};
 use super::{json as read, near};
-use crate::cli::run;
+use crate::cli::{root, run};
 
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                       {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-/// The base model of the tiny recipe as a user's own folder with that template, and the settings that start from it.
-fn from_chatml(work: &Path) -> String {
+/// The tiny recipe with its base model as a user's own folder with that template.
+fn from_chatml(work: &Path) -> PathBuf {
     let (code, stderr) = with(work, "[\"base\"]", &[]);
     assert_eq!(code, 0, "{stderr}");
     let (from, to) = (
@@ -28,8 +28,13 @@ fn from_chatml(work: &Path) -> String {
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
     std::fs::write(to.join("chat_template.jinja"), CHATML).unwrap();
-    let path = to.display();
-    format!("base={{kind=\"pretrained\", per_seed=false, path=\"{path}\"}}")
+    let recipe = std::fs::read_to_string(root().join(RECIPE)).unwrap();
+    let (before, rest) = recipe.split_once("[stage.base]\n").unwrap();
+    let (_, after) = rest.split_once("\n[").unwrap();
+    let base = format!("kind = \"pretrained\"\nper_seed = false\npath = {to:?}\n");
+    let path = work.join("chatml.toml");
+    std::fs::write(&path, format!("{before}[stage.base]\n{base}\n[{after}")).unwrap();
+    path
 }
 
 fn predicted(artifact: &Path) -> Vec<Value> {
@@ -52,12 +57,16 @@ fn rows(work: &Path, rows: &[Value]) -> PathBuf {
 fn a_reward_model_reads_and_labels_dialogues_by_its_template() {
     let work = tempfile::tempdir().unwrap();
     let work = work.path();
-    let base = from_chatml(work);
-    let (code, stderr) = with(
-        work,
-        "[\"feedback\",\"aif\"]",
-        &[&base, "aif.reward=@all", "aif.reference=@base"],
-    );
+    let recipe = from_chatml(work);
+    let mut arguments = vec!["run", recipe.to_str().unwrap()];
+    for set in [
+        "outputs=[\"feedback\",\"aif\"]",
+        "aif.reward=@all",
+        "aif.reference=@base",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    let (code, _, stderr) = run(work, &arguments);
     assert_eq!(code, 0, "{stderr}");
     let reward = artifact(work, "reward-model", "all");
     let format = read(&reward.join("model/rapport.json"));

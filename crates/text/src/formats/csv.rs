@@ -4,8 +4,7 @@ use std::io::BufRead;
 
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder, Terminator};
 
-use super::bounds::LARGEST_ROW;
-use super::text::line_into;
+use super::bounds::{LARGEST_ROW, line_into};
 use crate::lines::{BadLines, NOT_UTF8};
 
 /// Rows of cells (RFC 4180), each with the line on which it begins; a quoted cell may hold separators,

@@ -158,9 +158,8 @@ fn what_cannot_be_read_is_named_with_its_place_and_remedy() {
 
 #[test]
 fn what_becomes_out_of_all_proportion_is_stopped() {
-    let expanded = bounds::Expanded::default();
-    expanded.add(1 << 20, 1 << 29).unwrap();
-    expanded.add(1 << 20, 1 << 30).unwrap();
-    let error = expanded.add(1, 1 << 40).unwrap_err();
+    bounds::in_proportion(1, 1 << 29).unwrap();
+    bounds::in_proportion(2 << 20, 1 << 30).unwrap();
+    let error = bounds::in_proportion(1 << 20, 1 << 31).unwrap_err();
     assert!(error.contains("more than 1000 times as many"), "{error}");
 }

@@ -1,29 +1,16 @@
 //! Rows that are text: JSON Lines, lists of objects, tables of cells.
 
-use std::io::{BufRead, Read as _};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rapport_store::BadInput;
 use serde_json::Value;
 
-use super::bounds::LARGEST_ROW;
+use super::bounds::{LARGEST_ROW, line_into};
 use super::csv::Cells;
-use super::{Item, Raw, Row};
+use super::item::{Item, Raw, Row};
 use crate::lines::NOT_UTF8;
-
-/// Reads a line with its end, and whether there was one.
-///
-/// # Errors
-/// What cannot be read, or is longer than a row may be.
-pub fn line_into(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
-    let before = line.len();
-    input.take(LARGEST_ROW as u64 + 2).read_until(b'\n', line)?;
-    if line.len() - before > LARGEST_ROW + 1 {
-        anyhow::bail!("a line of more than {LARGEST_ROW} bytes");
-    }
-    Ok(line.len() > before)
-}
 
 /// One JSON object on each line that holds anything.
 pub struct JsonLines<R> {
@@ -36,16 +23,36 @@ impl<R: BufRead> Iterator for JsonLines<R> {
     type Item = Result<Item>;
 
     fn next(&mut self) -> Option<Result<Item>> {
+        let mut bytes = Vec::new();
+        let read = self
+            .skip_blank()
+            .and_then(|()| line_into(&mut self.input, &mut bytes));
+        self.line += 1;
+        match read {
+            Ok(true) => Some(Ok(json(self.line, bytes))),
+            Ok(false) => None,
+            Err(error) => Some(Err(unread(error, &self.path, self.line))),
+        }
+    }
+}
+
+impl<R: BufRead> JsonLines<R> {
+    /// Goes past all that is blank, which may be very much.
+    fn skip_blank(&mut self) -> Result<()> {
         loop {
-            let mut bytes = Vec::new();
-            match line_into(&mut self.input, &mut bytes) {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(unread(error, &self.path, self.line + 1))),
-            }
-            self.line += 1;
-            if !bytes.trim_ascii().is_empty() {
-                return Some(Ok(json(self.line, bytes)));
+            let buffer = self.input.fill_buf()?;
+            let blank = buffer
+                .iter()
+                .position(|byte| !byte.is_ascii_whitespace())
+                .unwrap_or(buffer.len());
+            self.line += buffer[..blank]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            let done = blank < buffer.len() || buffer.is_empty();
+            self.input.consume(blank);
+            if done {
+                return Ok(());
             }
         }
     }

@@ -5,7 +5,7 @@
 //! `{"role": ..., "content": ...}`, are rendered by the model's chat template. Every key of a message reaches it, and
 //! the columns `tools` and `chat_template_kwargs`, as in TRL.
 
-mod cells;
+mod columns;
 mod conversation;
 mod dialogues;
 mod stream;
@@ -20,29 +20,15 @@ use serde_json::Value;
 use crate::chat::{Message, Reply};
 use crate::{Completion, Example, Prompt, Role};
 
+pub(super) use columns::COMMON;
 pub(super) use conversation::beside;
 pub use stream::{Examples, Reading};
 
 use crate::formats::Row;
 use crate::formats::json::{self, holds_not_finite, kind};
+use columns::COLUMNS;
 use conversation::{conversation, roles};
-pub(super) use stream::COMMON;
 use stream::{Read, read};
-
-/// All columns that any form of rows reads.
-const COLUMNS: [&str; 11] = [
-    "prompt",
-    "chosen",
-    "rejected",
-    "margin",
-    "messages",
-    "completion",
-    "text",
-    "label",
-    "dialogue",
-    "tools",
-    "chat_template_kwargs",
-];
 
 /// Reads preference pairs: `prompt`, `chosen` and `rejected`. Without `prompt`, it is what `chosen`
 /// and `rejected` begin with in common, messages or text, as in TRL. Other columns are left alone and remarked.

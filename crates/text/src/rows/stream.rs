@@ -13,7 +13,7 @@ use rapport_store::BadInput;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::cells::typed;
+use super::columns::typed;
 use super::dialogues::Prompts;
 use crate::Example;
 use crate::chat::ChatTemplate;
@@ -92,9 +92,6 @@ impl<'a> Reading<'a> {
         std::mem::take(&mut remarks)
     }
 }
-
-/// Columns that every form of rows reads.
-pub(crate) const COMMON: [&str; 3] = ["dialogue", "tools", "chat_template_kwargs"];
 
 /// Examples in the file's order.
 pub type Examples<'a> = Box<dyn Iterator<Item = Result<Example>> + 'a>;

@@ -222,7 +222,7 @@ impl Place {
 #[test]
 fn a_model_with_a_chat_template_answers_in_messages() {
     let mut place = Place::new();
-    let model = place.dir.path().join("model");
+    let model = folder::model_dir(&place.dir.path().join("model"));
     let template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}[/]{% endfor %}\
                     {% if add_generation_prompt %}[assistant]{% endif %}";
     std::fs::write(model.join("chat_template.jinja"), template).unwrap();

@@ -215,7 +215,7 @@ fn a_table_is_read_by_its_columns() {
     // Without names for the columns, messages say how to give them.
     let error = run(dir.path(), "in.csv", &text, "").unwrap_err();
     for expected in [
-        "in.csv:1: ",
+        "in.csv:2: ",
         "\"Talk\", \"Who\", \"Q1\"",
         "set format = \"table\"",
         "columns.text",

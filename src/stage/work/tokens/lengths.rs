@@ -79,10 +79,8 @@ pub fn tokenised(
     (tokenizer, template): (&Tokenizer, Option<&ChatTemplate>),
     (split, max_length): (Option<&'static str>, Option<usize>),
 ) -> Result<Tokenised> {
-    let reading = Reading {
-        split,
-        ..Reading::by(template, form == Form::Completions)
-    };
+    let mut reading = Reading::by(template, form == Form::Completions);
+    reading.split = split;
     let examples: Examples<'_> = match form {
         Form::Preferences => preference_rows(path, &reading)?,
         Form::Labels => labelled_rows(path, &reading)?,

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::Read;
 use super::column::{Column, Levels};
 use super::json::{json, key};
 use super::schema::{Kind, Node, Repetition};
+use super::thrift::Read;
 use crate::formats::bounds::LARGEST_ROW;
 
 /// What a value takes beside its text.

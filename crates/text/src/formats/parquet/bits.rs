@@ -1,7 +1,6 @@
 //! Levels, indices and differences: small numbers, packed.
 
-use super::Read;
-use super::thrift::{varint, zigzag};
+use super::thrift::{Read, varint, zigzag};
 
 const CUT: &str = "a page ends within its values";
 

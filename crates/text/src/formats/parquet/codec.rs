@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use super::Read;
+use super::thrift::Read;
 
 /// Decompresses a page of `whole` bytes.
 ///

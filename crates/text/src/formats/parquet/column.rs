@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Read;
 use super::bits::{Runs, width};
 use super::pages::{Data, Page, Pages};
 use super::schema::{Meaning, Physical};
+use super::thrift::Read;
 use super::values::{Dictionary, Scalar, Values};
 
 /// Bytes of pages and dictionaries held at once, of all columns.

@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 
-use super::Read;
 use super::schema::{Element, Schema};
-use super::thrift::{TRUE, Thrift};
+use super::thrift::{Read, Thrift};
 
 /// What a file begins and ends with.
 pub const MAGIC: &[u8; 4] = b"PAR1";
@@ -163,11 +162,6 @@ impl Chunk {
         };
         Ok(chunk)
     }
-}
-
-/// A truth value that is a field.
-pub fn truth(kind: u8) -> bool {
-    kind == TRUE
 }
 
 /// Fills `bytes` from a place of the file.

@@ -25,21 +25,22 @@ use anyhow::{Context as _, Result};
 use rapport_store::BadInput;
 use serde_json::{Map, Value};
 
-use super::bounds::Expanded;
-use super::{Columns as Wanted, Item, Raw};
+use super::bounds::in_proportion;
+use super::item::{Columns as Wanted, Item, Raw};
 use assemble::Columns;
 use column::{Column, Leaf};
 use footer::Footer;
-use pages::Pages;
+use pages::{Expanded, Pages};
 use schema::{Kind, Node};
-
-/// What was read, or what is wrong with it.
-type Read<T> = Result<T, String>;
+use thrift::Read;
 
 /// The rows of a file.
 pub struct Rows {
     name: String,
     file: Arc<File>,
+    /// Bytes of the file, and of the rows so far.
+    size: u64,
+    made: u64,
     footer: Footer,
     /// Whether each of the schema's columns is read.
     read: Vec<bool>,
@@ -75,6 +76,8 @@ impl Rows {
         Ok(Self {
             name,
             file: Arc::new(file),
+            size,
+            made: 0,
             read: columns.iter().map(|it| wanted.has(&it.name)).collect(),
             footer,
             expanded: Arc::default(),
@@ -120,9 +123,13 @@ impl Rows {
                 Err(error) => wrong = wrong.or(Some(format!("{}: {error}", column.name))),
             }
         }
+        let size = self.columns.spent();
+        self.made += size as u64;
+        // A long value of a dictionary may be that of many rows; rows that are alike may be many.
+        in_proportion(self.size, self.made / 4)?;
         Ok(Some(Item {
             number: self.number,
-            size: self.columns.spent(),
+            size,
             raw: match wrong {
                 None => Ok(Raw::Row(row)),
                 Some(wrong) => Err(wrong),

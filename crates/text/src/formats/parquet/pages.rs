@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Read;
 use super::codec::decompress;
-use super::footer::{Chunk, read_at, truth};
-use super::thrift::Thrift;
-use crate::formats::bounds::Expanded;
+use super::footer::{Chunk, read_at};
+use super::thrift::{Read, Thrift, truth};
+use crate::formats::bounds::in_proportion;
 
 /// Bytes of a page once decompressed.
 const LARGEST: u64 = 256 << 20;
@@ -44,6 +44,25 @@ pub struct Pages {
     end: u64,
     /// What all columns of the file have been expanded to.
     expanded: Arc<Expanded>,
+}
+
+/// Counts what compressed data becomes.
+#[derive(Debug, Default)]
+pub struct Expanded {
+    packed: AtomicU64,
+    whole: AtomicU64,
+}
+
+impl Expanded {
+    /// Counts data that becomes so many bytes.
+    ///
+    /// # Errors
+    /// When it is out of all proportion.
+    pub fn add(&self, packed: u64, whole: u64) -> Read<()> {
+        let packed = self.packed.fetch_add(packed, Ordering::Relaxed) + packed;
+        let whole = self.whole.fetch_add(whole, Ordering::Relaxed) + whole;
+        in_proportion(packed, whole)
+    }
 }
 
 #[derive(Default)]

@@ -1,8 +1,6 @@
 //! A Parquet schema as a tree, with what the values of each leaf mean.
 
-use super::Read;
-use super::footer::truth;
-use super::thrift::Thrift;
+use super::thrift::{Read, Thrift, truth};
 
 /// Groups within groups.
 const DEEPEST: usize = 24;

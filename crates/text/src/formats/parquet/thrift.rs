@@ -3,11 +3,12 @@
 //!
 //! What is declared is never believed: nothing is allocated by a count, and depth is bounded.
 
-use super::Read;
+/// What was read, or what is wrong with it.
+pub type Read<T> = Result<T, String>;
 
 /// Types of the protocol that Parquet uses.
-pub const TRUE: u8 = 1;
-pub const FALSE: u8 = 2;
+const TRUE: u8 = 1;
+const FALSE: u8 = 2;
 const BYTE: u8 = 3;
 const DOUBLE: u8 = 7;
 const BINARY: u8 = 8;
@@ -173,4 +174,9 @@ pub fn varint(bytes: &[u8], at: &mut usize) -> Read<u64> {
 /// The number whose sign is kept in the lowest bit.
 pub fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// A truth value that is a field.
+pub fn truth(kind: u8) -> bool {
+    kind == TRUE
 }

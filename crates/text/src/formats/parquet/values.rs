@@ -1,9 +1,9 @@
 //! A page's values, in any of the encodings
 //! (<https://github.com/apache/parquet-format/blob/master/Encodings.md>).
 
-use super::Read;
 use super::bits::{Deltas, Runs};
 use super::schema::Physical;
+use super::thrift::Read;
 
 const CUT: &str = "a page ends within its values";
 

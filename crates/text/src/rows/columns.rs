@@ -1,10 +1,27 @@
-//! What the cells of a table say, which are all text.
+//! The columns that rows have, and what the cells of a table say in them, which are all text.
 
 use serde_json::{Number, Value};
 
-use super::COLUMNS;
 use crate::formats::Row;
 use crate::formats::json;
+
+/// All columns that any form of rows reads.
+pub(super) const COLUMNS: [&str; 11] = [
+    "prompt",
+    "chosen",
+    "rejected",
+    "margin",
+    "messages",
+    "completion",
+    "text",
+    "label",
+    "dialogue",
+    "tools",
+    "chat_template_kwargs",
+];
+
+/// Columns that every form of rows reads.
+pub(crate) const COMMON: [&str; 3] = ["dialogue", "tools", "chat_template_kwargs"];
 
 /// Reads a table's cells as the values that the columns expect: an empty one is none, `label` a truth value, `margin` a
 /// number, and a list of messages is written as JSON.
