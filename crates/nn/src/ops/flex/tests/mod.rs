@@ -163,7 +163,7 @@ struct Scores {
 
 fn scores() -> impl Strategy<Value = Scores> {
     let cap = prop::option::of(0.3f32..4.0);
-    (0.2f32..2.0, cap, 1usize..4, 0.5f32..1.5, any::<bool>()).prop_map(
+    (0.05f32..0.7, cap, 1usize..4, 0.5f32..1.5, any::<bool>()).prop_map(
         |(scale, cap, partial, stretch, turned)| Scores {
             scale,
             cap,
