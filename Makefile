@@ -1,21 +1,28 @@
-# make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."] [JOBS=N]
+# make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."] [JOBS=N] [WITH="hub parquet"]
 # make test
 # make faults [MINUTES=10] [SEED=N]
 # make bench [KERNEL="word ..."]
 # make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"] [BEST="bf16"]
 # make bench-trl MODEL=dir [JOBS="dpo_model dpo_model_dialogue dpo_model_lora sft_model generate_model"]
+#
+# An experiment is built with its backend alone, and with what WITH names; everything else, as `cargo install` does, with all.
 BACKEND ?= flex
-CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features $(BACKEND))
+CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features "$(BACKEND) hub parquet")
+LIGHT_FLAGS = --no-default-features --features "$(strip $(BACKEND) $(WITH))"
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
+LIGHT = cargo run --quiet $(LIGHT_FLAGS) --
 ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data $(DATA)) $(foreach s,$(SET),--set '$(s)')
 
-.PHONY: build test list doctor faults bench bench-trl
+.PHONY: build light test list doctor faults bench bench-trl
 
-exp-%: build
-	@$(RAPPORT) run $* $(ARGS) $(if $(JOBS),--jobs $(JOBS))
+exp-%: light
+	@$(LIGHT) run $* $(ARGS) $(if $(JOBS),--jobs $(JOBS))
 
-show-%: build
-	@$(RAPPORT) show $* $(ARGS)
+show-%: light
+	@$(LIGHT) show $* $(ARGS)
+
+light:
+	@cargo build $(LIGHT_FLAGS)
 
 build:
 	@cargo build $(CARGO_FLAGS)

@@ -8,7 +8,9 @@ use rapport::ops::TrainBackend;
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
 use rapport::train::schedule::Schedule;
-use rapport::train::{Dataset, Examples, Job, Keep, Sequence, TrainExample, TrainSettings, train};
+use rapport::train::{
+    Dataset, Examples, Job, Keep, Sequence, TrainExample, TrainSettings, Watching, train,
+};
 
 use crate::support::{config, model};
 
@@ -70,6 +72,7 @@ impl Work for Run {
                 save_steps: 0,
                 eval_steps: 0,
                 keep: Keep::Last,
+                watch: Watching::default(),
             },
             objective: &objective,
             train: &set,

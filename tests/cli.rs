@@ -356,3 +356,75 @@ fn the_other_verbs_answer() {
     assert_eq!(code, 2);
     assert!(stderr.contains("rapport run nothing"), "{stderr}");
 }
+
+#[test]
+fn from_an_empty_folder_the_program_has_its_recipes() {
+    let work = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let (code, stdout, stderr) = run(work.path(), arguments);
+        assert_eq!(code, 0, "{arguments:?}: {stderr}");
+        stdout
+    };
+    assert!(said(&["list"]).contains("persona-dpo  "));
+    assert!(said(&["show", "persona-dpo-noshuffle"]).contains("kind = \"dpo\""));
+    said(&["validate", "persona-ppo"]);
+    let plan = said(&["run", "persona-dpo", "--dry-run", "--set", "seeds=[1]"]);
+    assert!(plan.contains("recipe: built-in persona-dpo.toml"), "{plan}");
+    // A folder on disk wins, and is laid over those that the program carries.
+    std::fs::create_dir(work.path().join("experiments")).unwrap();
+    let own = "extends = \"persona-dpo-noshuffle\"\ntitle = \"Own\"\nseeds = [7]\n";
+    std::fs::write(work.path().join("experiments/persona-dpo.toml"), own).unwrap();
+    let plan = said(&["run", "persona-dpo", "--dry-run"]);
+    assert!(
+        plan.contains("recipe: experiments/persona-dpo.toml"),
+        "{plan}"
+    );
+    assert!(plan.contains("seeds [7]"), "{plan}");
+    let listed: Value = serde_json::from_str(&said(&["list", "--json"])).unwrap();
+    let from = |name: &str| {
+        let mut rows = listed.as_array().unwrap().iter();
+        rows.find(|row| row["name"] == name).unwrap()["from"].clone()
+    };
+    assert_eq!(from("persona-dpo"), "experiments/persona-dpo.toml");
+    assert_eq!(from("sft"), "built-in sft.toml");
+}
+
+#[test]
+fn a_new_recipe_is_valid_as_it_is_and_overwrites_nothing() {
+    let work = tempfile::tempdir().unwrap();
+    for kind in ["sft", "dpo", "kto", "reward-model"] {
+        let name = format!("my-{kind}");
+        let (code, stdout, stderr) = run(work.path(), &["init", &name, "--kind", kind]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(
+            stdout.contains(&format!("experiments/{name}.toml")),
+            "{stdout}"
+        );
+        let (code, stdout, stderr) = run(work.path(), &["validate", &name]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.contains("stage.model.path"), "{stdout}");
+        let (code, stdout, stderr) = run(work.path(), &["run", &name, "--dry-run"]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.contains("train seed 1"), "{stdout}");
+    }
+    let (code, _, stderr) = run(work.path(), &["init", "mine", "--extends", "persona-dpo"]);
+    assert_eq!(code, 0, "{stderr}");
+    let (code, _, stderr) = run(work.path(), &["run", "mine", "--dry-run"]);
+    assert_eq!(code, 0, "{stderr}");
+    let path = work.path().join("experiments/mine.toml");
+    std::fs::write(&path, "mine").unwrap();
+    for (arguments, expected) in [
+        (&["init", "mine"][..], "is there already"),
+        (&["init", "../mine"], "expected a name"),
+        (
+            &["init", "other", "--extends", "persona-dop"],
+            "did you mean persona-dpo",
+        ),
+    ] {
+        let (code, _, stderr) = run(work.path(), arguments);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    assert!(!work.path().join("experiments/other.toml").exists());
+}

@@ -51,11 +51,13 @@ fn columns_lengths_and_rows_are_shown() {
         "tokens, 3 examples            min      50%",
         "max_length 20 cut ",
         "2 with column `score`, which nothing reads",
-        "\nrow 1, scored tokens in brackets:\n    \"<user>hi\\n<assistant>\" [",
-        "\nrow 3, scored tokens in brackets:\n",
+        "\nrow 1, scored tokens in brackets:\n    \"assistant>\" [h] [o] [\\n]\n",
     ] {
         assert!(shown.contains(expected), "{expected}\nnot in\n{shown}");
     }
+    let (_, whole, _) = data(work.path(), "rows.jsonl", &more[..2]);
+    let row = "\nrow 3, scored tokens in brackets:\n    \"<user>hi\\n<assistant>\" [s] [o] [\\n]\n";
+    assert!(whole.contains(row), "{row}\nnot in\n{whole}");
     let (_, json, _) = data(
         work.path(),
         "rows.jsonl",

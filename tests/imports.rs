@@ -13,7 +13,7 @@ use house::{Arrows, Files, House, absolute, circles};
 use source::{Named, Source};
 
 /// The rooms of all crates, top first, as docs/architecture.md lists them.
-const HOUSE: [&str; 17] = [
+const HOUSE: [&str; 19] = [
     "cli",
     "run",
     "recipe",
@@ -23,6 +23,7 @@ const HOUSE: [&str; 17] = [
     "train",
     "generate",
     "judge",
+    "hub",
     "eval",
     "world",
     "data",
@@ -30,12 +31,15 @@ const HOUSE: [&str; 17] = [
     "model",
     "backend",
     "ops",
+    "http",
     "store",
 ];
 
 /// Each crate and its first file.
-const CRATES: [(&str, &str); 4] = [
+const CRATES: [(&str, &str); 6] = [
     ("rapport", "src/lib.rs"),
+    ("rapport_http", "crates/http/src/lib.rs"),
+    ("rapport_hub", "crates/hub/src/lib.rs"),
     ("rapport_nn", "crates/nn/src/lib.rs"),
     ("rapport_store", "crates/store/src/lib.rs"),
     ("rapport_text", "crates/text/src/lib.rs"),
@@ -97,6 +101,8 @@ fn module_of(file: &str) -> Vec<String> {
 /// The room that a path from a crate's name on leads to, as a place in [`HOUSE`].
 fn room(path: &[String]) -> Option<usize> {
     let name = match path.first()?.as_str() {
+        "rapport_http" => "http",
+        "rapport_hub" => "hub",
         "rapport_store" => "store",
         "rapport_text" => "data",
         "rapport" | "rapport_nn" => path.get(1)?,

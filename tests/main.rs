@@ -10,11 +10,14 @@ mod data;
 mod extending;
 mod faults;
 mod generate;
+mod gguf;
 #[cfg(feature = "flex")]
 mod golden;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod gpu_check;
 mod guardrail;
+#[cfg(feature = "hub")]
+mod hub;
 mod imports;
 mod judge;
 #[cfg(all(feature = "flex", target_os = "linux"))]

@@ -8,7 +8,9 @@ use rapport::objective::{Bco, Objective, Score, Unpaired};
 use rapport::store::{Stop, read_metrics};
 use rapport::train::optimizer::AdamWConfig;
 use rapport::train::schedule::Schedule;
-use rapport::train::{Dataset, Examples, Job, Keep, Sequence, TrainExample, TrainSettings, train};
+use rapport::train::{
+    Dataset, Examples, Job, Keep, Sequence, TrainExample, TrainSettings, Watching, train,
+};
 
 use crate::support::{Ad, config, model};
 
@@ -31,9 +33,10 @@ fn settings(objective: &Objective) -> TrainSettings {
         save_steps: 5,
         eval_steps: 2,
         keep: match objective {
-            Objective::Sft => Keep::LowestTrainLoss,
-            _ => Keep::LowestLoss,
+            Objective::Sft => Keep::BestTrainLoss,
+            _ => Keep::BestLoss,
         },
+        watch: Watching::default(),
     }
 }
 
@@ -201,4 +204,59 @@ fn a_damaged_saved_step_is_set_aside_and_the_run_begins_anew() {
             let _ = std::fs::remove_dir_all(aside);
         }
     }
+}
+
+/// Trains with patience, killed and gone on with after each step where `torn`; the steps taken and those kept.
+fn impatient(dir: &Path, torn: bool) -> (usize, usize, Vec<f32>) {
+    let device = Default::default();
+    let settings = TrainSettings {
+        // Nothing is learned in small steps, and much is broken in large ones.
+        learning_rate: 0.3,
+        eval_steps: 1,
+        watch: Watching {
+            early_stopping_patience: 3,
+            ..Watching::default()
+        },
+        ..settings(&Objective::Unpaired(Unpaired::Bco(Bco { beta: 0.1 })))
+    };
+    loop {
+        let asked = Stop::new();
+        if torn {
+            asked.request();
+        }
+        let outcome = train(
+            model::<Ad>(&config(Family::Qwen2), 3, &device),
+            &Job {
+                label: "impatient",
+                settings: &settings,
+                objective: &Objective::Sft,
+                train: &dataset(11, &Objective::Sft),
+                valid: Some(&dataset(4, &Objective::Sft)),
+                dir,
+                seed: 5,
+                stop: &asked,
+            },
+            &device,
+        );
+        if let Ok(outcome) = outcome {
+            assert_eq!(outcome.planned, 12);
+            let weights = weights::export(&outcome.model).into_values();
+            let weights = weights.flat_map(|(_, values)| values).collect();
+            return (outcome.steps, outcome.kept_step, weights);
+        }
+    }
+}
+
+#[test]
+fn patience_is_counted_over_kills_as_in_one_run() {
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let expected = impatient(whole.path(), false);
+    assert!(expected.0 < 12, "stopped after {} steps", expected.0);
+    assert_eq!(
+        expected.0,
+        expected.1 + 3,
+        "three looks without improvement"
+    );
+    assert_eq!(impatient(parts.path(), true), expected);
+    assert_eq!(losses(parts.path()), losses(whole.path()));
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::backend;
-use crate::recipe::Request;
+use crate::recipe::{Request, Shelf};
 use crate::stage::KINDS;
 
 /// Which recipe, and how.
 #[derive(Args)]
 pub(super) struct Chosen {
-    /// A recipe's name in the experiments folder, or the path of a TOML file.
+    /// A recipe's name, or the path of a TOML file.
     pub recipe: String,
     /// sandbox, real or paper, where the recipe has them.
     #[arg(long)]
@@ -25,9 +25,9 @@ pub(super) struct Chosen {
     /// flex, ndarray, wgpu or cuda; by default the first that this build has.
     #[arg(long)]
     pub backend: Option<String>,
-    /// The folder of recipes.
-    #[arg(long, default_value = "experiments")]
-    pub experiments: PathBuf,
+    /// The folder of recipes, alone; by default ./experiments where it exists, then those that the program carries.
+    #[arg(long, value_name = "DIR")]
+    pub experiments: Option<PathBuf>,
 }
 
 impl Chosen {
@@ -39,13 +39,14 @@ impl Chosen {
 
     pub fn request(&self) -> Request<'_> {
         Request {
-            folder: &self.experiments,
+            shelf: Shelf::new(self.experiments.as_deref()),
             name: &self.recipe,
             profile: self.profile.as_deref(),
             sets: &self.sets,
             data: self.data.as_deref(),
             backend: self.backend(),
             kinds: KINDS,
+            pinned: false,
         }
     }
 }

@@ -9,17 +9,18 @@ use serde_json::{Map, Value, json};
 use crate::data::Tokenizer;
 use crate::data::chat::ChatTemplate;
 use crate::data::survey::{ColumnSurvey, Survey, survey};
+use crate::hub::{self, Wanted};
 use crate::stage::work::tokens::lengths::{Lengths, Tokenised, tokenised};
-use crate::store::{BadInput, OrBadInput as _, print, print_json};
+use crate::store::{BadInput, OrBadInput as _, Stop, print, print_json};
 
 /// Says what a file of rows holds: columns, duplicates, lengths in tokens, and three rows as a model reads them.
 ///
 /// The file is JSON Lines, a JSON list or CSV, each plain or .gz or .zst, or Parquet; or a folder of such files.
 #[derive(Args)]
 pub struct Data {
-    /// A file, or a folder of files, of rows.
+    /// A file, or a folder of files, of rows; or hub:datasets/ORG/NAME/FILE.
     file: PathBuf,
-    /// The folder of a model or tokenizer, for lengths in tokens and for rendered rows.
+    /// The folder of a model or tokenizer, or hub:ORG/NAME, for lengths in tokens and for rendered rows.
     #[arg(long, visible_alias = "model", value_name = "DIR")]
     tokenizer: Option<PathBuf>,
     /// Say what this limit of a row's tokens would cut.
@@ -44,7 +45,12 @@ const QUANTILES: [(&str, f64); 6] = [
 ];
 
 impl Data {
-    pub fn run(self) -> Result<()> {
+    pub fn run(mut self) -> Result<()> {
+        let stop = Stop::install();
+        self.file = hub::local(&self.file, Wanted::Data, &stop)?;
+        if let Some(dir) = &mut self.tokenizer {
+            *dir = hub::local(dir, Wanted::Tokenizer, &stop)?;
+        }
         if !self.file.exists() {
             return Err(BadInput(format!("{}: no such file", self.file.display())).into());
         }

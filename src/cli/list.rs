@@ -6,15 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use crate::recipe;
+use crate::recipe::{self, Shelf};
 use crate::store::{print, print_json};
 
-/// Lists the recipes of a folder.
+/// Lists the recipes.
 #[derive(Args)]
 pub struct List {
-    /// The folder of recipes.
-    #[arg(long, default_value = "experiments")]
-    experiments: PathBuf,
+    /// The folder of recipes, alone; by default ./experiments where it exists, then those that the program carries.
+    #[arg(long, value_name = "DIR")]
+    experiments: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -22,11 +22,11 @@ pub struct List {
 
 impl List {
     pub fn run(self) -> Result<()> {
-        let listed = recipe::list(&self.experiments)?;
+        let listed = recipe::list(&Shelf::new(self.experiments.as_deref()))?;
         if self.json {
             let rows: Vec<_> = listed
                 .iter()
-                .map(|r| json!({"name": r.name, "title": r.title, "paper": r.paper, "profiles": r.profiles}))
+                .map(|r| json!({"name": r.name, "title": r.title, "paper": r.paper, "profiles": r.profiles, "from": r.from}))
                 .collect();
             return print_json(&rows);
         }

@@ -3,7 +3,10 @@
 mod chosen;
 mod data;
 mod doctor;
+mod init;
 mod list;
+mod model;
+mod push;
 mod report;
 mod run;
 mod score;
@@ -34,6 +37,8 @@ enum Verb {
     List(list::List),
     /// Show a recipe resolved for a profile, or the keys of a stage kind.
     Show(show::Show),
+    /// Write a commented recipe to start from.
+    Init(init::Init),
     /// Check a recipe in all its profiles and report every problem at once.
     Validate(validate::Validate),
     /// Run a recipe: only the stages that are not done yet.
@@ -44,6 +49,10 @@ enum Verb {
     Score(score::Score),
     /// Say what a file of rows holds.
     Data(data::Data),
+    /// Upload a model to a hub.
+    Push(push::Push),
+    /// Write a model folder in another program's form.
+    Export(model::export::Export),
     /// Print the last report of a recipe.
     Report(report::Report),
     /// Say what this machine and build can do.
@@ -61,11 +70,14 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::List(verb) => verb.run(),
         Verb::Show(verb) => verb.run(),
+        Verb::Init(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Run(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Score(verb) => verb.run(),
         Verb::Data(verb) => verb.run(),
+        Verb::Push(verb) => verb.run(),
+        Verb::Export(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };

@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::chosen::Chosen;
+use crate::recipe::Request;
 use crate::run::{Places, dry_run, execute};
-use crate::store::{BadInput, Stop, print, print_json};
+use crate::store::{BadInput, Stop, print, print_json, say};
 use crate::{backend, recipe, report};
 
 /// Runs a recipe's stages that are not done yet, then writes and prints the report.
@@ -28,6 +29,9 @@ pub struct Run {
     /// Print what would run, and run nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Write step metrics as TensorBoard's event files too, into tensorboard/STAGE of the run's folder.
+    #[arg(long)]
+    tensorboard: bool,
     /// Print summary.json instead of tables.
     #[arg(long)]
     json: bool,
@@ -36,11 +40,16 @@ pub struct Run {
 impl Run {
     pub fn run(self) -> Result<()> {
         backend::check(self.chosen.backend()).map_err(|error| BadInput(error.to_string()))?;
-        let plan = recipe::plan(&self.chosen.request())?;
+        let plan = recipe::plan(&Request {
+            pinned: true,
+            ..self.chosen.request()
+        })?;
         let places = Places::new(&plan, &self.runs, self.out)?;
+        let places = places.with_tensorboard(self.tensorboard);
         if self.dry_run {
             return print(&dry_run(&plan, &places)?);
         }
+        say(&format!("recipe: {}", plan.from));
         let jobs = self
             .jobs
             .unwrap_or_else(|| backend::default_jobs(&plan.backend));

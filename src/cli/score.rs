@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::backend;
 use crate::stage::work::scores::score_file::score_file;
 use crate::stage::work::scores::scorer;
 use crate::store::{
     BadInput, OrBadInput, Stop, all_regular, check_artifact, print_json_lines, regular, say,
     write_jsonl,
 };
+use crate::{backend, hub};
 
 /// Scores the dialogues or texts of a file with a reward model or a classifier.
 ///
@@ -21,9 +21,9 @@ use crate::store::{
 /// a classifier. Conversations are written as those were that the model learned from.
 #[derive(Args)]
 pub struct Score {
-    /// A reward model's artifact, or a model folder with a scoring head (ForSequenceClassification).
+    /// A reward model's artifact, or a model folder with a scoring head (ForSequenceClassification); or hub:ORG/NAME.
     model: PathBuf,
-    /// Rows to score.
+    /// Rows to score; or hub:datasets/ORG/NAME/FILE.
     file: PathBuf,
     /// Write the scores here, whole or not at all, instead of printing them.
     #[arg(long)]
@@ -37,10 +37,13 @@ pub struct Score {
 }
 
 impl Score {
-    pub fn run(self) -> Result<()> {
+    pub fn run(mut self) -> Result<()> {
         let backend = self.backend.as_deref();
         let backend = backend.unwrap_or_else(|| backend::default_backend());
         backend::check(backend).map_err(|error| BadInput(error.to_string()))?;
+        let stop = Stop::install();
+        self.model = hub::local(&self.model, hub::Wanted::Model, &stop)?;
+        self.file = hub::local(&self.file, hub::Wanted::Data, &stop)?;
         all_regular(&self.model).or_bad_input()?;
         check_artifact(&self.model)?;
         regular(&self.file)?;
@@ -63,7 +66,7 @@ impl Score {
             &self.model,
             &self.file,
             (backend, self.min_prompt_kept),
-            &Stop::install(),
+            &stop,
         )?;
         for note in &scored.notes {
             say(note);

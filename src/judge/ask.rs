@@ -19,7 +19,7 @@ use super::cache::Cache;
 use super::client::{Client, Reply};
 use super::completion::{self, Completion};
 use super::limits::Limits;
-use super::retry;
+use crate::http::retry;
 use crate::store::{Metrics, Progress, Stop, read_metrics};
 use ruling::Ruling;
 use shared::{Shared, lock};

@@ -5,13 +5,10 @@ use std::env;
 use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use ureq::http::{HeaderValue, Uri};
+use anyhow::{Result, anyhow, bail};
 use ureq::{Agent, Body, Error};
 
-use super::completion::shorten;
-use super::retry;
-use super::secret::{SHORTEST, Secret};
+use crate::http::{Key, agent_for, base_address, retry, shorten};
 
 /// Sends requests to one server.
 pub(super) struct Client {
@@ -19,11 +16,6 @@ pub(super) struct Client {
     url: String,
     key: Option<Key>,
     max_bytes: usize,
-}
-
-struct Key {
-    header: HeaderValue,
-    secret: Secret,
 }
 
 /// What came back.
@@ -52,29 +44,11 @@ pub(super) enum Reply {
 /// # Errors
 /// What is wrong with it, and the remedy.
 pub fn check_base_url(base_url: &str) -> Result<String> {
-    let trimmed = base_url.trim_end_matches('/');
-    let uri: Uri = trimmed.parse().map_err(|error| {
-        anyhow!("expected an address such as \"http://localhost:8000/v1\" ({error})")
-    })?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        bail!("expected an address that begins with http:// or https://");
-    }
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if authority.contains('@') {
-        bail!(
-            "expected no user or password in the address; name the key's variable in api_key_env"
-        );
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        bail!("expected an address with a host");
-    }
-    if trimmed.contains(['?', '#']) {
-        bail!("expected an address without ? and #");
-    }
+    let trimmed = base_address(base_url, "name the key's variable in api_key_env")?;
     if trimmed.ends_with("/chat/completions") {
         bail!("expected the address without /chat/completions, which is appended to it");
     }
-    Ok(trimmed.to_owned())
+    Ok(trimmed)
 }
 
 impl Client {
@@ -90,26 +64,17 @@ impl Client {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<Self> {
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            // A redirect is an answer of its own: the key and the question go to no other host.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
+        let config = agent_for(base_url)
             .timeout_global(Some(timeout))
             .timeout_resolve(Some(connect_timeout.min(timeout)))
             .timeout_connect(Some(connect_timeout.min(timeout)))
             // Beside a model's answer a new connection costs little, and on an old one a server that
             // repeats itself would have its repetition taken for the answer to the next question.
-            .max_idle_connections(0)
-            .user_agent(concat!("rapport/", env!("CARGO_PKG_VERSION")));
-        let uri: Uri = base_url.parse().context(base_url.to_owned())?;
-        if matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]")) {
-            config = config.proxy(None);
-        }
+            .max_idle_connections(0);
         Ok(Self {
             agent: config.build().into(),
             url: format!("{base_url}/chat/completions"),
-            key: api_key_env.map(Key::read).transpose()?,
+            key: api_key_env.map(key).transpose()?,
             max_bytes,
         })
     }
@@ -202,7 +167,7 @@ impl Client {
 
     fn hide_bytes(&self, text: Vec<u8>) -> Vec<u8> {
         match &self.key {
-            Some(key) => key.secret.hide(text),
+            Some(key) => key.hide_bytes(text),
             None => text,
         }
     }
@@ -221,33 +186,15 @@ fn named(variable: &str) -> String {
     }
 }
 
-impl Key {
-    fn read(variable: &str) -> Result<Self> {
-        let set = "set it (export NAME=...), or leave api_key_env out if the server needs no key";
-        let value = env::var(variable);
-        let variable = named(variable);
-        let secret = match value {
-            Ok(secret) => secret.trim().to_owned(),
-            Err(env::VarError::NotPresent) => bail!("{variable} is not set; {set}"),
-            Err(env::VarError::NotUnicode(_)) => {
-                bail!("{variable} is not text; {set}")
-            }
-        };
-        if secret.is_empty() {
-            bail!("{variable} is empty; {set}");
-        }
-        // The library's own error would be fine today, but must never come to show the value.
-        let mut header = HeaderValue::from_str(&format!("Bearer {secret}"))
-            .map_err(|_| anyhow!("{variable} holds characters that no key has; {set}"))?;
-        header.set_sensitive(true);
-        if secret.len() < SHORTEST {
-            bail!(
-                "{variable} holds fewer than {SHORTEST} characters, too few to be kept out of what the server \
-                 repeats; give a longer key, or leave api_key_env out if the server needs none"
-            );
-        }
-        let secret = Secret::new(&secret);
-        Ok(Self { header, secret })
+/// The key in a variable.
+fn key(variable: &str) -> Result<Key> {
+    let set = "set it (export NAME=...), or leave api_key_env out if the server needs no key";
+    let value = env::var(variable);
+    let variable = named(variable);
+    match value {
+        Ok(key) => Key::new(&key, &variable).map_err(|error| anyhow!("{error}; {set}")),
+        Err(env::VarError::NotPresent) => bail!("{variable} is not set; {set}"),
+        Err(env::VarError::NotUnicode(_)) => bail!("{variable} is not text; {set}"),
     }
 }
 

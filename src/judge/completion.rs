@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::http::shorten;
+
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Completion {
@@ -149,29 +151,6 @@ pub(super) fn error_message(body: &[u8]) -> String {
 fn error_text(error: &Value) -> String {
     let message = error["message"].as_str().or_else(|| error.as_str());
     shorten(&message.map_or_else(|| error.to_string(), str::to_owned))
-}
-
-/// The beginning of a text, on one line and without control characters, which would act on a terminal.
-pub(super) fn shorten(text: &str) -> String {
-    const SHOWN: usize = 300;
-    let text = text.replace(
-        |letter: char| letter.is_control() && !letter.is_whitespace(),
-        "\u{fffd}",
-    );
-    let mut words = text.split_whitespace();
-    let mut line = String::new();
-    for word in &mut words {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-        if line.chars().nth(SHOWN).is_some() {
-            line = line.chars().take(SHOWN).collect();
-            line.push_str("...");
-            break;
-        }
-    }
-    line
 }
 
 #[cfg(test)]

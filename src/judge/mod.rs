@@ -14,8 +14,6 @@ mod limits;
 mod oracle;
 mod parse;
 mod prompts;
-mod retry;
-mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -12,7 +12,7 @@ use crate::store::{Hash, OrBadInput, hash_json, hash_path};
 /// name.
 ///
 /// The kind with its version, those of the shared modules it computes with, and all settings count; the names of stages, files and recipes do
-/// not: in their place stand the identities of the inputs and the content of the files. The seed
+/// not: in their place stand the identities of the inputs, the content of the files and the commits of what lies on a hub. The seed
 /// counts where the stage runs once per seed, the backend where the result depends on it.
 ///
 /// # Errors
@@ -39,6 +39,17 @@ pub fn identity(
             .with_context(|| format!("{}.{}", stage.name, link.key.join(".")))
             .or_bad_input()?;
         put(&mut settings, &link.key, json!({"content": content}));
+    }
+    for link in &stage.on_hub {
+        let key = link.key.join(".");
+        let pinned = link.to.pinned.as_ref().ok_or_else(|| {
+            anyhow!(
+                "{}.{key}: it was not asked what {} is",
+                stage.name,
+                link.to.name
+            )
+        })?;
+        put(&mut settings, &link.key, json!({"hub": pinned.name}));
     }
     Ok(hash_json(&json!({
         "kind": stage.kind,

@@ -21,13 +21,14 @@ fn experiments() -> PathBuf {
 
 fn request<'a>(folder: &'a Path, name: &'a str, sets: &'a [String]) -> Request<'a> {
     Request {
-        folder,
+        shelf: Shelf::new(Some(folder)),
         name,
         profile: None,
         sets,
         data: None,
         backend: "flex",
         kinds: KINDS,
+        pinned: false,
     }
 }
 
@@ -220,7 +221,7 @@ fn every_numeric_key_has_bounds_and_is_read_at_them_and_beyond() {
 #[test]
 fn the_resolved_recipe_of_every_experiment_plans_to_the_same_stages() {
     let again_in = TempDir::new().unwrap();
-    for listed in list(&experiments()).unwrap() {
+    for listed in list(&Shelf::new(Some(&experiments()))).unwrap() {
         for profile in listed.profiles {
             let asked = [vec![], vec!["seeds=[7]".to_owned()]];
             for sets in &asked {
@@ -505,7 +506,7 @@ proptest! {
         which in 0..1000usize,
         changes in prop::collection::vec((any::<u8>(), any::<u16>(), any::<u16>()), 1..8),
     ) {
-        let listed = list(&experiments()).unwrap();
+        let listed = list(&Shelf::new(Some(&experiments()))).unwrap();
         let name = &listed[which % listed.len()].name;
         let text = fs::read_to_string(experiments().join(format!("{name}.toml"))).unwrap();
         let folder = TempDir::new().unwrap();

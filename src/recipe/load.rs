@@ -1,17 +1,20 @@
 //! Finding a recipe's file and laying it over those it extends.
 
+pub(super) mod shelf;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::stage::settings::keys::{Node, Origin, Problem, Problems, Table, Value, brief, suggest};
 
 use super::DEFAULT_PROFILE;
 use super::chain::path_of;
 use super::layer::lay;
+use shelf::{Place, Shelf, built_in, name_of, names_in};
 
 /// A recipe with what it extends, before a profile is chosen.
 pub(super) struct Recipe {
@@ -79,54 +82,90 @@ impl Recipe {
 }
 
 /// Reads a recipe and all it extends.
-pub(super) fn load(folder: &Path, name: &str) -> Result<Recipe, Problems> {
-    let file = locate(folder, name);
-    if !file.is_file() {
-        let known = names(folder).unwrap_or_default();
+pub(super) fn load(shelf: &Shelf<'_>, name: &str) -> Result<Recipe, Problems> {
+    let wrong =
+        |message: String| Problem::new(Origin::argument(format!("recipe {name}")), "", message);
+    let place = match is_path(name) {
+        true => Some(Place::File(name.into())).filter(Place::is_there),
+        false => shelf.find(name),
+    };
+    let Some(place) = place else {
+        let known = shelf.names().unwrap_or_default();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let file = match is_path(name) {
+            true => PathBuf::from(name),
+            false => shelf.would_be(name),
+        };
         // No path that there may be is longer.
         let path: String = file.display().to_string().chars().take(4096).collect();
-        let message = format!(
+        return Err(wrong(format!(
             "no such recipe ({path}){}",
             suggest(name, "recipes", &known)
-        );
-        return Err(Problem::new(Origin::argument(format!("recipe {name}")), "", message).into());
-    }
-    check_name(&name_of(&file))
-        .map_err(|message| Problem::new(Origin::argument(format!("recipe {name}")), "", message))?;
-    let mut root = read_chain(folder, &file)?;
+        ))
+        .into());
+    };
+    check_name(&place.name()).map_err(wrong)?;
+    let mut root = read_chain(shelf, &place)?;
     let mut problems = Vec::new();
     let profiles = take_profiles(&mut root, &mut problems);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
     Ok(Recipe {
-        name: name_of(&file),
-        file,
+        name: place.name(),
+        file: place.shown(),
         root,
         profiles,
     })
 }
 
-/// A name that looks like a path is one; any other is a file of the folder.
-fn locate(folder: &Path, name: &str) -> PathBuf {
-    if name.ends_with(".toml") || name.contains(['/', '\\']) {
-        PathBuf::from(name)
-    } else {
-        folder.join(format!("{name}.toml"))
+/// Whether the name looks like a path; any other is looked for on the shelf.
+fn is_path(name: &str) -> bool {
+    name.ends_with(".toml") || name.contains(['/', '\\'])
+}
+
+impl Place {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_file(),
+            Self::BuiltIn(..) => true,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(file) => name_of(file),
+            Self::BuiltIn(name, _) => (*name).to_owned(),
+        }
+    }
+
+    /// What messages call it.
+    fn shown(&self) -> PathBuf {
+        match self {
+            Self::File(file) => file.clone(),
+            Self::BuiltIn(name, _) => format!("built-in {name}.toml").into(),
+        }
+    }
+
+    /// What tells it from any other.
+    fn identity(&self) -> PathBuf {
+        match self {
+            Self::File(file) => file.canonicalize().unwrap_or_else(|_| file.clone()),
+            Self::BuiltIn(..) => self.shown(),
+        }
+    }
+
+    fn read(&self) -> Result<Node, Problem> {
+        match self {
+            Self::File(file) => Node::parse(file, &read(file)?),
+            Self::BuiltIn(_, text) => Node::parse(&self.shown(), text),
+        }
     }
 }
 
 /// Whether a recipe or a profile may have the name.
 pub fn is_name(name: &str) -> bool {
     check_name(name).is_ok()
-}
-
-fn name_of(file: &Path) -> String {
-    file.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }
 
 /// What a recipe or profile may be called: a run's folder bears its name.
@@ -144,26 +183,26 @@ fn check_name(name: &str) -> Result<(), String> {
 /// Bytes of one recipe file.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads `file` over what it extends.
-fn read_chain(folder: &Path, file: &Path) -> Result<Node, Problem> {
+/// Reads a recipe over what it extends.
+fn read_chain(shelf: &Shelf<'_>, first: &Place) -> Result<Node, Problem> {
     let mut layers: Vec<Node> = Vec::new();
-    let (mut file, mut chain, mut seen) = (file.to_owned(), Vec::new(), HashSet::new());
+    let (mut place, mut chain, mut seen) = (first.clone(), Vec::new(), HashSet::new());
     let mut from: Option<Node> = None;
     loop {
-        chain.push(name_of(&file));
-        let repeats = !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone()));
+        chain.push(place.name());
+        let repeats = !seen.insert(place.identity());
         if let Some(extends) = from.filter(|_| repeats) {
             let message = format!("a cycle: {}", path_of(&chain, " extends "));
             return Err(Problem::new(extends.origin, "extends", message));
         }
-        let mut own = Node::parse(&file, &read(&file)?)?;
+        let mut own = place.read()?;
         let extends = match &mut own.value {
             Value::Table(table) => table.remove("extends"),
             _ => None,
         };
         layers.push(own);
         let Some(extends) = extends else { break };
-        file = base(folder, &file, &extends)?;
+        place = base(shelf, &place, &extends)?;
         from = Some(extends);
     }
     let mut merged = layers.pop().unwrap_or_else(|| Node {
@@ -196,8 +235,9 @@ fn read(file: &Path) -> Result<String, Problem> {
     Ok(text)
 }
 
-/// The file that the recipe in `file` extends.
-fn base(folder: &Path, file: &Path, extends: &Node) -> Result<PathBuf, Problem> {
+/// What the recipe at `place` extends: it is looked for beside it, so that a folder can be moved, then on the shelf, then
+/// among those that the program carries.
+fn base(shelf: &Shelf<'_>, place: &Place, extends: &Node) -> Result<Place, Problem> {
     let problem = |message: String| Problem::new(extends.origin.clone(), "extends", message);
     let Some(name) = extends.as_str() else {
         return Err(problem(format!(
@@ -205,14 +245,28 @@ fn base(folder: &Path, file: &Path, extends: &Node) -> Result<PathBuf, Problem> 
             extends.show()
         )));
     };
-    // A base is looked for beside the recipe that names it, so that a folder can be moved.
-    let beside = file.parent().unwrap_or(folder);
-    let path = [locate(beside, name), locate(folder, name)]
-        .into_iter()
-        .find(|path| path.is_file());
-    path.ok_or_else(|| {
-        let known = names(beside).unwrap_or_default();
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let folder = match place {
+        Place::File(file) => Some(file.parent().unwrap_or(Path::new(""))),
+        Place::BuiltIn(..) => None,
+    };
+    let beside = match (folder, is_path(name)) {
+        (_, true) => Some(PathBuf::from(name)),
+        (Some(folder), false) => Some(folder.join(format!("{name}.toml"))),
+        (None, false) => None,
+    };
+    let beside = beside.map(Place::File).filter(Place::is_there);
+    let found = match folder {
+        Some(_) => beside.or_else(|| shelf.find(name)),
+        None => beside,
+    };
+    found.or_else(|| built_in(name)).ok_or_else(|| {
+        let mut known = folder.map_or_else(|| Ok(Vec::new()), names_in);
+        if known.as_ref().is_ok_and(Vec::is_empty) {
+            known = shelf.names();
+        }
+        let known = known.unwrap_or_default();
+        let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+        known.sort_unstable();
         problem(format!(
             "no such recipe {}{}",
             brief(name),
@@ -274,19 +328,6 @@ fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, N
     entries.clone().into_iter().collect()
 }
 
-/// The names of all recipes in a folder, sorted.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read the recipes' folder {}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
-        .map(|path| name_of(&path))
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
 /// A recipe as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Listed {
@@ -300,16 +341,19 @@ pub struct Listed {
     pub about: String,
     /// Its profiles.
     pub profiles: Vec<String>,
+    /// Its file, or that the program carries it.
+    pub from: String,
 }
 
-/// Lists the recipes of a folder by name; one that cannot be read is listed with its problem.
+/// Lists the recipes of a shelf by name; one that cannot be read is listed with its problem.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn list(folder: &Path) -> Result<Vec<Listed>> {
-    let listed = names(folder)?
-        .into_iter()
-        .map(|name| match load(folder, &name) {
+pub fn list(shelf: &Shelf<'_>) -> Result<Vec<Listed>> {
+    let listed = shelf.names()?.into_iter().map(|name| {
+        let from = shelf.find(&name).map(|place| place.shown());
+        let from = from.unwrap_or_default().display().to_string();
+        match load(shelf, &name) {
             Ok(recipe) => {
                 let text = |key: &str| {
                     let node = recipe.root.as_table().and_then(|table| table.get(key));
@@ -326,6 +370,7 @@ pub fn list(folder: &Path) -> Result<Vec<Listed>> {
                     about: text("about"),
                     name,
                     profiles,
+                    from,
                 }
             }
             Err(problems) => Listed {
@@ -334,7 +379,9 @@ pub fn list(folder: &Path) -> Result<Vec<Listed>> {
                 paper: String::new(),
                 about: String::new(),
                 profiles: Vec::new(),
+                from,
             },
-        });
+        }
+    });
     Ok(listed.collect())
 }

@@ -21,8 +21,10 @@ mod tests;
 
 use crate::stage::settings::keys::Lacks;
 pub use crate::stage::settings::keys::{Link, Problem, Problems, StageRef};
+use crate::store::Stop;
 pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
+pub use load::shelf::{FOLDER, Shelf};
 pub use load::{Listed, is_name, list};
 pub use planned::{DEFAULT_PROFILE, Plan, PlannedStage, Request};
 
@@ -31,14 +33,22 @@ pub use planned::{DEFAULT_PROFILE, Plan, PlannedStage, Request};
 /// # Errors
 /// Every problem of that profile, each with its place. Nothing is run or written.
 pub fn plan(request: &Request<'_>) -> Result<Plan, Problems> {
-    let recipe = load::load(request.folder, request.name)?;
+    let recipe = load::load(&request.shelf, request.name)?;
     let profile = recipe.profile(request.profile)?;
-    let mut resolved = plan::resolve(&recipe, profile, request.sets, request);
+    let resolve = |pins: &plan::Pins| plan::resolve(&recipe, profile, request.sets, request, pins);
+    let mut resolved = resolve(&plan::Pins::new());
     resolved.problems.extend(plan::unreached(&recipe, request));
+    // Where something else is wrong, no server is asked.
+    if request.pinned && resolved.problems.is_empty() && resolved.is_on_hub() {
+        let pins = resolved.pins(&Stop::new());
+        if resolved.problems.is_empty() {
+            resolved = resolve(&pins);
+        }
+    }
     if !resolved.problems.is_empty() {
         return Err(Problems::in_order(resolved.problems));
     }
-    Ok(resolved.into_plan(recipe.name, request))
+    Ok(resolved.into_plan(recipe.name, &recipe.file, request))
 }
 
 /// Checks a recipe for all its profiles; `--set` arguments apply to the chosen one.
@@ -49,13 +59,13 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Problems> {
 /// # Errors
 /// Every problem of every profile, each once.
 pub fn validate(request: &Request<'_>) -> Result<Vec<Problem>, Problems> {
-    let recipe = load::load(request.folder, request.name)?;
+    let recipe = load::load(&request.shelf, request.name)?;
     let chosen = recipe.profile(request.profile)?;
     let (mut errors, mut absent): (Vec<Problem>, Vec<Problem>) = (Vec::new(), Vec::new());
     for profile in recipe.profiles_or_none() {
         let selected = profile == chosen;
         let sets = if selected { request.sets } else { &[] };
-        for problem in plan::resolve(&recipe, profile, sets, request).problems {
+        for problem in plan::resolve(&recipe, profile, sets, request, &plan::Pins::new()).problems {
             let excused = match problem.lacks {
                 Lacks::Nothing => false,
                 Lacks::Path => !(selected && request.profile.is_some()),

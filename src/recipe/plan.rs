@@ -1,12 +1,15 @@
 //! From layered TOML to stages in order, keeping every problem.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
 
+use crate::hub::{self, Pinned};
 use crate::stage::kind::Kind;
 use crate::stage::settings::keys::{
-    Keys, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed, Value,
-    brief, suggest,
+    Keys, Lacks, Link, Node, Offer, Origin, Problem, Reading, Scope, StageRef, Table as Keyed,
+    Value, brief, suggest,
 };
+use crate::store::Stop;
 
 use super::chain::path_of;
 use super::claims::{Stages, read_claims, read_tables};
@@ -33,9 +36,10 @@ pub(super) struct Resolved {
 
 impl Resolved {
     /// The plan; call it when there are no problems.
-    pub fn into_plan(self, name: String, request: &Request<'_>) -> Plan {
+    pub fn into_plan(self, name: String, file: &Path, request: &Request<'_>) -> Plan {
         let mut plan = Plan {
             name,
+            from: file.display().to_string(),
             title: self.title,
             about: self.about,
             paper: self.paper,
@@ -53,12 +57,48 @@ impl Resolved {
     }
 }
 
+/// What names of a hub are.
+pub(super) type Pins = BTreeMap<String, Pinned>;
+
+impl Resolved {
+    /// Asks what the names of a hub are; each that there is no answer for becomes a problem.
+    pub fn pins(&mut self, stop: &Stop) -> Pins {
+        let mut pins = Pins::new();
+        let links = self.stages.iter().flat_map(|stage| {
+            let links = stage.on_hub.iter();
+            links.map(|link| (&stage.name, link))
+        });
+        let mut failed: BTreeMap<&str, String> = BTreeMap::new();
+        for (stage, link) in links {
+            let name = &*link.to.name;
+            if !pins.contains_key(name) && !failed.contains_key(name) {
+                match hub::pin(name, stop) {
+                    Ok(pinned) => drop(pins.insert(name.to_owned(), pinned)),
+                    Err(error) => drop(failed.insert(name, format!("{error:#}"))),
+                }
+            }
+            if let Some(message) = failed.get(name) {
+                let key = format!("stage.{stage}.{}", link.key.join("."));
+                let mut problem = Problem::new(link.origin.clone(), key, message);
+                problem.lacks = Lacks::Path;
+                self.problems.push(problem);
+            }
+        }
+        pins
+    }
+
+    pub fn is_on_hub(&self) -> bool {
+        self.stages.iter().any(|stage| !stage.on_hub.is_empty())
+    }
+}
+
 /// Reads everything that one profile's outputs lead to.
 pub(super) fn resolve(
     recipe: &Recipe,
     profile: Option<&str>,
     sets: &[String],
     request: &Request<'_>,
+    pins: &Pins,
 ) -> Resolved {
     let mut problems = Vec::new();
     let mut root = recipe.layered(profile);
@@ -78,6 +118,7 @@ pub(super) fn resolve(
             .map(|(name, node)| (name.clone(), offer(node, request.kinds)))
             .collect(),
         data: request.data.map(Into::into),
+        pins: pins.clone(),
     };
 
     let mut found = Reading::default();
@@ -296,6 +337,7 @@ impl<'a> Walk<'a> {
             settings: settings.into(),
             refs: found.refs,
             paths: found.paths,
+            on_hub: found.on_hub,
             stage,
         })
     }
@@ -352,7 +394,7 @@ pub(super) fn unreached(recipe: &Recipe, request: &Request<'_>) -> Vec<Problem> 
     let mut reached = BTreeSet::new();
     let mut declared: Vec<(String, Origin)> = Vec::new();
     for profile in recipe.profiles_or_none() {
-        let resolved = resolve(recipe, profile, &[], request);
+        let resolved = resolve(recipe, profile, &[], request, &Pins::new());
         if resolved.lost {
             return Vec::new();
         }

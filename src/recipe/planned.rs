@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::Shelf;
 use super::claims::{Claim, Table};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::modules::Module;
-use crate::stage::settings::keys::{Link, StageRef};
+use crate::stage::settings::keys::{Link, OnHub, StageRef};
 use crate::stage::settings::produces::Produces;
 
 /// The profile of a plan when none is asked for.
@@ -16,9 +17,9 @@ pub const DEFAULT_PROFILE: &str = "sandbox";
 /// What to plan.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// Folder of the recipes, `experiments/`.
-    pub folder: &'a Path,
-    /// A recipe's name in that folder, or the path of a TOML file.
+    /// Where recipes are looked for.
+    pub shelf: Shelf<'a>,
+    /// A recipe's name there, or the path of a TOML file.
     pub name: &'a str,
     /// The profile; [`DEFAULT_PROFILE`] if none.
     pub profile: Option<&'a str>,
@@ -30,12 +31,16 @@ pub struct Request<'a> {
     pub backend: &'a str,
     /// The registry of stage kinds.
     pub kinds: &'a [Kind],
+    /// Whether it is asked what names of a hub are. Without, such stages can be looked at, and not run.
+    pub pinned: bool,
 }
 
 /// A checked experiment, ready to run.
 pub struct Plan {
     /// Name of the recipe: its file's, without the ending.
     pub name: String,
+    /// Its file, or that the program carries it.
+    pub from: String,
     /// Title, for people.
     pub title: String,
     /// What the experiment is about; may be empty.
@@ -82,6 +87,8 @@ pub struct PlannedStage {
     pub refs: Vec<Link<StageRef>>,
     /// The files and folders among the settings.
     pub paths: Vec<Link<PathBuf>>,
+    /// What lies on a hub among them.
+    pub on_hub: Vec<Link<OnHub>>,
     /// What runs.
     pub stage: Box<dyn Stage>,
 }

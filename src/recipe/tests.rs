@@ -127,13 +127,14 @@ impl Recipes {
         sets: &'a [String],
     ) -> Request<'a> {
         Request {
-            folder: self.0.path(),
+            shelf: Shelf::new(Some(self.0.path())),
             name,
             profile,
             sets,
             data: None,
             backend: "flex",
             kinds: &KINDS,
+            pinned: false,
         }
     }
 
@@ -698,7 +699,7 @@ fn a_kind_documents_its_keys() {
 #[test]
 fn recipes_are_listed_even_when_one_is_broken() {
     let recipes = Recipes::new(&[("b", GOOD), ("a", "title = ")]);
-    let listed = list(recipes.0.path()).unwrap();
+    let listed = list(&Shelf::new(Some(recipes.0.path()))).unwrap();
     assert_eq!(listed[0].name, "a");
     assert!(listed[0].title.contains("not valid TOML"));
     assert_eq!(

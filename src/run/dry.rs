@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::{Places, Task, tasks};
+use crate::hub;
 use crate::recipe::Plan;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
@@ -20,8 +21,8 @@ use crate::store::{Found, Hash, Manifest, Stop, Store};
 /// When a file that a setting names cannot be read, or a previewed stage's input is bad.
 pub fn dry_run(plan: &Plan, places: &Places) -> Result<String> {
     let mut text = format!(
-        "{} ({}), profile {}, backend {}, seeds {:?}\n\n",
-        plan.name, plan.title, plan.profile, plan.backend, plan.seeds
+        "{} ({}), profile {}, backend {}, seeds {:?}\nrecipe: {}\n\n",
+        plan.name, plan.title, plan.profile, plan.backend, plan.seeds, plan.from
     );
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let temporary = Store::open(scratch.path())?;
@@ -112,6 +113,13 @@ fn look(
     if task.stage.uses_backend {
         let preview = task.stage.stage.preview(&context)?;
         return Ok(preview.map(|preview| (task.label(), preview)));
+    }
+    // A look fetches nothing.
+    for link in &task.stage.on_hub {
+        match &link.to.pinned {
+            Some(pinned) if hub::is_here(pinned, link.to.wanted)? => {}
+            _ => return Ok(None),
+        }
     }
     std::fs::create_dir_all(&dir)?;
     super::blame(task.stage, task.stage.stage.run(&context))?;

@@ -5,12 +5,14 @@ mod places;
 mod schedule;
 mod summary;
 mod task;
+mod tensorboard;
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::hub;
 use crate::recipe::{Plan, PlannedStage};
 use crate::report::{self, RunSummary, Written};
 use crate::stage::kind::Context;
@@ -24,6 +26,7 @@ pub use places::Places;
 use places::{METRICS, MODEL, RECIPE, the_model};
 use schedule::Schedule;
 pub use task::{Done, Task, tasks};
+use tensorboard::Follower;
 
 /// Runs what is due, up to `jobs` stages at a time, then writes the report. What a stage makes does not depend
 /// on what runs beside it.
@@ -67,6 +70,11 @@ pub fn execute(
         }
         run.wall_seconds = started.elapsed().as_secs_f64();
         write_outputs(plan, &finished, out)?;
+        for (task, done) in finished.iter().filter(|(_, done)| done.reused) {
+            if let Some(dir) = places.events(&task.label()) {
+                tensorboard::write(&done.artifact.join(METRICS), &dir)?;
+            }
+        }
         let written = report::write(out, &run)?;
         Ok((run, written))
     };
@@ -139,6 +147,9 @@ fn run_task(
             (name.clone(), store.path(kind, hash))
         })
         .collect();
+    fetch(stage, stop)?;
+    let events = places.events(&task.label());
+    let follower = events.map(|dir| Follower::start(work.dir().join(METRICS), dir));
     let made = stage.stage.run(&Context {
         dir: work.dir().to_owned(),
         seed: task.seed.unwrap_or(0),
@@ -148,6 +159,9 @@ fn run_task(
         stop: stop.clone(),
         store: store.clone(),
     });
+    if let Some(follower) = follower {
+        follower.finish();
+    }
     blame(stage, made)?;
     let seconds = started.elapsed().as_secs_f64();
     let manifest = Manifest {
@@ -169,9 +183,19 @@ fn run_task(
     })
 }
 
+/// Brings what a stage takes from a hub into the cache.
+fn fetch(stage: &PlannedStage, stop: &Stop) -> Result<()> {
+    for link in &stage.on_hub {
+        if let Some(pinned) = &link.to.pinned {
+            hub::fetch(pinned, link.to.wanted, stop)?;
+        }
+    }
+    Ok(())
+}
+
 /// A stage that builds on no other has read nothing but what its user gave, so that its failure is bad input.
 fn blame(stage: &PlannedStage, made: Result<()>) -> Result<()> {
-    match stage.refs.is_empty() && !stage.paths.is_empty() {
+    match stage.refs.is_empty() && !(stage.paths.is_empty() && stage.on_hub.is_empty()) {
         true => made.or_bad_input(),
         false => made,
     }

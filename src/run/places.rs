@@ -13,6 +13,8 @@ use crate::store::{BadInput, FOLDER, Foreign, Owned, Store};
 pub(super) const METRICS: &str = "metrics.jsonl";
 /// The resolved recipe.
 pub(super) const RECIPE: &str = "recipe.toml";
+/// TensorBoard's event files, by stage.
+const EVENTS: &str = "tensorboard";
 /// The copy of the model, where a run makes exactly one for its user.
 pub(super) const MODEL: &str = "model";
 
@@ -21,9 +23,27 @@ pub struct Places {
     /// The run's own folder: resolved recipe, metrics, reports, and its model where it makes exactly one.
     pub out: Owned,
     pub store: Store,
+    /// Whether step metrics are written as event files too.
+    tensorboard: bool,
 }
 
 impl Places {
+    /// The same, with TensorBoard's event files where `wanted`.
+    pub fn with_tensorboard(self, wanted: bool) -> Self {
+        let tensorboard = wanted;
+        Self {
+            tensorboard,
+            ..self
+        }
+    }
+
+    /// The folder of a stage's event files, where they are wanted.
+    pub(super) fn events(&self, label: &str) -> Option<PathBuf> {
+        let name = label.replace(' ', "-");
+        let dir = self.out.dir().join(EVENTS).join(name);
+        self.tensorboard.then_some(dir)
+    }
+
     /// The places of a run under `runs`, in a folder of its own that is `out` or lies under `runs` too.
     ///
     /// # Errors
@@ -54,6 +74,7 @@ impl Places {
         Ok(Self {
             out: Owned::check(out, &files, folders, foreign)?,
             store: Store::open(root)?,
+            tensorboard: false,
         })
     }
 }

@@ -61,6 +61,7 @@ fn a_reward_model_reads_and_labels_dialogues_by_its_template() {
     let mut arguments = vec!["run", recipe.to_str().unwrap()];
     for set in [
         "outputs=[\"feedback\",\"aif\"]",
+        "feedback.margin=0.0",
         "aif.reward=@all",
         "aif.reference=@base",
     ] {

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod bad_input;
+mod events;
 mod files;
 mod metrics;
 pub mod numbers;
@@ -17,6 +18,7 @@ mod verify;
 
 pub use artifact::{Begun, Found, Manifest, Store, Work};
 pub use bad_input::{BadInput, OrBadInput};
+pub use events::Events;
 pub use files::atomic::{
     read_json, read_jsonl, read_text, stream_jsonl, write_atomic, write_json, write_jsonl,
     write_with,

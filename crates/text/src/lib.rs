@@ -30,4 +30,4 @@ pub use records::{
     Completion, Dialogue, Example, History, Prompt, RankingItem, Role, Said, Speaker, Turn, Verdict,
 };
 pub use rows::{Examples, Reading};
-pub use tokenizer::{Encoding, Tokenizer, VERSION as TOKENIZER_VERSION};
+pub use tokenizer::{Encoding, TokenKind, Tokenizer, VERSION as TOKENIZER_VERSION, Vocabulary};

@@ -417,6 +417,28 @@ mod tests {
     }
 
     #[test]
+    fn a_template_is_given_the_tools_and_variables_of_a_row() {
+        let source =
+            "{{ tools | length }}{{ tone }}{% for m in messages %}[{{ m.content }}]{% endfor %}";
+        let template = ChatTemplate::new(source.into(), Default::default()).unwrap();
+        let said = r#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]"#;
+        let given = r#""tools": "[{\"name\": \"f\"}]", "chat_template_kwargs": {"tone": "dry"}"#;
+        let rows = [
+            format!(r#"{{"messages": {said}, {given}}}"#),
+            format!(r#"{{"chosen": {said}, "rejected": {said}, {given}}}"#),
+        ];
+        let lines: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let (rows, _) = read_by(&lines, false, Some(&template)).unwrap();
+        assert_eq!(rows.len(), 3);
+        for row in rows {
+            let Scorable::Text { prompt, completion } = &row.text else {
+                panic!("{row:?}")
+            };
+            assert_eq!(prompt.text() + completion, "1dry[a][b]");
+        }
+    }
+
+    #[test]
     fn bad_rows_are_named_by_line() {
         let user = r#"{"messages": [{"role": "user", "content": "hi."}]}"#;
         let error = read(

@@ -7,6 +7,7 @@ pub(super) mod names;
 mod open;
 mod sentencepiece;
 mod train;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use crate::caught::caught;
 use crate::chat::ChatTemplate;
 use chat::Chat;
+pub use vocabulary::{TokenKind, Vocabulary};
 
 /// Raised when the same files or texts begin to give another tokenizer, so that old artifacts are left.
 pub const VERSION: u32 = 1;

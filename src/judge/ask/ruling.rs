@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::http::shorten;
 use crate::judge::client::Reply;
 use crate::judge::completion::{self, Completion};
 
@@ -47,7 +48,7 @@ impl Ruling {
             let why = format!("HTTP {status}: {}", completion::error_message(body));
             let why = match location {
                 Some(to) if (300..400).contains(&status) => {
-                    format!("{why} (to {})", completion::shorten(to))
+                    format!("{why} (to {})", shorten(to))
                 }
                 _ => why,
             };

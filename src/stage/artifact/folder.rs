@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::data::{Tokenizer, template};
 use crate::model::DecoderConfig;
 use crate::model::hf::{self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, config_json};
-use crate::stage::artifact::generation;
+use crate::stage::artifact::{card, generation};
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::precision::SavedAs;
@@ -121,6 +121,7 @@ pub fn write(
         Some(_) => {}
         None => write_atomic(&dir.join(TEMPLATE), template::OWN.as_bytes())?,
     }
+    let card = card::with_base(card, like.map(|(like, _)| like));
     write_atomic(&dir.join("README.md"), card.as_bytes())?;
     let mut config = config.clone();
     let (precision, generation) = match like {

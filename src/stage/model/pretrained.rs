@@ -45,9 +45,9 @@ struct Pretrained {
 
 fn read(keys: &mut Keys<'_>, scores: bool) -> Box<dyn Stage> {
     let path = keys
-        .doc("folder with config.json, safetensors weights and the tokenizer's files")
-        .path("path");
-    if path.exists() && !path.join("config.json").is_file() {
+        .doc("folder with config.json, safetensors weights and the tokenizer's files, or \"hub:ORG/NAME@REVISION\"")
+        .model_path("path");
+    if !keys.is_on_hub("path") && path.exists() && !path.join("config.json").is_file() {
         keys.problem(
             "path",
             format!(

@@ -34,7 +34,7 @@ enum Source {
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let source = keys.variant_by_presence(
         "path",
-        |keys| Source::Files(keys.path("path")),
+        |keys| Source::Files(keys.tokenizer_path("path")),
         |keys| Source::Train {
             data: keys.stage("data", EXAMPLES),
             split: Split::read(keys, "train"),

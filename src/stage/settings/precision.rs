@@ -33,7 +33,7 @@ impl Bf16 {
     }
 }
 
-/// The key `dtype`: in what type a stage saves the weights of its model.
+/// The key `save_dtype`: in what type a stage saves the weights of its model.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SavedAs(pub Option<hf::Precision>);
 
@@ -43,7 +43,7 @@ impl SavedAs {
         Self(
             keys.doc("type of the saved weights; auto: the one that the model it starts from is stored in")
                 .one_of(
-                    "dtype",
+                    "save_dtype",
                     "auto",
                     &[
                         ("auto", None),

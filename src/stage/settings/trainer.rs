@@ -1,29 +1,28 @@
 //! Settings of training, by TRL's names.
 
+mod looks;
+
 use crate::stage::settings::keys::{BATCH, COUNT, Keys, POSITIVE, SIZE, StageRef};
 use crate::stage::settings::lengths;
 use crate::stage::settings::precision::{Bf16, SavedAs};
 use crate::stage::settings::produces::Produces;
+use crate::train::TrainSettings;
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
-use crate::train::{Keep, TrainSettings};
+pub use looks::Defaults;
+use looks::Looks;
 
 /// A training stage's common settings.
 pub struct Trainer {
     pub model: StageRef,
     pub settings: TrainSettings,
+    /// Whether the validation split is looked at.
+    pub validates: bool,
     pub max_length: usize,
     pub min_prompt_kept: f64,
     pub bf16: Bf16,
     pub dtype: SavedAs,
     pub gradient_checkpointing: bool,
-}
-
-/// Defaults that differ between objectives; they are TRL's.
-pub struct Defaults {
-    pub learning_rate: f64,
-    pub best: &'static str,
-    pub choices: &'static [(&'static str, Keep)],
 }
 
 /// Reads the learning rate's schedule.
@@ -65,6 +64,7 @@ pub fn read_checkpointing(keys: &mut Keys<'_>) -> bool {
 impl Trainer {
     /// Reads the common keys.
     pub fn read(keys: &mut Keys<'_>, defaults: &Defaults) -> Self {
+        let looks = Looks::read(keys, defaults);
         Self {
             model: keys.stage("model", &[Produces::Model]),
             settings: TrainSettings {
@@ -87,11 +87,11 @@ impl Trainer {
                     .usize("max_steps", 0, 0..=COUNT),
                 optimizer: read_optimizer(keys),
                 save_steps: read_save_steps(keys, 500),
-                eval_steps: keys
-                    .doc("steps between validations; 0: after each epoch")
-                    .usize("eval_steps", 0, 0..=COUNT),
-                keep: keys.one_of("metric_for_best_model", defaults.best, defaults.choices),
+                eval_steps: looks.steps,
+                keep: looks.keep,
+                watch: looks.watch,
             },
+            validates: looks.validates,
             max_length: keys.usize("max_length", 1024, 2..=SIZE),
             min_prompt_kept: lengths::read_kept(keys),
             bf16: Bf16::read(keys),

@@ -22,9 +22,9 @@ pub const KIND: Kind = Kind {
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let best = &[
-        ("accuracy", Keep::HighestAccuracy),
-        ("loss", Keep::LowestLoss),
-        ("train_loss", Keep::LowestTrainLoss),
+        ("accuracy", Keep::BestAccuracy),
+        ("loss", Keep::BestLoss),
+        ("train_loss", Keep::BestTrainLoss),
         ("none", Keep::Last),
     ];
     let data = &[Produces::Pairs];

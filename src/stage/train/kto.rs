@@ -22,8 +22,8 @@ pub const KIND: Kind = Kind {
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     let best = &[
-        ("loss", Keep::LowestLoss),
-        ("train_loss", Keep::LowestTrainLoss),
+        ("loss", Keep::BestLoss),
+        ("train_loss", Keep::BestTrainLoss),
         ("none", Keep::Last),
     ];
     // A pair is one completion of each label.

@@ -44,8 +44,8 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         learning_rate: 1e-4,
         best: "loss",
         choices: &[
-            ("loss", Keep::LowestLoss),
-            ("accuracy", Keep::HighestAccuracy),
+            ("loss", Keep::BestLoss),
+            ("accuracy", Keep::BestAccuracy),
             ("none", Keep::Last),
         ],
     };
@@ -66,7 +66,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         );
     let trainer = Trainer::read(keys, &defaults);
     let of_ratings = matches!(targets, Targets::Ratings { .. });
-    if of_ratings && trainer.settings.keep == Keep::HighestAccuracy {
+    if of_ratings && trainer.settings.keep == Keep::BestAccuracy {
         keys.problem(
             "metric_for_best_model",
             "ratings have no accuracy; expected loss or none",

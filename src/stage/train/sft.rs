@@ -41,7 +41,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         // TRL's SFTConfig.
         learning_rate: 2e-5,
         best: "loss",
-        choices: &[("loss", Keep::LowestLoss), ("none", Keep::Last)],
+        choices: &[("loss", Keep::BestLoss), ("none", Keep::Last)],
     };
     Box::new(Sft {
         trainer: Trainer::read(keys, &defaults),
@@ -57,7 +57,10 @@ impl Stage for Sft {
         let tokenizer = Tokenizer::open(&model_dir(context.input(&self.trainer.model)))?;
         let mut measures = Measures::default();
         let train = self.dataset(context, self.split, &tokenizer, &mut measures)?;
-        let valid = self.dataset(context, Split::Valid, &tokenizer, &mut measures)?;
+        let valid = match self.trainer.validates {
+            true => self.dataset(context, Split::Valid, &tokenizer, &mut measures)?,
+            false => None,
+        };
         let Some(train) = train else {
             bail!("there are no completions to train on");
         };

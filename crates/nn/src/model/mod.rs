@@ -4,6 +4,7 @@ pub mod config;
 pub mod decoder;
 pub mod family;
 pub mod forest;
+pub mod gguf;
 pub mod hf;
 pub mod score;
 pub mod views;

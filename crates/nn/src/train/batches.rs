@@ -232,7 +232,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::train::optimizer::AdamWConfig;
-    use crate::train::{Keep, Sequence, TrainExample, schedule::Schedule};
+    use crate::train::{Keep, Sequence, TrainExample, Watching, schedule::Schedule};
 
     fn settings(max_steps: usize) -> TrainSettings {
         TrainSettings {
@@ -253,6 +253,7 @@ mod tests {
             save_steps: 0,
             eval_steps: 0,
             keep: Keep::Last,
+            watch: Watching::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::model::weights;
 use crate::objective::Running;
 use crate::ops::TrainBackend;
 use crate::train::optimizer::AdamW;
-use crate::train::{Cost, Evaluation};
+use crate::train::{Cost, Evaluation, Watch};
 
 /// The counters of a run; the order of data is a function of seed and epoch, so it is not stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -35,16 +35,17 @@ pub struct State {
     /// The loss of the steps; checkpoints older than it lack it.
     #[serde(default)]
     pub train: TrainLoss,
+    /// What looks have shown so far. A checkpoint that lacks it is none to go on from: which weights are the best is
+    /// then not known.
+    pub watch: Watch,
 }
 
-/// The mean loss of training steps between two looks, and the lowest so far.
+/// The mean loss of training steps between two looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainLoss {
     #[serde(with = "rapport_store::numbers")]
     sum: f64,
     steps: usize,
-    #[serde(with = "rapport_store::numbers")]
-    lowest: Option<f64>,
 }
 
 impl TrainLoss {
@@ -54,15 +55,11 @@ impl TrainLoss {
         self.steps += 1;
     }
 
-    /// Whether the mean since the last look is below that of all looks before; begins anew.
-    pub fn lowest(&mut self) -> bool {
+    /// The mean since the last look; begins anew.
+    pub fn mean(&mut self) -> f64 {
         let mean = self.sum / self.steps.max(1) as f64;
         (self.sum, self.steps) = (0.0, 0);
-        let lowest = self.lowest.is_none_or(|before| mean < before);
-        if lowest {
-            self.lowest = Some(mean);
-        }
-        lowest
+        mean
     }
 }
 
@@ -321,15 +318,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_mean_since_the_last_look_is_known() {
+    fn the_mean_since_the_last_look_is_known() {
         let mut train = TrainLoss::default();
         let mut look = |losses: &[f64]| {
             losses.iter().for_each(|&loss| train.add(loss));
-            train.lowest()
+            train.mean()
         };
-        assert!(look(&[3.0, 5.0]));
-        assert!(!look(&[1.0, 7.5]));
-        assert!(look(&[3.9]));
-        assert!(!look(&[3.9]));
+        assert_eq!(look(&[3.0, 5.0]), 4.0);
+        assert_eq!(look(&[1.0, 7.5]), 4.25);
+        assert_eq!(look(&[3.9]), 3.9);
     }
 }

@@ -32,7 +32,7 @@ pub use evaluate::{branch_logps, evaluate, unit_values};
 pub use examples::{Examples, ExamplesWriter, Sequence, TrainExample};
 use optimizer::AdamW;
 use prefetch::ahead;
-pub use settings::{Evaluation, Keep, TrainSettings};
+pub use settings::{Evaluation, Keep, TrainSettings, Watch, Watching};
 pub use units::Units;
 
 /// Raised when the same data and settings begin to give other weights, so that old artifacts are left.
@@ -55,7 +55,10 @@ pub struct Job<'a> {
 pub struct Outcome<M> {
     /// The trained model, in whatever form it is wanted.
     pub model: M,
+    /// Steps taken.
     pub steps: usize,
+    /// Steps that it would have taken without early stopping.
+    pub planned: usize,
     /// The step whose weights `model` holds.
     pub kept_step: usize,
     pub evaluations: Vec<Evaluation>,
@@ -70,6 +73,7 @@ impl<M> Outcome<M> {
         Outcome {
             model: form(self.model),
             steps: self.steps,
+            planned: self.planned,
             kept_step: self.kept_step,
             evaluations: self.evaluations,
             cost: self.cost,
@@ -116,6 +120,10 @@ pub fn train<B: TrainBackend>(
         // A step's time includes what it waits for its batches.
         let mut started = Instant::now();
         for batches in steps {
+            // Asked before a step, so that a run that goes on from its last one takes no further.
+            if state.watch.ends(&settings.watch) {
+                break;
+            }
             let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
             let learning_rate = settings.learning_rate * factor;
             let (gradients, mut line) =
@@ -159,9 +167,10 @@ pub fn train<B: TrainBackend>(
             };
             let due = due || state.step == total;
             state.train.add(loss);
-            if due && state.train.lowest() && settings.keep == Keep::LowestTrainLoss {
-                state.best = Some(state.step);
-                checkpoints.keep(state.step, &model)?;
+            let mut watched = None;
+            if due {
+                let mean = state.train.mean();
+                watched = (settings.keep == Keep::BestTrainLoss).then_some(mean);
             }
             if let Some(valid) = job.valid
                 && due
@@ -171,15 +180,23 @@ pub fn train<B: TrainBackend>(
                     step: state.step,
                     ..found
                 };
-                if keeps(settings.keep, &state, &found) {
-                    state.best = Some(state.step);
-                    checkpoints.keep(state.step, &model)?;
-                }
+                watched = match settings.keep {
+                    Keep::BestLoss => Some(found.loss),
+                    Keep::BestAccuracy => Some(found.accuracy),
+                    Keep::Last | Keep::BestTrainLoss => watched,
+                };
                 line.insert("eval_loss".into(), json!(found.loss));
                 if let Some(name) = job.objective.accuracy() {
                     line.insert(format!("eval_{name}"), json!(found.accuracy));
                 }
                 state.evaluations.push(found);
+            }
+            if let Some(value) = watched
+                && state.watch.look(value, &settings.watch)
+                && settings.watch.load_best_model_at_end
+            {
+                state.best = Some(state.step);
+                checkpoints.keep(state.step, &model)?;
             }
             metrics.write(&line)?;
             let stopping = job.stop.requested() && state.step < total;
@@ -204,8 +221,9 @@ pub fn train<B: TrainBackend>(
     Ok(Outcome {
         parameters: model.config.parameters(),
         model,
-        steps: total,
-        kept_step: state.best.unwrap_or(total),
+        steps: state.step,
+        planned: total,
+        kept_step: state.best.unwrap_or(state.step),
         evaluations: state.evaluations,
         cost: state.cost,
     })
@@ -253,14 +271,4 @@ pub fn gradients<B: TrainBackend>(
         line.insert(name.into(), json!(mean));
     }
     (accumulator.grads(), line)
-}
-
-/// Whether `found` is better than every evaluation before it.
-fn keeps(keep: Keep, state: &State, found: &Evaluation) -> bool {
-    let before = &state.evaluations;
-    match keep {
-        Keep::Last | Keep::LowestTrainLoss => false,
-        Keep::LowestLoss => before.iter().all(|e| found.loss < e.loss),
-        Keep::HighestAccuracy => before.iter().all(|e| found.accuracy > e.accuracy),
-    }
 }

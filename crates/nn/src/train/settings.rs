@@ -1,9 +1,12 @@
 //! How to train, and what a look at the validation set says.
 
+mod watch;
+
 use serde::{Deserialize, Serialize};
 
 use crate::train::optimizer::AdamWConfig;
 use crate::train::schedule::Schedule;
+pub use watch::{Watch, Watching};
 
 /// How to train, by TRL's names.
 #[derive(Clone, Debug)]
@@ -23,6 +26,7 @@ pub struct TrainSettings {
     pub eval_steps: usize,
     /// Which evaluation's weights are kept.
     pub keep: Keep,
+    pub watch: Watching,
 }
 
 impl TrainSettings {
@@ -56,11 +60,11 @@ impl TrainSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     Last,
-    LowestLoss,
-    /// The lowest mean loss of the training steps since the look before, as an epoch's where looks are taken after
+    BestLoss,
+    /// The best mean loss of the training steps since the look before, as an epoch's where looks are taken after
     /// each; needs no validation set.
-    LowestTrainLoss,
-    HighestAccuracy,
+    BestTrainLoss,
+    BestAccuracy,
 }
 
 /// One look at the validation set.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use super::{Keys, Lacks, Link, Need, Node, Problem, StageRef, brief, suggest};
+use super::{Keys, Lacks, Link, Need, Node, OnHub, Problem, StageRef, brief, suggest};
+use crate::hub::{self, Wanted};
 use crate::stage::settings::produces::Produces;
 
 impl Keys<'_> {
@@ -116,7 +117,7 @@ impl Keys<'_> {
     }
 
     /// A file or folder, which must be there; relative to the folder that the command runs in.
-    /// `${DATA}/` at its start stands for the data folder of the command line.
+    /// `${DATA}/` at its start stands for the data folder of the command line; `hub:` leads to a hub.
     pub fn path(&mut self, key: &str) -> PathBuf {
         self.leads(key, Need::Required, FILE_OR_FOLDER)
             .unwrap_or_default()
@@ -125,6 +126,17 @@ impl Keys<'_> {
     /// A file or folder as [`Keys::path`], or nothing.
     pub fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
         self.leads(key, Need::Optional, FILE_OR_FOLDER)
+    }
+
+    /// A model's folder, as [`Keys::path`].
+    pub fn model_path(&mut self, key: &str) -> PathBuf {
+        self.leads(key, Need::Required, MODEL).unwrap_or_default()
+    }
+
+    /// A tokenizer's file or folder, as [`Keys::path`].
+    pub fn tokenizer_path(&mut self, key: &str) -> PathBuf {
+        self.leads(key, Need::Required, TOKENIZER)
+            .unwrap_or_default()
     }
 
     /// A file as [`Keys::path`], and no folder.
@@ -137,8 +149,8 @@ impl Keys<'_> {
         self.leads(key, Need::Optional, FILE)
     }
 
-    fn leads(&mut self, key: &str, need: Need<String>, wanted: &'static str) -> Option<PathBuf> {
-        let expected = format!("a path of {wanted}");
+    fn leads(&mut self, key: &str, need: Need<String>, wanted: Leads) -> Option<PathBuf> {
+        let expected = format!("a path of {}", wanted.what);
         let expected = expected.as_str();
         self.announce(key, &need, expected);
         let Some(node) = self.node(key) else {
@@ -148,8 +160,8 @@ impl Keys<'_> {
             return None;
         };
         let place = self.place(key);
-        let path = self.existing(node, key, place, wanted)?;
-        self.record(key, path.to_string_lossy().into());
+        let (path, shown) = self.existing(node, key, place, wanted)?;
+        self.record(key, shown.into());
         Some(path)
     }
 
@@ -199,32 +211,36 @@ impl Keys<'_> {
         if required && nodes.is_empty() {
             self.problem(key, "expected at least one path, found none");
         }
-        let mut paths = Vec::new();
+        let (mut paths, mut shown) = (Vec::new(), Vec::<Json>::new());
         for (index, node) in nodes.iter().enumerate() {
             let mut place = self.place(key);
             place.push(paths.len().to_string());
-            paths.extend(self.existing(node, &format!("{key}[{index}]"), place, FILE_OR_FOLDER));
+            let key = format!("{key}[{index}]");
+            if let Some((path, name)) = self.existing(node, &key, place, FILE_OR_FOLDER) {
+                paths.push(path);
+                shown.push(name.into());
+            }
         }
-        let shown: Vec<Json> = paths
-            .iter()
-            .map(|path| path.to_string_lossy().into())
-            .collect();
         self.record(key, shown.into());
         paths
     }
 
+    /// The path, and what it is called.
     fn existing(
         &mut self,
         node: &Node,
         key: &str,
         place: Vec<String>,
-        wanted: &'static str,
-    ) -> Option<PathBuf> {
+        wanted: Leads,
+    ) -> Option<(PathBuf, String)> {
         let Some(text) = node.as_str().filter(|text| !text.is_empty()) else {
-            let message = format!("expected a path of {wanted}, found {}", node.show());
+            let message = format!("expected a path of {}, found {}", wanted.what, node.show());
             self.problem_at(node.origin.clone(), key, message);
             return None;
         };
+        if hub::is_name(text) {
+            return self.on_hub(text, node, key, place, wanted.wanted);
+        }
         let (message, path) = match (text.strip_prefix("${DATA}"), &self.scope.data) {
             (Some(_), None) => (
                 format!("{text} needs the data folder: give --data DIR (make ... DATA=DIR)"),
@@ -237,14 +253,15 @@ impl Keys<'_> {
         };
         let message = match &path {
             Some(path) => match std::fs::metadata(path) {
-                Ok(it) if it.is_file() || it.is_dir() && wanted == FILE_OR_FOLDER => None,
+                Ok(it) if it.is_file() || it.is_dir() && wanted.folder => None,
                 Ok(it) => {
                     let found = if it.is_dir() {
                         "a folder"
                     } else {
                         "a pipe or device"
                     };
-                    let message = format!("expected {wanted}, found {found} at {}", path.display());
+                    let what = wanted.what;
+                    let message = format!("expected {what}, found {found} at {}", path.display());
                     self.problem_at(node.origin.clone(), key, message);
                     return None;
                 }
@@ -267,12 +284,68 @@ impl Keys<'_> {
             origin: node.origin.clone(),
             to: path.clone(),
         });
-        Some(path)
+        let shown = path.to_string_lossy().into_owned();
+        Some((path, shown))
+    }
+
+    /// What lies on a hub: where it will lie here, if it is known what it is.
+    fn on_hub(
+        &mut self,
+        name: &str,
+        node: &Node,
+        key: &str,
+        place: Vec<String>,
+        wanted: Wanted,
+    ) -> Option<(PathBuf, String)> {
+        if let Err(error) = hub::check(name) {
+            self.problem_at(node.origin.clone(), key, format!("{error:#}"));
+            return None;
+        }
+        let pinned = self.scope.pins.get(name).cloned();
+        let (path, shown) = match &pinned {
+            Some(pinned) => (pinned.path.clone(), pinned.name.clone()),
+            None => (PathBuf::from(name), name.to_owned()),
+        };
+        self.found.on_hub.push(Link {
+            key: place,
+            origin: node.origin.clone(),
+            to: OnHub {
+                name: name.to_owned(),
+                wanted,
+                pinned,
+            },
+        });
+        Some((path, shown))
     }
 }
 
-const FILE: &str = "a file";
-const FILE_OR_FOLDER: &str = "a file or folder";
+/// What a path leads to.
+#[derive(Clone, Copy)]
+struct Leads {
+    what: &'static str,
+    folder: bool,
+    /// What of it is wanted from a hub.
+    wanted: Wanted,
+}
+
+const FILE: Leads = Leads {
+    what: "a file",
+    folder: false,
+    wanted: Wanted::Data,
+};
+const FILE_OR_FOLDER: Leads = Leads {
+    what: "a file or folder",
+    folder: true,
+    ..FILE
+};
+const MODEL: Leads = Leads {
+    wanted: Wanted::Model,
+    ..FILE_OR_FOLDER
+};
+const TOKENIZER: Leads = Leads {
+    wanted: Wanted::Tokenizer,
+    ..FILE_OR_FOLDER
+};
 
 fn reference_words(allowed: &[Produces]) -> String {
     let words: Vec<String> = allowed.iter().map(ToString::to_string).collect();

@@ -21,6 +21,7 @@ use serde_json::{Map, Value as Json, json};
 pub use node::{Node, Table, Value};
 pub use problem::{Lacks, Origin, Problem, Problems, brief, nearest, suggest};
 
+use crate::hub::{self, Pinned, Wanted};
 use crate::stage::settings::produces::Produces;
 pub use words::{BATCH, COUNT, LARGE, POSITIVE, SAMPLES, SEED, SIZE, Within};
 
@@ -40,6 +41,16 @@ pub struct Offer {
     pub produces: Produces,
 }
 
+/// What lies on a hub, as a setting names it.
+#[derive(Clone, Debug)]
+pub struct OnHub {
+    /// As it was written, or at its commit.
+    pub name: String,
+    pub wanted: Wanted,
+    /// What it is, once that was asked.
+    pub pinned: Option<Pinned>,
+}
+
 /// What settings are read against.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
@@ -47,6 +58,8 @@ pub struct Scope {
     pub stages: BTreeMap<String, Option<Offer>>,
     /// What `${DATA}` stands for.
     pub data: Option<PathBuf>,
+    /// What names of a hub are, by name, as far as it was asked.
+    pub pins: BTreeMap<String, Pinned>,
 }
 
 /// One key of a kind, for people.
@@ -88,6 +101,8 @@ pub struct Reading {
     pub refs: Vec<Link<StageRef>>,
     /// Files and folders, whose content takes part in the stage's identity.
     pub paths: Vec<Link<PathBuf>>,
+    /// What lies on a hub, whose commit does.
+    pub on_hub: Vec<Link<OnHub>>,
     /// The keys asked for, in order.
     pub docs: Vec<KeyDoc>,
     /// What is wrong.
@@ -178,6 +193,12 @@ impl<'a> Keys<'a> {
     /// Whether the recipe gives `key` a value.
     pub fn has(&self, key: &str) -> bool {
         self.node(key).is_some()
+    }
+
+    /// Whether the recipe gives `key` the name of what lies on a hub, which may not be here yet.
+    pub fn is_on_hub(&self, key: &str) -> bool {
+        let text = self.node(key).and_then(Node::as_str);
+        text.is_some_and(hub::is_name)
     }
 
     /// The raw value of `key`, which the caller reads by itself.

@@ -99,6 +99,25 @@ impl Keys<'_> {
         default: impl Into<Option<&'static str>>,
         options: &[(&'static str, T)],
     ) -> T {
+        let need = default.into().map(str::to_string).into();
+        self.word(key, need, options).unwrap_or(options[0].1)
+    }
+
+    /// One of a few words, each standing for a value of `T`, or nothing.
+    pub fn optional_one_of<T: Copy>(
+        &mut self,
+        key: &str,
+        options: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.word(key, Need::Optional, options)
+    }
+
+    fn word<T: Copy>(
+        &mut self,
+        key: &str,
+        need: Need<String>,
+        options: &[(&'static str, T)],
+    ) -> Option<T> {
         let words: Vec<String> = options
             .iter()
             .map(|(name, _)| format!("\"{name}\""))
@@ -108,13 +127,12 @@ impl Keys<'_> {
             words => format!("one of {}", words.join(", ")),
         };
         let index = |name: &str| options.iter().position(|option| option.0 == name);
-        let need = default.into().map(str::to_string).into();
         let chosen = self.read(key, need, &expected, |node| {
             node.as_str()
                 .filter(|text| index(text).is_some())
                 .map(str::to_string)
         });
-        options[chosen.and_then(|name| index(&name)).unwrap_or(0)].1
+        Some(options[index(&chosen?)?].1)
     }
 
     /// One of a few words, or a list of some of them that is not empty.

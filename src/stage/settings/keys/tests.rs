@@ -110,6 +110,7 @@ fn references_are_followed_and_checked() {
     let scope = Scope {
         stages: stages.map(|(name, offer)| (name.to_string(), offer)).into(),
         data: None,
+        pins: BTreeMap::new(),
     };
     let text = "[s]\nmodel = \"@base\"\nwrong = \"@world\"\nunknown = \"@bsae\"\nplain = \"base\"\nodd = \"@odd\"\nmany = [\"@base\", 3]\n";
     let (refs, found) = read(text, &scope, |keys| {

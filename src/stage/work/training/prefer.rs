@@ -86,7 +86,10 @@ impl Stage for Prefer {
         let Some(train) = scored(Split::Train)? else {
             bail!("there are no completions to train on");
         };
-        let valid = scored(Split::Valid)?;
+        let valid = match self.trainer.validates {
+            true => scored(Split::Valid)?,
+            false => None,
+        };
         let objective = self.counted(&train, &mut measures);
         self.trainer.run(
             context,

@@ -86,7 +86,7 @@ fn spelled(tokenizer: &Tokenizer, branch: &Branch<'_>) -> Result<String> {
         let (before, token) = branch.tokens[at - 1..=at].split_at(1);
         let piece = tokenizer.decode_after(before, token)?;
         match scored.next_if_eq(&at) {
-            Some(_) => text.push_str(&format!(" [{piece}]")),
+            Some(_) => text.push_str(&format!(" [{}]", piece.replace('\n', "\\n"))),
             None => text.push_str(&format!(" {piece:?}")),
         }
     }

@@ -68,12 +68,27 @@ impl Trainer {
     }
 
     /// Says that the last weights are kept where the best cannot be told: their metric needs a validation split.
-    fn settle_best(&self, context: &Context, validated: bool, measures: &mut Measures) {
+    ///
+    /// # Errors
+    /// When the run should stop early by it.
+    fn settle_best(
+        &self,
+        context: &Context,
+        validated: bool,
+        measures: &mut Measures,
+    ) -> Result<()> {
         let metric = match self.settings.keep {
-            Keep::LowestLoss => "loss",
-            Keep::HighestAccuracy => "accuracy",
-            Keep::Last | Keep::LowestTrainLoss => return,
+            Keep::BestLoss => "loss",
+            Keep::BestAccuracy => "accuracy",
+            Keep::Last | Keep::BestTrainLoss => return Ok(()),
         };
+        if !validated && self.settings.watch.early_stopping_patience > 0 {
+            return Err(BadInput(format!(
+                "early_stopping_patience with metric_for_best_model = {metric:?} needs a validation split, and the data \
+                 have none, or an empty one; leave the key out"
+            ))
+            .into());
+        }
         if !validated {
             let note = format!(
                 "metric_for_best_model = {metric:?} needs a validation split, and the data have none, or an empty one: \
@@ -82,6 +97,7 @@ impl Trainer {
             say(&format!("{}: {note}", context.label));
             measures.note(note);
         }
+        Ok(())
     }
 
     /// Refuses a set with longer sequences than the model of `model` reads, all of whose tokens but `in_name` are
@@ -109,21 +125,22 @@ impl Trainer {
         tokenizer: &Tokenizer,
         objective: &Objective,
         head: Option<&ScoreHead>,
-        sets: (Dataset, Option<Dataset>),
+        (train, valid): (Dataset, Option<Dataset>),
         mut measures: Measures,
     ) -> Result<()> {
-        if sets.0.units.is_empty() {
+        let valid = valid.filter(|_| self.validates);
+        if train.units.is_empty() {
             return Err(BadInput("its data have nothing to train on".into()).into());
         }
-        self.settle_best(context, sets.1.is_some(), &mut measures);
+        self.settle_best(context, valid.is_some(), &mut measures)?;
         let LanguageModel { dir, config, .. } = LanguageModel::read(context.input(&self.model))?;
         let pad = scored::padded(config, tokenizer).pad;
         let job = Job {
             label: &context.label,
             settings: &self.settings,
             objective,
-            train: &sets.0,
-            valid: sets.1.as_ref(),
+            train: &train,
+            valid: valid.as_ref(),
             dir: &context.dir,
             seed: context.seed,
             stop: &context.stop,
@@ -131,6 +148,12 @@ impl Trainer {
         let device = self.device(context);
         let outcome = engine::train(device, &dir, head.map(|head| (head, pad)), &job)?;
         memory::note_peak(&mut measures);
+        if outcome.steps < outcome.planned {
+            measures.note(format!(
+                "stopped early after step {} of {}: early_stopping_patience = {}",
+                outcome.steps, outcome.planned, self.settings.watch.early_stopping_patience
+            ));
+        }
         let bf16 = device.compute.precision == Precision::Bf16;
         measures.numbers.extend(numbers(&outcome, objective, bf16));
         let card = format!(

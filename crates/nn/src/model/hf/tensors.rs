@@ -150,7 +150,9 @@ impl Sink<'_> {
                         .zip(&short)
                         .find(|(value, short)| value.is_finite() && !short.is_finite());
                     if let Some((value, _)) = lost {
-                        bail!("{value} is too large for float16; save with dtype = \"float32\"");
+                        bail!(
+                            "{value} is too large for float16; save with save_dtype = \"float32\""
+                        );
                     }
                     short.iter().flat_map(|value| value.to_le_bytes()).collect()
                 }

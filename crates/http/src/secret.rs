@@ -13,7 +13,7 @@ const HIDDEN: &[u8] = b"[api key]";
 const PROBE: usize = 4;
 
 /// The shortest key; a shorter one cannot be told from other text.
-pub(super) const SHORTEST: usize = 4;
+pub const SHORTEST: usize = 4;
 
 /// The shortest key of which pieces are looked for. A shorter one, such as the "EMPTY" that some local servers
 /// want, is hidden where it stands as a word.
@@ -23,7 +23,7 @@ const PIECES: usize = 8;
 const ROUNDS: usize = 4;
 
 /// A key, as far as it takes to find it.
-pub(super) struct Secret {
+pub struct Secret {
     key: Vec<u8>,
     /// Pieces of its forms in lower case, by their first bytes.
     pieces: HashMap<[u8; PROBE], Vec<Vec<u8>>>,
@@ -38,7 +38,7 @@ struct View {
 
 impl Secret {
     /// A key of at least [`SHORTEST`] bytes.
-    pub(super) fn new(key: &str) -> Self {
+    pub fn new(key: &str) -> Self {
         let key = key.as_bytes().to_vec();
         let mut secret = Self {
             key: key.clone(),
@@ -102,7 +102,7 @@ impl Secret {
     }
 
     /// The text with [`HIDDEN`] in the place of what gives the key away.
-    pub(super) fn hide(&self, text: Vec<u8>) -> Vec<u8> {
+    pub fn hide(&self, text: Vec<u8>) -> Vec<u8> {
         let mut found = Vec::new();
         let mut view = View::of(&text);
         for _ in 0..=ROUNDS {

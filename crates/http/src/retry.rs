@@ -7,12 +7,7 @@ use std::time::{Duration, SystemTime};
 /// The wait after attempt number `attempt` (from 0): `first` doubled with every attempt, at most
 /// `longest`, of which a random half to whole is taken so that many clients do not return together; or
 /// what the server asked for, if that is longer, but again at most `longest`.
-pub(super) fn wait(
-    attempt: u32,
-    first: Duration,
-    longest: Duration,
-    asked: Option<Duration>,
-) -> Duration {
+pub fn wait(attempt: u32, first: Duration, longest: Duration, asked: Option<Duration>) -> Duration {
     let doubled = first.saturating_mul(2u32.saturating_pow(attempt));
     let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
     let own = doubled.min(longest).mul_f64(0.5 + 0.5 * random);
@@ -25,7 +20,7 @@ pub(super) fn wait(
 
 /// A `Retry-After`: seconds, or one of the three date formats of HTTP (RFC 9110, 5.6.7), of which a
 /// past one asks for no wait. Nothing if it is neither.
-pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if header.starts_with(|c: char| c.is_ascii_digit()) {
         let seconds: f64 = header.parse().ok()?;

@@ -1,0 +1,3 @@
+//! Verbs on a model folder.
+
+pub mod export;
