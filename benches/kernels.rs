@@ -208,7 +208,10 @@ fn view(trees: &[Vec<(Vec<u32>, usize)>]) -> TreeView {
         position: forest.position,
         end: forest.end,
         window: None,
-        angles: Some(Angles::new(&frequencies, positions)),
+        scale: 1.0 / ((HIDDEN / HEADS) as f32).sqrt(),
+        cap: None,
+        angles: Some(Angles::new(&frequencies, 1.0, positions)),
+        turns: None,
     }
 }
 
@@ -235,6 +238,8 @@ fn cache(lines: &Lines) {
         slots: &slots,
         position: &[LENGTH - 1; SEQUENCES as usize],
         visible: &visible,
+        scale: 1.0 / (head_dim as f32).sqrt(),
+        cap: None,
         angles: None,
     };
     lines.compare(
@@ -246,8 +251,8 @@ fn cache(lines: &Lines) {
     let (mut kernel, mut default) = (Vec::new(), Vec::new());
     lines.compare(
         "logits: 64 of 50257",
-        || Flex::logits(hidden.clone(), head.clone(), &mut kernel),
-        || defaults::all_logits::<Flex>(hidden.clone(), head.clone(), &mut default),
+        || Flex::logits(hidden.clone(), head.clone(), None, &mut kernel),
+        || defaults::all_logits::<Flex>(hidden.clone(), head.clone(), None, &mut default),
     );
 }
 
@@ -258,18 +263,19 @@ fn logps(lines: &Lines) {
         let (x, head) = (random([scored, hidden]), random([vocabulary, hidden]));
         lines.compare(
             &what,
-            || Flex::token_logps(x.clone(), head.clone(), &targets),
-            || defaults::token_logps::<Flex>(x.clone(), head.clone(), &targets),
+            || Flex::token_logps(x.clone(), head.clone(), &targets, None),
+            || defaults::token_logps::<Flex>(x.clone(), head.clone(), &targets, None),
         );
         let (x, head) = (tracked([scored, hidden]), tracked([vocabulary, hidden]));
         lines.compare(
             &format!("{what}, with gradient"),
-            || backward(Ad::token_logps(x.clone(), head.clone(), &targets)),
+            || backward(Ad::token_logps(x.clone(), head.clone(), &targets, None)),
             || {
                 backward(defaults::tracked_token_logps::<Flex, NoCheckpointing>(
                     x.clone(),
                     head.clone(),
                     &targets,
+                    None,
                 ))
             },
         );

@@ -30,7 +30,7 @@ def result(op, *inputs):
     return {"out": out.flatten().tolist(), "grads": [x.grad.flatten().tolist() for x in inputs]}
 
 
-def attention(qkv):
+def attention(qkv, scale=HEAD_DIM**-0.5, cap=None):
     width = len(DEPTHS)
     ends = [next((j for j in range(i + 1, width) if DEPTHS[j] <= DEPTHS[i]), width) for i in range(width)]
     query, key, value = qkv.reshape(width, -1, HEAD_DIM).split([HEADS, KV_HEADS, KV_HEADS], 1)
@@ -44,19 +44,37 @@ def attention(qkv):
     share = HEADS // KV_HEADS
     query, key, value = turn(query), turn(key).repeat_interleave(share, 1), value.repeat_interleave(share, 1)
     seen = torch.tensor([[j <= i < ends[j] for j in range(width)] for i in range(width)])
-    scores = torch.einsum("qhd,khd->hqk", query, key) / HEAD_DIM**0.5
+    scores = torch.einsum("qhd,khd->hqk", query, key) * scale
+    scores = scores if cap is None else cap * torch.tanh(scores / cap)
     weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
     return torch.einsum("hqk,khd->qhd", weights, value).reshape(width, -1)
 
 
-def token_logps(hidden, head):
+def logits(hidden, head, cap):
+    logits = hidden @ head.T
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def token_logps(hidden, head, cap=None):
     targets = torch.tensor([i * 31 % len(head) for i in range(len(hidden))])
-    return F.log_softmax(hidden @ head.T, -1).gather(1, targets[:, None])[:, 0]
+    return F.log_softmax(logits(hidden, head, cap), -1).gather(1, targets[:, None])[:, 0]
 
 
-def swiglu(x):
-    gate, up = x.chunk(2, -1)
-    return F.silu(gate) * up
+def capped_entropy(hidden, head):
+    logps = F.log_softmax(logits(hidden, head, 0.9), -1)
+    return -(logps.exp() * logps).sum(-1)
+
+
+def gated(curve):
+    def op(x):
+        gate, up = x.chunk(2, -1)
+        return curve(gate) * up
+
+    return op
+
+
+def gelu_tanh(x):
+    return F.gelu(x, approximate="tanh")
 
 
 def adamw():
@@ -73,12 +91,18 @@ def adamw():
 x = noise([5, 10], 11)
 references = {
     "tree_attention": result(attention, noise([len(DEPTHS), (HEADS + 2 * KV_HEADS) * HEAD_DIM], 3)),
+    "capped_attention": result(lambda qkv: attention(qkv, 0.4, 0.7),
+                               noise([len(DEPTHS), (HEADS + 2 * KV_HEADS) * HEAD_DIM], 3)),
+    "capped_logps": result(lambda hidden, head: token_logps(hidden, head, 0.9), noise([7, 10], 4), noise([23, 10], 9)),
+    "capped_entropy": result(capped_entropy, noise([7, 10], 4), noise([23, 10], 9)),
     "token_logps": result(token_logps, noise([7, 10], 4), noise([23, 10], 9)),
     "rms_norm": result(lambda x, w: F.rms_norm(x, [10], w, 1e-2), x, noise([10], 12)),
     "layer_norm": result(lambda x, w, b: F.layer_norm(x, [10], w, b, 1e-2), x, noise([10], 12), noise([10], 13)),
-    "swiglu": result(swiglu, 4 * noise([3, 16], 6)),
+    "swiglu": result(gated(F.silu), 4 * noise([3, 16], 6)),
+    "geglu": result(gated(F.gelu), 4 * noise([3, 16], 6)),
+    "geglu_tanh": result(gated(gelu_tanh), 4 * noise([3, 16], 6)),
     "gelu": result(F.gelu, 4 * noise([3, 16], 6)),
-    "gelu_tanh": result(lambda x: F.gelu(x, approximate="tanh"), 4 * noise([3, 16], 6)),
+    "gelu_tanh": result(gelu_tanh, 4 * noise([3, 16], 6)),
     "embed": result(lambda table: table[torch.tensor([3, 1, 3, 0])], noise([6, 4], 7)),
     "project": result(torch.matmul, noise([5, 10], 11), noise([10, 7], 8)),
     "adamw": adamw(),

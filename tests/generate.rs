@@ -5,21 +5,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rapport::generate::{Reply, Request, Sampling, generate};
 use rapport::model::Decoder;
-use rapport::model::config::{DecoderConfig, Family};
+use rapport::model::config::{DecoderConfig, Family, Positions, Rotary, RotaryScaling};
 
 use crate::support::{Inner, config, model, path};
 
 /// Logits of the token after `tokens`, alone and without a cache.
 fn logits(model: &Decoder<Inner>, tokens: &[u32]) -> Vec<f32> {
     let length = tokens.len();
-    model
-        .forest_hidden(&path(tokens))
-        .narrow(1, length - 1, 1)
-        .reshape([1, model.config.hidden_size])
-        .matmul(model.head().transpose())
-        .into_data()
-        .into_vec()
-        .unwrap()
+    let hidden = model.forest_hidden(&path(tokens)).narrow(1, length - 1, 1);
+    let mut logits = Vec::new();
+    model.logits(hidden.reshape([1, model.config.hidden_size]), &mut logits);
+    logits
 }
 
 fn uncached(model: &Decoder<Inner>, request: &Request, sampling: &Sampling, seed: u64) -> Reply {
@@ -67,12 +63,38 @@ fn cached(
 }
 
 fn small(family: Family, window: Option<usize>, kv_heads: usize) -> DecoderConfig {
-    let gpt2 = family == Family::Gpt2;
-    DecoderConfig {
+    let config = config(family);
+    let one_by_one = config.kv_heads == config.heads;
+    let whole = [Family::Gpt2, Family::GptNeoX, Family::Llama, Family::Olmo2];
+    let config = DecoderConfig {
         max_positions: 24,
-        sliding_window: window.filter(|_| !gpt2),
-        kv_heads: if gpt2 { 4 } else { kv_heads },
-        ..config(family)
+        // Gemma has one, whether it is used or not.
+        sliding_window: window
+            .or(config.sliding_window)
+            .filter(|_| !whole.contains(&family)),
+        kv_heads: if one_by_one { 4 } else { kv_heads },
+        ..config
+    };
+    match family {
+        Family::Phi3 => DecoderConfig {
+            positions: Positions::Rotary(long()),
+            ..config
+        },
+        _ => config,
+    }
+}
+
+/// Of texts longer than 12 tokens all are turned otherwise.
+fn long() -> Rotary {
+    Rotary {
+        scaling: Some(RotaryScaling::LongRope {
+            short_factor: vec![1.0, 1.2, 1.4, 1.6],
+            long_factor: vec![3.0, 0.5, 2.0, 8.0],
+            factor: 2.0,
+            original_max_position_embeddings: 12,
+            attention_factor: None,
+        }),
+        ..Rotary::plain(100.0)
     }
 }
 
@@ -81,8 +103,7 @@ proptest! {
 
     #[test]
     fn replies_are_those_of_a_decoder_without_a_cache(
-        family in prop::sample::select(vec![
-            Family::Gpt2, Family::Llama, Family::Mistral, Family::Qwen2]),
+        family in prop::sample::select(Family::ALL.to_vec()),
         window in prop::option::of(1usize..9),
         kv_heads in prop::sample::select(vec![1usize, 2, 4]),
         // Prompts of few tokens share prefixes, and some fill the model's context.

@@ -19,7 +19,7 @@ use rapport::train::{
 
 use crate::support::{Ad, Inner, config, flatten, model};
 
-pub const FAMILIES: [Family; 4] = [Family::Gpt2, Family::Llama, Family::Mistral, Family::Qwen2];
+pub const FAMILIES: [Family; 11] = Family::ALL;
 
 /// Three dialogues of three turns: each turn's prompt goes on from the last one's first reply.
 pub fn dialogues(objective: &Objective) -> Vec<Vec<TrainExample>> {

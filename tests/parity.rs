@@ -1,20 +1,27 @@
-//! Our numbers against those of transformers and TRL, written by scripts/make_references.py.
+//! Our numbers against those of transformers, written by scripts/make_references.py and make_family_references.py.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::optim::GradientsParams;
+use burn::tensor::backend::Backend;
 use rapport::data::Tokenizer;
 use rapport::generate::{Request, Sampling, generate};
+use rapport::model::config::Family;
 use rapport::model::forest::{Branch, Forest};
 use rapport::model::hf;
 use rapport::model::{Decoder, weights};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::support::{Inner, path};
+use crate::support::{Ad, Inner, flatten, path};
 
 #[derive(Deserialize)]
 struct Expected {
     parameters: usize,
     cases: Vec<Case>,
+    /// Of each stored tensor the square of its gradient's norm, and the gradient times the weights.
+    gradients: Option<BTreeMap<String, [f64; 2]>>,
 }
 
 #[derive(Deserialize)]
@@ -37,11 +44,18 @@ fn models() -> Vec<PathBuf> {
         .map(|entry| entry.unwrap().path())
         .collect();
     dirs.sort();
-    assert!(dirs.len() >= 6, "all four families and the variants");
+    for family in Family::ALL {
+        let ours = |dir: &&PathBuf| dir.ends_with(family.name());
+        let name = match family {
+            Family::Gemma3 => dirs.iter().any(|dir| dir.ends_with("gemma3")),
+            _ => dirs.iter().any(|dir| ours(&dir)),
+        };
+        assert!(name, "{family:?} has a model");
+    }
     dirs
 }
 
-fn open(dir: &Path) -> (Decoder<Inner>, Expected) {
+fn open<B: Backend>(dir: &Path) -> (Decoder<B>, Expected) {
     let (config, checkpoint) = hf::open(dir).unwrap();
     let model = weights::load(&config, &Default::default(), |slot| checkpoint.read(slot)).unwrap();
     let expected = std::fs::read_to_string(dir.join("expected.json")).unwrap();
@@ -49,14 +63,9 @@ fn open(dir: &Path) -> (Decoder<Inner>, Expected) {
 }
 
 fn logits(model: &Decoder<Inner>, ids: &[u32]) -> Vec<Vec<f32>> {
-    let length = ids.len();
-    let rows = model
-        .forest_hidden(&path(ids))
-        .reshape([length, model.config.hidden_size])
-        .matmul(model.head().transpose())
-        .into_data()
-        .into_vec::<f32>()
-        .unwrap();
+    let size = [ids.len(), model.config.hidden_size];
+    let mut rows = Vec::new();
+    model.logits(model.forest_hidden(&path(ids)).reshape(size), &mut rows);
     rows.chunks(model.config.vocab_size)
         .map(<[f32]>::to_vec)
         .collect()
@@ -65,7 +74,7 @@ fn logits(model: &Decoder<Inner>, ids: &[u32]) -> Vec<Vec<f32>> {
 #[test]
 fn logits_and_logps_are_those_of_transformers() {
     for dir in models() {
-        let (model, expected) = open(&dir);
+        let (model, expected) = open::<Inner>(&dir);
         assert_eq!(model.config.parameters(), expected.parameters, "{dir:?}");
         for case in &expected.cases {
             let ours = logits(&model, &case.ids);
@@ -89,9 +98,62 @@ fn logits_and_logps_are_those_of_transformers() {
 }
 
 #[test]
+fn gradients_are_those_of_transformers() {
+    let mut compared = 0;
+    for dir in models() {
+        let (model, expected) = open::<Ad>(&dir);
+        let Some(stored) = expected.gradients else {
+            continue;
+        };
+        let ids = &expected
+            .cases
+            .iter()
+            .max_by_key(|case| case.ids.len())
+            .unwrap()
+            .ids;
+        let forest = Forest::pack(&[vec![Branch::new(ids, 1)]], 0);
+        let slots = hf::slots(&model.config);
+        let gradients = model.token_logps(&forest).sum().backward();
+        let gradients = GradientsParams::from_grads(gradients, &model);
+        let (gradient, weight) = (flatten(&model, gradients), weights::export(&model));
+        let mut at = 0;
+        // In the module's order, which need not be that of the slots.
+        for parameter in weights::parameters(&model) {
+            let values = &weight[&parameter.name].1;
+            let gradient = &gradient[at..at + values.len()];
+            at += values.len();
+            let slot = slots
+                .iter()
+                .find(|slot| slot.name == parameter.name)
+                .unwrap();
+            let ours = gradient.iter().zip(values).fold([0.0; 2], |sums, (g, w)| {
+                let [g, w] = [f64::from(*g), f64::from(*w)];
+                [sums[0] + g * g, sums[1] + g * w]
+            });
+            let theirs = slot.parts.iter().fold([0.0; 2], |sums, part| {
+                let name = part.hf_name.replace("embed_out", "lm_head");
+                let [norm, product] = stored[&name];
+                [sums[0] + norm, sums[1] + product]
+            });
+            let [ours_norm, norm] = [ours[0].sqrt(), theirs[0].sqrt()];
+            let size = values.iter().map(|w| f64::from(w * w)).sum::<f64>().sqrt();
+            assert!(
+                (ours_norm - norm).abs() <= 1e-4 * norm.max(1e-2)
+                    && (ours[1] - theirs[1]).abs() <= 1e-4 * (norm * size).max(1e-2),
+                "{dir:?}: {}: {ours:?} {theirs:?}",
+                slot.name
+            );
+            compared += 1;
+        }
+        assert_eq!(at, gradient.len());
+    }
+    assert!(compared > 200, "{compared} tensors");
+}
+
+#[test]
 fn greedy_generations_are_those_of_transformers_in_any_batch() {
     for dir in models() {
-        let (model, expected) = open(&dir);
+        let (model, expected) = open::<Inner>(&dir);
         let requests: Vec<Request> = expected
             .cases
             .iter()
@@ -118,7 +180,7 @@ fn greedy_generations_are_those_of_transformers_in_any_batch() {
 #[test]
 fn a_saved_folder_reads_back_with_the_same_logits() {
     for dir in models() {
-        let (model, expected) = open(&dir);
+        let (model, expected) = open::<Inner>(&dir);
         let saved = tempfile::tempdir().unwrap();
         let mut arrays = weights::export(&model);
         // Shards of at most 40 kB, so that the index is written and read too.
@@ -135,12 +197,82 @@ fn a_saved_folder_reads_back_with_the_same_logits() {
             weights::load(&config, &Default::default(), |slot| checkpoint.read(slot)).unwrap();
         let ids = &expected.cases[2].ids;
         assert_eq!(logits(&model, ids), logits(&again, ids), "{dir:?}");
+        assert_eq!(model.config, again.config, "{dir:?}");
+        // What was stored in f32 is stored again, value for value.
+        if dir.join("model.safetensors").exists() {
+            let whole = tempfile::tempdir().unwrap();
+            let mut arrays = weights::export(&model);
+            hf::save(
+                whole.path(),
+                &config,
+                hf::Precision::F32,
+                usize::MAX,
+                |slot| Ok(arrays.remove(&slot.name).unwrap().1),
+            )
+            .unwrap();
+            let [theirs, ours] = [&*dir, whole.path()]
+                .map(|dir| hf::tensors::read(&dir.join("model.safetensors")).unwrap());
+            assert!(theirs == ours, "{dir:?}");
+        }
+    }
+}
+
+/// Keys of transformers' configurations that change nothing that is computed.
+const WITHOUT_EFFECT: [&str; 13] = [
+    "_sliding_window_pattern",
+    "attention_dropout",
+    "classifier_dropout",
+    "embd_pdrop",
+    "hidden_dropout",
+    "initializer_range",
+    "is_decoder",
+    "max_window_layers",
+    "no_rope_layer_interval",
+    "resid_pdrop",
+    "transformers_version",
+    "use_bidirectional_attention",
+    "use_cache",
+];
+
+/// Whether all that `theirs` says is said by `ours`, by the names that it has in both.
+fn said(theirs: &Value, ours: &Value) -> bool {
+    let tanh = |name: &Value| name == "gelu_new" || name == "gelu_pytorch_tanh";
+    match (theirs, ours) {
+        (Value::Object(theirs), Value::Object(ours)) => theirs.iter().all(|(key, value)| {
+            WITHOUT_EFFECT.contains(&key.as_str())
+                || ours.get(key).is_some_and(|ours| said(value, ours))
+        }),
+        (Value::Number(theirs), Value::Number(ours)) => theirs.as_f64() == ours.as_f64(),
+        (theirs, ours) => theirs == ours || (tanh(theirs) && tanh(ours)),
     }
 }
 
 #[test]
+fn a_saved_configuration_says_what_that_of_transformers_says() {
+    let mut compared = 0;
+    for dir in models() {
+        let (config, _) = hf::open(&dir).unwrap();
+        let expected = std::fs::read_to_string(dir.join("expected.json")).unwrap();
+        let expected: Expected = serde_json::from_str(&expected).unwrap();
+        if expected.gradients.is_none() {
+            continue;
+        }
+        let ours = hf::config_json::to_json(&config, "float32");
+        let theirs = std::fs::read_to_string(dir.join("config.json")).unwrap();
+        let theirs: Value = serde_json::from_str(&theirs).unwrap();
+        for (key, value) in theirs.as_object().unwrap() {
+            let known = ours.get(key).is_some_and(|ours| said(value, ours));
+            let known = known || WITHOUT_EFFECT.contains(&key.as_str());
+            assert!(known, "{dir:?}: {key}: {value} {:?}", ours.get(key));
+        }
+        compared += 1;
+    }
+    assert!(compared >= 15, "{compared} models");
+}
+
+#[test]
 fn sampling_does_not_depend_on_the_batch() {
-    let (model, expected) = open(&models()[0]);
+    let (model, expected) = open::<Inner>(&models()[0]);
     let requests: Vec<Request> = (0..24)
         .map(|i| Request {
             prompt: expected.cases[i % expected.cases.len()].ids.clone(),

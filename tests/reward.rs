@@ -18,7 +18,9 @@ use crate::parity::fixtures;
 use crate::support::in_f32;
 pub use stages::artifact;
 
-pub const FAMILIES: [&str; 4] = ["gpt2", "llama", "mistral", "qwen2"];
+pub const FAMILIES: [&str; 7] = [
+    "gpt2", "llama", "mistral", "qwen2", "olmo2", "gpt_neox", "gemma3",
+];
 
 /// A folder in `dir` with a family's scoring model, and the tokenizer that it is for.
 pub fn scoring_model(dir: &Path, family: &str) -> PathBuf {

@@ -23,14 +23,16 @@ pub fn in_f32() -> Device<'static> {
 
 /// A model small enough to check by hand, of any family.
 pub fn config(family: Family) -> DecoderConfig {
-    let gpt2 = family == Family::Gpt2;
+    let one_by_one = [Family::Gpt2, Family::GptNeoX].contains(&family);
+    let start = DecoderConfig::new(family, 50, 32, 2, 4);
+    let slides = family == Family::Mistral || start.sliding_window.is_some();
     DecoderConfig {
-        kv_heads: if gpt2 { 4 } else { 2 },
+        kv_heads: if one_by_one { 4 } else { 2 },
         intermediate_size: 48,
         max_positions: 64,
-        sliding_window: (family == Family::Mistral).then_some(4),
+        sliding_window: slides.then_some(4),
         eos: Some(0),
-        ..DecoderConfig::new(family, 50, 32, 2, 4)
+        ..start
     }
 }
 

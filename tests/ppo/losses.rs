@@ -123,6 +123,7 @@ fn entropy_and_its_gradients_are_those_of_the_distribution() {
     let found = Ad::entropy(
         x.clone().reshape([ROWS, HIDDEN]),
         w.clone().reshape([VOCABULARY, HIDDEN]),
+        None,
     );
     let expected: Vec<f64> = (0..ROWS).map(|row| entropy(&hidden, &head, row)).collect();
     close(&host(found.clone().inner()), &expected, 1e-6);

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::data::Tokenizer;
-use crate::model::family::{Block, Family};
+use crate::model::family::Family;
 use crate::model::{DecoderConfig, weights};
 use crate::report::Machine;
 use crate::stage::artifact::folder;
@@ -59,10 +59,10 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             format!("expected a divisor of num_attention_heads ({heads}), found {kv_heads}"),
         );
     }
-    if family.traits().block == Block::Gpt2 && kv_heads != heads {
+    if family.traits().spelling.kv_heads.is_none() && kv_heads != heads {
         keys.problem(
             "num_key_value_heads",
-            "GPT-2 has no grouped-query attention",
+            format!("{} has no grouped-query attention", family.name()),
         );
     }
     let scratch = Scratch {

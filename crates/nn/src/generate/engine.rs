@@ -1,7 +1,7 @@
 //! Continuous batching: sequences begin as others end, and take one step together.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::ops::Range;
 
 use burn::tensor::Tensor;
 use rand::SeedableRng;
@@ -12,6 +12,8 @@ use crate::generate::prompts::{Layout, common};
 use crate::generate::slots::{Slots, Span, capacity};
 use crate::generate::{Reply, Request, Sampling};
 use crate::model::Decoder;
+use crate::model::config::Attends;
+use crate::model::views::angles;
 use crate::ops::{Angles, CacheView, KvCache, Ops};
 
 /// Prompt tokens computed at once, unless one prompt has more: enough to keep a processor busy, and
@@ -58,6 +60,13 @@ struct Held {
     logits: Vec<f32>,
 }
 
+/// What the attention of some layers reads besides the cache.
+struct Sort {
+    window: usize,
+    /// Rotary angles of every position that may come.
+    angles: Option<Angles>,
+}
+
 /// The requests of one call, waiting, under way and complete.
 pub(super) struct Engine<'a, B: Ops> {
     model: &'a Decoder<B>,
@@ -77,8 +86,10 @@ pub(super) struct Engine<'a, B: Ops> {
     complete: usize,
     cache: KvCache<B>,
     slots: Slots,
-    /// Rotary angles of every position that may come.
-    angles: Option<Angles>,
+    /// What the attention of each sort of layers reads.
+    sorts: Vec<Sort>,
+    /// Of which sort each layer is.
+    of_layer: Vec<usize>,
     /// Room for logits, kept from step to step.
     logits: Vec<f32>,
 }
@@ -102,7 +113,18 @@ impl<'a, B: Ops> Engine<'a, B> {
         let longest = longest.max().unwrap_or(0);
         let capacity = capacity(&order, batch, prompt, |i| limit(model, sampling, prompt(i)));
         let complete = requests.len() - order.len();
+        let (sorts, of_layer) = config.sorts_of_attention();
+        let sort = |sort: Attends<'_>| {
+            let long = sort.rotary.and_then(|rotary| rotary.longest_short());
+            let long = long.is_some_and(|short| computed(longest) > short);
+            Sort {
+                window: sort.window.unwrap_or(usize::MAX),
+                angles: angles(config, sort, longest, long),
+            }
+        };
         Self {
+            sorts: sorts.into_iter().map(sort).collect(),
+            of_layer,
             cache: KvCache::new(
                 config.layers,
                 [config.kv_heads, capacity, config.head_dim],
@@ -110,7 +132,6 @@ impl<'a, B: Ops> Engine<'a, B> {
                 device,
             ),
             slots: Slots::new(capacity),
-            angles: model.angles(longest),
             logits: Vec::new(),
             waiting: order.into(),
             filling: false,
@@ -254,17 +275,15 @@ impl<'a, B: Ops> Engine<'a, B> {
 
     /// Fills the cache with prompts, and computes the logits of the token after each.
     fn prefill(&mut self, layout: &Layout, slots: &[u32]) {
-        let trees = Arc::new(self.model.tree_view(&layout.position, &layout.end, 1));
-        let config = &self.model.config;
-        let view = CacheView {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            slots,
-            position: &layout.position,
-            visible: &[],
-            angles: self.angles.as_ref(),
-        };
+        let lengths: Vec<u32> = layout.position.iter().map(|depth| depth + 1).collect();
+        let trees = (&*layout.position, &*layout.end);
+        let trees = self.model.tree_views(trees, &lengths, 1);
+        let mut cache = self.cache.take();
+        let views: Vec<_> = self
+            .sorts
+            .iter()
+            .map(|sort| self.cache_view(sort, (slots, &layout.position), &[]))
+            .collect();
         let last: Vec<u32> = layout.paths.iter().flat_map(|p| p.iter().last()).collect();
         let hidden = self.model.hidden(
             &layout.tokens,
@@ -272,10 +291,11 @@ impl<'a, B: Ops> Engine<'a, B> {
             1,
             Some(&last),
             |layer, qkv| {
-                self.cache.write(layer, qkv.clone(), &view);
-                B::tree_attention(qkv, &trees)
+                cache.write(layer, qkv.clone(), &views[self.of_layer[layer]]);
+                B::tree_attention(qkv, trees.of(layer))
             },
         );
+        self.cache = cache;
         self.read_logits(hidden);
     }
 
@@ -315,39 +335,61 @@ impl<'a, B: Ops> Engine<'a, B> {
 
     /// Draws one token for each sequence under way.
     fn step(&mut self) {
-        let config = &self.model.config;
-        let window = config.sliding_window.unwrap_or(usize::MAX);
-        let (mut tokens, mut position) = (Vec::new(), Vec::new());
-        let (mut slots, mut visible) = (Vec::new(), Vec::new());
+        let (mut tokens, mut position, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+        let mut visible = vec![Vec::new(); self.sorts.len()];
         for sequence in &self.live {
             let length = sequence.tokens.len();
             tokens.push(sequence.tokens[length - 1]);
             position.push(length as u32 - 1);
-            let seen = sequence.span.part(length.saturating_sub(window), length);
-            slots.push(seen.last().map_or(0, |range| range.end - 1));
-            visible.push(seen);
+            for (sort, visible) in self.sorts.iter().zip(&mut visible) {
+                let first = length.saturating_sub(sort.window);
+                visible.push(sequence.span.part(first, length));
+            }
+            let own = sequence.span.part(length - 1, length);
+            slots.push(own.last().map_or(0, |range| range.end - 1));
         }
-        let view = CacheView {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            slots: &slots,
-            position: &position,
-            visible: &visible,
-            angles: self.angles.as_ref(),
-        };
+        let mut cache = self.cache.take();
+        let views: Vec<_> = self
+            .sorts
+            .iter()
+            .zip(&visible)
+            .map(|(sort, visible)| self.cache_view(sort, (&slots, &position), visible))
+            .collect();
         let hidden = self
             .model
             .hidden(&tokens, &position, 1, None, |layer, qkv| {
-                self.cache.write(layer, qkv.clone(), &view);
-                self.cache.attend(layer, qkv, &view)
+                let view = &views[self.of_layer[layer]];
+                cache.write(layer, qkv.clone(), view);
+                cache.attend(layer, qkv, view)
             });
+        self.cache = cache;
         self.read_logits(hidden);
         self.logits
-            .par_chunks_mut(config.vocab_size)
+            .par_chunks_mut(self.model.config.vocab_size)
             .zip(&mut self.live)
             .for_each(|(logits, sequence)| sequence.draw(logits, self.sampling));
         self.end();
+    }
+
+    /// What a layer of that sort reads of its cache.
+    fn cache_view<'b>(
+        &'b self,
+        sort: &'b Sort,
+        (slots, position): (&'b [u32], &'b [u32]),
+        visible: &'b [Vec<Range<u32>>],
+    ) -> CacheView<'b> {
+        let config = &self.model.config;
+        CacheView {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            slots,
+            position,
+            visible,
+            scale: config.attention_scale(),
+            cap: config.attn_soft_cap.map(|cap| cap as f32),
+            angles: sort.angles.as_ref(),
+        }
     }
 
     /// Logits of the token after each hidden state, `[1, tokens, hidden]`.
@@ -384,8 +426,13 @@ impl<'a, B: Ops> Engine<'a, B> {
     }
 }
 
+/// Of a text of that many tokens all are computed but the last, which nothing comes after.
+pub(super) fn computed(length: usize) -> usize {
+    length.saturating_sub(1)
+}
+
 /// Tokens that a prompt and its reply may have in all.
-fn limit<B: Ops>(model: &Decoder<B>, sampling: &Sampling, prompt: &[u32]) -> usize {
+pub(super) fn limit<B: Ops>(model: &Decoder<B>, sampling: &Sampling, prompt: &[u32]) -> usize {
     assert!(!prompt.is_empty(), "a prompt has at least one token");
     (prompt.len() + sampling.max_new_tokens).min(model.config.max_positions)
 }

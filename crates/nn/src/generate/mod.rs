@@ -2,6 +2,7 @@
 //! cache.
 
 mod engine;
+mod lengths;
 mod prompts;
 mod request;
 mod sampler;
@@ -10,6 +11,7 @@ mod slots;
 use crate::model::Decoder;
 use crate::ops::Ops;
 use engine::Engine;
+use lengths::{lengths, uncached};
 pub use request::{Reply, Request};
 pub use sampler::Sampling;
 
@@ -31,6 +33,49 @@ pub fn generate<B: Ops>(
     sampling: &Sampling,
     seed: u64,
     batch: usize,
+    device: &B::Device,
+    mut keep_going: impl FnMut(usize) -> bool,
+) -> Option<Vec<Reply>> {
+    let Some(lengths) = lengths(model, requests, sampling) else {
+        return cached(model, requests, sampling, (seed, batch), device, keep_going);
+    };
+    let mut replies = vec![Reply::default(); requests.len()];
+    let mut complete = 0;
+    let mut fill = |places: &[usize], found: Vec<Reply>| {
+        complete += found.len();
+        places
+            .iter()
+            .zip(found)
+            .for_each(|(place, reply)| replies[*place] = reply);
+        complete
+    };
+    let mut before = 0;
+    for places in &lengths.alike {
+        let own: Vec<Request> = places
+            .iter()
+            .map(|place| requests[*place].clone())
+            .collect();
+        let going = |complete: usize| keep_going(before + complete);
+        let found = cached(model, &own, sampling, (seed, batch), device, going)?;
+        before = fill(places, found);
+    }
+    let own: Vec<&Request> = lengths
+        .crossing
+        .iter()
+        .map(|place| &requests[*place])
+        .collect();
+    let going = |complete: usize| keep_going(before + complete);
+    let found = uncached(model, &own, sampling, (seed, batch.max(1)), going)?;
+    fill(&lengths.crossing, found);
+    Some(replies)
+}
+
+/// [`generate`] for requests that may share a cache.
+fn cached<B: Ops>(
+    model: &Decoder<B>,
+    requests: &[Request],
+    sampling: &Sampling,
+    (seed, batch): (u64, usize),
     device: &B::Device,
     mut keep_going: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Reply>> {

@@ -1,19 +1,23 @@
-//! What a decoder is made of: one description that covers GPT-2, Llama, Mistral and Qwen2.
+//! What a decoder is made of: one description that covers every family.
 //!
-//! The fields mirror what the four families' `config.json` files say, in one vocabulary; reading and
-//! writing those files is [`crate::model::hf::config_json`]'s work.
+//! The fields mirror what the families' `config.json` files say, in one vocabulary; reading and
+//! writing those files is [`crate::model::hf::config_json`]'s work, what a family can say at all
+//! [`crate::model::family`]'s.
 
+mod family;
+mod layers;
+mod new;
+mod rotary;
 mod validate;
-
-use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::family::Family;
-use super::family::{Biases, Block, Traits};
+pub use self::family::Family;
+pub use self::layers::Attends;
+pub use self::rotary::{Positions, Rotary, RotaryScaling};
 pub use crate::ops::Activation;
 
-/// How hidden states are normalised before each block and before the head.
+/// How hidden states are normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
@@ -23,60 +27,37 @@ pub enum Norm {
     Rms,
 }
 
-/// How a token learns where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Where the norms of a block stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Positions {
-    /// One trained vector a position, added to the embedding.
-    Learned,
-    /// Rotation of queries and keys (arXiv 2104.09864), halves paired as in transformers.
-    Rotary {
-        theta: f64,
-        scaling: Option<RotaryScaling>,
-    },
+pub enum Norms {
+    /// Before attention and before the feed-forward layer.
+    #[default]
+    Before,
+    /// Behind each, ahead of the residual (OLMo 2, arXiv 2501.00656).
+    After,
+    /// On both sides of each (Gemma 2, arXiv 2408.00118).
+    Both,
 }
 
-/// A change to the rotary frequencies that lets a model read longer texts than it was trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "rope_type", rename_all = "lowercase")]
-pub enum RotaryScaling {
-    /// All frequencies divided by `factor` (arXiv 2306.15595).
-    Linear { factor: f64 },
-    /// Llama 3.1: slow frequencies divided by `factor`, fast ones kept, those between blended.
-    Llama3 {
-        factor: f64,
-        low_freq_factor: f64,
-        high_freq_factor: f64,
-        original_max_position_embeddings: usize,
-    },
-}
-
-impl Positions {
-    /// Rotary angles per position step, in radians: `head_dim / 2` values, fastest first. `None` for
-    /// learned positions. The angle of frequency `k` at position `p` is `p * frequencies[k]`; it turns
-    /// the pair of features `(k, k + head_dim / 2)`.
-    pub fn frequencies(&self, head_dim: usize) -> Option<Vec<f32>> {
-        let Positions::Rotary { theta, scaling } = *self else {
-            return None;
-        };
-        let plain = |k: usize| theta.powf(-((2 * k) as f64) / head_dim as f64);
-        let scaled = |frequency: f64| match scaling {
-            None => frequency,
-            Some(RotaryScaling::Linear { factor }) => frequency / factor,
-            Some(RotaryScaling::Llama3 {
-                factor,
-                low_freq_factor: low,
-                high_freq_factor: high,
-                original_max_position_embeddings: original,
-            }) => {
-                // Turns made over the original context: few turns is slow, many is fast.
-                let turns = original as f64 * frequency / (2.0 * PI);
-                let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-                frequency * (kept + (1.0 - kept) / factor)
-            }
-        };
-        Some((0..head_dim / 2).map(|k| scaled(plain(k)) as f32).collect())
+impl Norms {
+    pub fn before(self) -> bool {
+        self != Norms::After
     }
+
+    pub fn after(self) -> bool {
+        self != Norms::Before
+    }
+}
+
+/// What queries and keys are normalised over, ahead of their rotation: root mean square, with a scale of each feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QkNorm {
+    /// Each head by itself, all by the same scales (Dehghani et al., arXiv 2302.05442).
+    Head,
+    /// All heads of a token together.
+    Whole,
 }
 
 /// What the outputs of a scoring head are. Such a head stands in the place of a language model's and reads
@@ -129,7 +110,7 @@ pub struct DecoderConfig {
     pub kv_heads: usize,
     /// Features of one head.
     pub head_dim: usize,
-    /// Width of the feed-forward layer (of one of the two fused halves under SwiGLU).
+    /// Width of the feed-forward layer (of one of the two fused halves of a gated one).
     pub intermediate_size: usize,
     /// Longest sequence, in tokens: the rows of learned positions; for rotary ones, what the model was
     /// trained for.
@@ -147,6 +128,37 @@ pub struct DecoderConfig {
     pub mlp_bias: bool,
     /// A query at position `q` sees keys at `k` with `q - k < window`; `None` sees all before it.
     pub sliding_window: Option<usize>,
+    /// Which layers have that window, one entry a layer; all of them where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding_layers: Option<Vec<bool>>,
+    /// Which layers turn queries and keys, one entry a layer; all of them where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotary_layers: Option<Vec<bool>>,
+    /// How the layers with a window turn theirs, where that is another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding_rotary: Option<Rotary>,
+    /// Scores are divided by the root of this, or else of `head_dim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_pre_attn_scalar: Option<usize>,
+    /// Scores `x` become `cap * tanh(x / cap)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attn_soft_cap: Option<f64>,
+    /// The same of the language model's logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_soft_cap: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qk_norm: Option<QkNorm>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norms: Norms,
+    /// Norms scale by one more than their weights.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norm_offset: bool,
+    /// The feed-forward layer reads what attention reads, not what attention gives.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parallel: bool,
+    /// Embedded tokens are multiplied by the root of `hidden_size`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scaled_embedding: bool,
     /// The head is the embedding, transposed.
     pub tied: bool,
     pub bos: Option<u32>,
@@ -161,61 +173,6 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
-    /// A model of `family` with that family's options: full attention, as many key heads as query
-    /// heads, GPT-2's head tied and the others' not, 1024 positions, no special tokens. Change fields
-    /// afterwards; [`validate`](Self::validate) says what does not fit.
-    pub fn new(
-        family: Family,
-        vocab_size: usize,
-        hidden_size: usize,
-        layers: usize,
-        heads: usize,
-    ) -> Self {
-        let Traits { block, biases, .. } = family.traits();
-        let gpt2 = *block == Block::Gpt2;
-        Self {
-            family,
-            vocab_size,
-            hidden_size,
-            layers,
-            heads,
-            kv_heads: heads,
-            head_dim: hidden_size.checked_div(heads).unwrap_or(0),
-            // Both give 8 h^2 feed-forward weights a block; SwiGLU's has three matrices, not two.
-            intermediate_size: if gpt2 {
-                4 * hidden_size
-            } else {
-                (8 * hidden_size).div_ceil(3).next_multiple_of(16)
-            },
-            max_positions: 1024,
-            norm: if gpt2 { Norm::Layer } else { Norm::Rms },
-            norm_eps: if gpt2 { 1e-5 } else { 1e-6 },
-            positions: if gpt2 {
-                Positions::Learned
-            } else {
-                Positions::Rotary {
-                    theta: 10_000.0,
-                    scaling: None,
-                }
-            },
-            activation: if gpt2 {
-                Activation::GeluTanh
-            } else {
-                Activation::SwiGlu
-            },
-            qkv_bias: matches!(biases, Biases::All | Biases::Qkv),
-            out_bias: *biases == Biases::All,
-            mlp_bias: *biases == Biases::All,
-            sliding_window: None,
-            tied: gpt2,
-            bos: None,
-            eos: None,
-            other_eos: Vec::new(),
-            pad: None,
-            score: None,
-        }
-    }
-
     /// Rows of the output head: one a token, or one a score.
     pub fn head_rows(&self) -> usize {
         let score = self.score.as_ref();
@@ -247,12 +204,32 @@ impl DecoderConfig {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
-    /// Columns of the first feed-forward projection (gate and up fused under SwiGLU).
+    /// Columns of the first feed-forward projection (gate and up side by side in a gated one).
     pub fn up_size(&self) -> usize {
-        match self.activation {
-            Activation::SwiGlu => 2 * self.intermediate_size,
-            Activation::Gelu | Activation::GeluTanh => self.intermediate_size,
+        match self.activation.gated() {
+            true => 2 * self.intermediate_size,
+            false => self.intermediate_size,
         }
+    }
+
+    /// What embedded tokens are multiplied by, if by anything.
+    pub fn embedding_scale(&self) -> Option<f32> {
+        let scaled = self.scaled_embedding;
+        scaled.then(|| (self.hidden_size as f64).sqrt() as f32)
+    }
+
+    /// What scores are multiplied by.
+    pub fn attention_scale(&self) -> f32 {
+        let scalar = self.query_pre_attn_scalar.unwrap_or(self.head_dim);
+        1.0 / (scalar as f32).sqrt()
+    }
+
+    /// Features that the norms of queries and of keys scale; none where there are no such norms.
+    pub fn qk_norm_sizes(&self) -> Option<[usize; 2]> {
+        self.qk_norm.map(|kind| match kind {
+            QkNorm::Head => [self.head_dim; 2],
+            QkNorm::Whole => [self.heads, self.kv_heads].map(|heads| heads * self.head_dim),
+        })
     }
 
     /// Number of trained values, a tied head counted once.
@@ -263,7 +240,12 @@ impl DecoderConfig {
             Norm::Layer => 2 * hidden,
             Norm::Rms => hidden,
         };
-        let block = 2 * norm
+        let norms = match self.norms {
+            Norms::Before | Norms::After => 2,
+            Norms::Both => 4,
+        };
+        let block = norms * norm
+            + self.qk_norm_sizes().map_or(0, |sizes| sizes.iter().sum())
             + hidden * qkv
             + out_in * hidden
             + hidden * up
@@ -273,11 +255,16 @@ impl DecoderConfig {
             + if self.mlp_bias { up + hidden } else { 0 };
         let positions = match self.positions {
             Positions::Learned => self.max_positions * hidden,
-            Positions::Rotary { .. } => 0,
+            Positions::Rotary(_) => 0,
         };
         let head = if self.tied { 0 } else { self.head_rows() };
         (self.vocab_size + head) * hidden + positions + self.layers * block + norm
     }
+}
+
+/// Whether a field need not be written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
@@ -343,49 +330,5 @@ mod tests {
                 .validate()
                 .is_empty()
         );
-    }
-
-    #[test]
-    fn llama3_frequencies_keep_fast_and_divide_slow() {
-        let plain = Positions::Rotary {
-            theta: 500_000.0,
-            scaling: None,
-        };
-        let scaling = RotaryScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 8192,
-        };
-        let scaled = Positions::Rotary {
-            theta: 500_000.0,
-            scaling: Some(scaling),
-        };
-        let (plain, scaled) = (
-            plain.frequencies(128).unwrap(),
-            scaled.frequencies(128).unwrap(),
-        );
-        assert_eq!(plain.len(), 64);
-        assert_eq!(scaled[0], 1.0);
-        assert!((scaled[63] / plain[63] - 0.125).abs() < 1e-6);
-        // As transformers computes them for Llama 3.1 8B: one kept, one blended, one divided.
-        for (k, expected) in [
-            (25, 5.940_730_7e-3),
-            (31, 8.567_515e-4),
-            (40, 3.428_102_4e-5),
-        ] {
-            assert!(
-                (scaled[k] / expected - 1.0).abs() < 1e-5,
-                "{k}: {}",
-                scaled[k]
-            );
-        }
-        assert!(scaled.windows(2).all(|pair| pair[0] > pair[1]));
-        assert_eq!(Positions::Learned.frequencies(8), None);
-        let linear = Positions::Rotary {
-            theta: 10_000.0,
-            scaling: Some(RotaryScaling::Linear { factor: 4.0 }),
-        };
-        assert_eq!(linear.frequencies(2), Some(vec![0.25]));
     }
 }

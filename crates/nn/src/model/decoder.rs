@@ -1,17 +1,16 @@
-//! One decoder for GPT-2, Llama, Mistral and Qwen2, read top to bottom.
+//! One decoder for all families, read top to bottom.
 //!
-//! The families differ only in what [`DecoderConfig`] says: LayerNorm or RMSNorm, learned or rotary
-//! positions, GELU or SwiGLU, biases, grouped-query attention, a sliding window, a tied head.
-//! Reference: transformers' `modeling_{gpt2,llama,mistral,qwen2}.py`.
-
-use std::sync::Arc;
+//! They differ only in what [`DecoderConfig`] says: which norms stand where, learned or rotary positions, GELU or a
+//! gate, biases, grouped-query attention, windows, soft caps, a tied head.
+//! Reference: transformers' `modeling_{gpt2,llama,qwen3,gemma3,...}.py`.
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 
-use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions, ScoreHead};
+use crate::model::config::{DecoderConfig, Norm as NormKind, Positions, QkNorm, ScoreHead};
 use crate::model::forest::Forest;
-use crate::ops::{Angles, Ops, TreeView};
+use crate::model::views::TreeViews;
+use crate::ops::Ops;
 
 /// A decoder-only language model.
 #[derive(Module, Debug)]
@@ -79,17 +78,22 @@ impl Precision {
     }
 }
 
-/// Attention and feed-forward, each behind a norm and a residual.
+/// Attention and feed-forward, each with a residual, and a norm ahead of it, behind it, or both.
 #[derive(Module, Debug)]
 pub struct Block<B: Backend> {
-    attn_norm: Norm<B>,
+    attn_norm: Option<Norm<B>>,
     /// Queries, keys and values side by side: `[hidden, (heads + 2 * kv_heads) * head_dim]`.
     qkv: Linear<B>,
+    /// Of each head of queries, or of all together.
+    q_norm: Option<Norm<B>>,
+    k_norm: Option<Norm<B>>,
     out: Linear<B>,
-    mlp_norm: Norm<B>,
-    /// GPT-2: `[hidden, intermediate]`; SwiGLU: gate and up side by side.
+    attn_post_norm: Option<Norm<B>>,
+    mlp_norm: Option<Norm<B>>,
+    /// `[hidden, intermediate]`, or where there is a gate, gate and up side by side.
     up: Linear<B>,
     down: Linear<B>,
+    mlp_post_norm: Option<Norm<B>>,
 }
 
 /// An affine map; the weight is `[in, out]`.
@@ -121,17 +125,54 @@ impl<B: Ops> Linear<B> {
 }
 
 impl<B: Ops> Norm<B> {
-    fn forward(&self, x: Tensor<B, 3>, eps: f64) -> Tensor<B, 3> {
+    fn forward(&self, x: Tensor<B, 3>, config: &DecoderConfig) -> Tensor<B, 3> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
-        B::norm(x, self.weight.val(), bias, eps)
+        let weight = match config.norm_offset {
+            true => self.weight.val().add_scalar(1.0),
+            false => self.weight.val(),
+        };
+        B::norm(x, weight, bias, config.norm_eps)
+    }
+}
+
+/// What a norm makes of `x`, where there is one.
+fn normed<B: Ops>(norm: &Option<Norm<B>>, x: Tensor<B, 3>, config: &DecoderConfig) -> Tensor<B, 3> {
+    match norm {
+        Some(norm) => norm.forward(x, config),
+        None => x,
     }
 }
 
 impl<B: Ops> Block<B> {
     /// Queries, keys and values side by side, from the block's input `[rows, width, hidden]`.
     fn qkv(&self, x: Tensor<B, 3>, config: &DecoderConfig, precision: Precision) -> Tensor<B, 3> {
-        let normed = self.attn_norm.forward(x, config.norm_eps);
-        self.qkv.forward(normed, precision)
+        let x = normed(&self.attn_norm, x, config);
+        let qkv = self.qkv.forward(x, precision);
+        let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) else {
+            return qkv;
+        };
+        let [rows, width, _] = qkv.dims();
+        let size = config.head_dim;
+        let share = |start: usize, heads: usize, norm: Option<&Norm<B>>| {
+            let share = qkv.clone().narrow(2, start * size, heads * size);
+            let Some(norm) = norm else {
+                return share;
+            };
+            let over = match config.qk_norm {
+                Some(QkNorm::Whole) => heads * size,
+                _ => size,
+            };
+            let apart = precision.raise(share).reshape([1, -1, over as i32]);
+            let share = precision.lower(norm.forward(apart, config));
+            share.reshape([rows, width, heads * size])
+        };
+        let (heads, kv_heads) = (config.heads, config.kv_heads);
+        let parts = [
+            share(0, heads, Some(q_norm)),
+            share(heads, kv_heads, Some(k_norm)),
+            share(heads + kv_heads, kv_heads, None),
+        ];
+        Tensor::cat(parts.into(), 2)
     }
 
     /// The block's output from its input and what that attended to; token by token.
@@ -142,11 +183,21 @@ impl<B: Ops> Block<B> {
         config: &DecoderConfig,
         precision: Precision,
     ) -> Tensor<B, 3> {
-        let x = x + precision.raise(self.out.forward(attended, precision));
-        let normed = self.mlp_norm.forward(x.clone(), config.norm_eps);
-        let up = self.up.forward(normed, precision);
+        let attended = precision.raise(self.out.forward(attended, precision));
+        let attended = normed(&self.attn_post_norm, attended, config);
+        let (x, read) = match config.parallel {
+            true => (x.clone() + attended, x),
+            false => {
+                let x = x + attended;
+                (x.clone(), x)
+            }
+        };
+        let up = self
+            .up
+            .forward(normed(&self.mlp_norm, read, config), precision);
         let activated = B::activate(up, config.activation);
-        x + precision.raise(self.down.forward(activated, precision))
+        let down = precision.raise(self.down.forward(activated, precision));
+        x + normed(&self.mlp_post_norm, down, config)
     }
 }
 
@@ -171,31 +222,38 @@ impl<B: Backend> Decoder<B> {
             weight: matrix([input, output]),
             bias: bias.then(|| vector(output)),
         };
-        let norm = || Norm {
-            weight: vector(hidden),
-            bias: (config.norm == NormKind::Layer).then(|| vector(hidden)),
+        let norm = |size: usize| Norm {
+            weight: vector(size),
+            bias: (config.norm == NormKind::Layer).then(|| vector(size)),
         };
-        let up = match config.activation {
-            Activation::SwiGlu => 2 * inner,
-            Activation::Gelu | Activation::GeluTanh => inner,
-        };
+        let [before, after] = [config.norms.before(), config.norms.after()];
+        let norm_if = |there: bool| there.then(|| norm(hidden));
         let attended = config.heads * config.head_dim;
-        let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim;
         Self {
             embed: matrix([config.vocab_size, hidden]),
             positions: matches!(config.positions, Positions::Learned)
                 .then(|| matrix([config.max_positions, hidden])),
             blocks: (0..config.layers)
-                .map(|_| Block {
-                    attn_norm: norm(),
-                    qkv: linear(hidden, qkv, config.qkv_bias),
-                    out: linear(attended, hidden, config.out_bias),
-                    mlp_norm: norm(),
-                    up: linear(hidden, up, config.mlp_bias),
-                    down: linear(inner, hidden, config.mlp_bias),
+                .map(|_| {
+                    let [q_norm, k_norm] = match config.qk_norm_sizes() {
+                        Some(sizes) => sizes.map(|size| Some(norm(size))),
+                        None => [None, None],
+                    };
+                    Block {
+                        attn_norm: norm_if(before),
+                        qkv: linear(hidden, config.qkv_size(), config.qkv_bias),
+                        q_norm,
+                        k_norm,
+                        out: linear(attended, hidden, config.out_bias),
+                        attn_post_norm: norm_if(after),
+                        mlp_norm: norm_if(before),
+                        up: linear(hidden, config.up_size(), config.mlp_bias),
+                        down: linear(inner, hidden, config.mlp_bias),
+                        mlp_post_norm: norm_if(after),
+                    }
                 })
                 .collect(),
-            norm: norm(),
+            norm: norm(hidden),
             head: (!config.tied).then(|| matrix([config.head_rows(), hidden])),
             config: config.clone(),
             compute: Compute::default(),
@@ -258,8 +316,8 @@ impl<B: Backend> Decoder<B> {
 impl<B: Ops> Decoder<B> {
     /// Final hidden states of every token of a forest, `[rows, width, hidden]`.
     pub fn forest_hidden(&self, forest: &Forest) -> Tensor<B, 3> {
-        let view = self.view(forest);
-        let attend = |_, qkv| B::tree_attention(qkv, &view);
+        let views = self.view(forest);
+        let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
         self.hidden(&forest.tokens, &forest.position, forest.rows, None, attend)
     }
 
@@ -269,33 +327,11 @@ impl<B: Ops> Decoder<B> {
         if forest.scored.is_empty() {
             return Tensor::zeros([0, self.config.hidden_size], &self.embed.val().device());
         }
-        let (view, parents) = (self.view(forest), parents(forest));
-        let attend = |_, qkv| B::tree_attention(qkv, &view);
+        let (views, parents) = (self.view(forest), parents(forest));
+        let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
         let (tokens, position) = (&forest.tokens, &forest.position);
         self.hidden(tokens, position, forest.rows, Some(&parents), attend)
             .squeeze_dim(0)
-    }
-
-    /// What a forest's attention reads besides queries, keys and values.
-    pub fn view(&self, forest: &Forest) -> Arc<TreeView> {
-        Arc::new(self.tree_view(&forest.position, &forest.end, forest.rows))
-    }
-
-    /// What attention over trees reads, for this decoder; see [`TreeView`] for the shapes.
-    pub fn tree_view(&self, position: &[u32], end: &[u32], rows: usize) -> TreeView {
-        let config = &self.config;
-        let positions = position.iter().max().map_or(0, |&last| last as usize + 1);
-        TreeView {
-            rows,
-            width: position.len() / rows,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            position: position.to_vec(),
-            end: end.to_vec(),
-            window: config.sliding_window,
-            angles: self.angles(positions),
-        }
     }
 
     /// What goes into the first block, `[rows, width, hidden]`.
@@ -304,17 +340,17 @@ impl<B: Ops> Decoder<B> {
     }
 
     /// One block, `[rows, width, hidden]` to the same.
-    pub fn block(&self, index: usize, x: Tensor<B, 3>, view: &Arc<TreeView>) -> Tensor<B, 3> {
-        let attend = |_, qkv| B::tree_attention(qkv, view);
+    pub fn block(&self, index: usize, x: Tensor<B, 3>, views: &TreeViews) -> Tensor<B, 3> {
+        let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
         self.through(index, x, None, attend)
     }
 
     /// The last block and the final norm, after attention for the tokens that are read alone:
     /// `[rows, width, hidden]` to `[scored, hidden]`.
-    pub fn read(&self, x: Tensor<B, 3>, forest: &Forest, view: &Arc<TreeView>) -> Tensor<B, 2> {
-        let attend = |_, qkv| B::tree_attention(qkv, view);
+    pub fn read(&self, x: Tensor<B, 3>, forest: &Forest, views: &TreeViews) -> Tensor<B, 2> {
+        let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
         let x = self.through(self.blocks.len() - 1, x, Some(&parents(forest)), attend);
-        self.norm.forward(x, self.config.norm_eps).squeeze_dim(0)
+        self.norm.forward(x, &self.config).squeeze_dim(0)
     }
 
     /// Final hidden states, where `attend` turns a block's index and its fused queries, keys and
@@ -340,7 +376,7 @@ impl<B: Ops> Decoder<B> {
             let wanted = wanted.filter(|_| index + 1 == self.blocks.len());
             x = self.through(index, x, wanted, &mut attend);
         }
-        self.norm.forward(x, self.config.norm_eps)
+        self.norm.forward(x, &self.config)
     }
 
     /// One block, from its attention on for the `wanted` cells alone.
@@ -364,14 +400,26 @@ impl<B: Ops> Decoder<B> {
         block.finish(x, attended, config, precision)
     }
 
-    /// Log-probability of each target from the hidden state before it.
+    /// Log-probability of each target from the hidden state before it, which was divided by a sampling temperature.
     ///
     /// # Shapes
     ///
     /// - `hidden`: `[scored, hidden]`; output: `[scored]`
-    pub fn target_logps(&self, hidden: Tensor<B, 2>, targets: &[u32]) -> Tensor<B, 1> {
+    pub fn target_logps(
+        &self,
+        hidden: Tensor<B, 2>,
+        targets: &[u32],
+        temperature: f64,
+    ) -> Tensor<B, 1> {
         let [hidden, head] = [hidden, self.head()].map(|x| self.compute.precision.lower(x));
-        B::token_logps(hidden, head, targets)
+        B::token_logps(hidden, head, targets, self.soft_cap(temperature))
+    }
+
+    /// The cap on logits of hidden states that were divided by a sampling temperature: as capping comes first,
+    /// `cap * tanh(x / cap) / t = (cap / t) * tanh((x / t) / (cap / t))`.
+    pub fn soft_cap(&self, temperature: f64) -> Option<f32> {
+        let cap = self.config.final_soft_cap;
+        cap.map(|cap| (cap / temperature) as f32)
     }
 
     /// Logits of the token after each hidden state, on the host, in place of what `into` held.
@@ -381,7 +429,7 @@ impl<B: Ops> Decoder<B> {
     /// - `hidden`: `[tokens, hidden]`; `into`: `[tokens, vocabulary]`
     pub fn logits(&self, hidden: Tensor<B, 2>, into: &mut Vec<f32>) {
         let [hidden, head] = [hidden, self.head()].map(|x| self.compute.precision.lower(x));
-        B::logits(hidden, head, into);
+        B::logits(hidden, head, self.soft_cap(1.0), into);
     }
 
     /// Embedded tokens, `[rows, width, hidden]`.
@@ -391,16 +439,14 @@ impl<B: Ops> Decoder<B> {
             B::embed(table.val(), indices).reshape(shape)
         };
         let x = rows_of(&self.embed, tokens);
+        let x = match self.config.embedding_scale() {
+            Some(scale) => x.mul_scalar(scale),
+            None => x,
+        };
         match &self.positions {
             Some(table) => x + rows_of(table, positions),
             None => x,
         }
-    }
-
-    /// Rotary angles of positions below `positions`; none with learned positions.
-    pub fn angles(&self, positions: usize) -> Option<Angles> {
-        let frequencies = self.config.positions.frequencies(self.config.head_dim)?;
-        Some(Angles::new(&frequencies, positions))
     }
 }
 

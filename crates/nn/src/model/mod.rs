@@ -1,4 +1,4 @@
-//! One decoder for four families, its weights, and Hugging Face folders.
+//! One decoder for all families, its weights, and Hugging Face folders.
 
 pub mod config;
 pub mod decoder;
@@ -7,6 +7,7 @@ pub mod forest;
 pub mod gguf;
 pub mod hf;
 pub mod score;
+pub mod views;
 pub mod weights;
 
 pub use config::DecoderConfig;

@@ -9,13 +9,19 @@ use crate::ops::{Ops, branch_sums};
 impl<B: Ops> Decoder<B> {
     /// Log-probability of each scored token, in the forest's order: `[scored]`.
     pub fn token_logps(&self, forest: &Forest) -> Tensor<B, 1> {
-        self.scored_logps(self.scored_hidden(forest), forest)
+        self.scored_logps(self.scored_hidden(forest), forest, 1.0)
     }
 
-    /// [`token_logps`](Self::token_logps) from the final hidden states, `[scored, hidden]`.
-    pub fn scored_logps(&self, hidden: Tensor<B, 2>, forest: &Forest) -> Tensor<B, 1> {
+    /// [`token_logps`](Self::token_logps) from the final hidden states, `[scored, hidden]`, which were divided by a
+    /// sampling temperature.
+    pub fn scored_logps(
+        &self,
+        hidden: Tensor<B, 2>,
+        forest: &Forest,
+        temperature: f64,
+    ) -> Tensor<B, 1> {
         let targets: Vec<u32> = forest.scored.iter().map(|s| s.token).collect();
-        self.target_logps(hidden, &targets)
+        self.target_logps(hidden, &targets, temperature)
     }
 
     /// Summed log-probability of each branch, its tokens weighed as the forest says: `[branches]`.
@@ -43,7 +49,7 @@ impl<B: Ops> Decoder<B> {
     /// [`branch_values`](Self::branch_values) from the final hidden states, `[scored, hidden]`.
     pub fn values(&self, hidden: Tensor<B, 2>, forest: &Forest) -> Tensor<B, 1> {
         if self.config.score.is_none() {
-            return branch_logps(self.scored_logps(hidden, forest), forest);
+            return branch_logps(self.scored_logps(hidden, forest, 1.0), forest);
         }
         assert_eq!(
             forest.scored.len(),

@@ -9,7 +9,6 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::model::config::DecoderConfig;
 use crate::model::decoder::Decoder;
-use crate::model::family::Block;
 use crate::model::hf::layout::{Slot, slots};
 
 /// Shape and row-major values of one tensor.
@@ -126,14 +125,15 @@ pub fn assign<B: Backend, M: Module<B>>(model: M, arrays: BTreeMap<String, Array
 }
 
 /// Seeded random weights for training from scratch: normal with standard deviation `range`, norms
-/// one, biases zero; GPT-2 shrinks its residual projections by `1 / sqrt(2 * layers)`.
+/// scaling by one, biases zero; GPT-2 shrinks its residual projections by `1 / sqrt(2 * layers)`.
 /// Drawn on the host, so that every backend starts from the same numbers.
 pub fn random(config: &DecoderConfig, range: f64, seed: u64) -> BTreeMap<String, Array> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let residual = match config.family.traits().block {
-        Block::Gpt2 => range / (2.0 * config.layers as f64).sqrt(),
-        Block::Llama => range,
+    let residual = match config.family.traits().shrunk_residuals {
+        true => range / (2.0 * config.layers as f64).sqrt(),
+        false => range,
     };
+    let unscaled = if config.norm_offset { 0.0 } else { 1.0 };
     slots(config)
         .into_iter()
         .map(|slot| {
@@ -146,7 +146,7 @@ pub fn random(config: &DecoderConfig, range: f64, seed: u64) -> BTreeMap<String,
                     .map(|_| (normal(&mut rng) * deviation) as f32)
                     .collect()
             } else if slot.name.ends_with("norm.weight") {
-                vec![1.0; size]
+                vec![unscaled; size]
             } else {
                 vec![0.0; size]
             };

@@ -13,20 +13,41 @@ use serde::{Deserialize, Serialize};
 pub enum Activation {
     /// `silu(gate) * up` (Shazeer, arXiv 2002.05202).
     SwiGlu,
+    /// `gelu(gate) * up`.
+    GeGlu,
+    /// The same by GELU's tanh approximation.
+    GeGluTanh,
     /// `x * Phi(x)` (Hendrycks and Gimpel, arXiv 1606.08415).
     Gelu,
     /// GELU by its tanh approximation, as GPT-2 has it.
     GeluTanh,
 }
 
+impl Activation {
+    /// Whether it reads two halves, gate and up.
+    pub fn gated(self) -> bool {
+        match self {
+            Activation::SwiGlu | Activation::GeGlu | Activation::GeGluTanh => true,
+            Activation::Gelu | Activation::GeluTanh => false,
+        }
+    }
+}
+
 /// The default body of [`Ops::activate`](crate::ops::Ops::activate).
 pub fn activate<B: Backend>(x: Tensor<B, 3>, kind: Activation) -> Tensor<B, 3> {
+    if kind.gated() {
+        let inner = x.dims()[2] / 2;
+        let gate = x.clone().narrow(2, 0, inner);
+        return curve(gate, kind).mul(x.narrow(2, inner, inner));
+    }
+    curve(x, kind)
+}
+
+/// What is done to a gate, or to all.
+fn curve<B: Backend>(x: Tensor<B, 3>, kind: Activation) -> Tensor<B, 3> {
     match kind {
-        Activation::SwiGlu => {
-            let inner = x.dims()[2] / 2;
-            silu(x.clone().narrow(2, 0, inner)).mul(x.narrow(2, inner, inner))
-        }
-        Activation::Gelu => gelu(x),
-        Activation::GeluTanh => gelu_approximate(x),
+        Activation::SwiGlu => silu(x),
+        Activation::Gelu | Activation::GeGlu => gelu(x),
+        Activation::GeluTanh | Activation::GeGluTanh => gelu_approximate(x),
     }
 }

@@ -15,6 +15,7 @@ const INVISIBLE: f32 = -1e30;
 /// - `query`: `[rows, heads, queries, head_dim]`
 /// - `key`, `value`: `[rows, kv_heads, keys, head_dim]`
 /// - `bias`: `[rows, 1, queries, keys]`, from [`visibility_bias`]
+/// - `scale`: of scores, which are capped softly where there is a cap
 /// - output: `[rows, queries, heads * head_dim]`
 ///
 /// Every query must see at least one key. The queries that share a key-value head are stacked, so
@@ -24,24 +25,33 @@ pub fn forest_attention<B: Backend>(
     key: Tensor<B, 4>,
     value: Tensor<B, 4>,
     bias: Tensor<B, 4>,
+    (scale, cap): (f32, Option<f32>),
 ) -> Tensor<B, 3> {
     let [rows, heads, queries, head_dim] = query.dims();
     let [_, kv_heads, keys, _] = key.dims();
     let stacked = heads / kv_heads * queries;
-    let scale = 1.0 / (head_dim as f64).sqrt();
     let scores = query
         .mul_scalar(scale)
         .reshape([rows, kv_heads, stacked, head_dim])
         .matmul(key.swap_dims(2, 3))
         .reshape([rows, heads, queries, keys]);
     let dtype = FloatDType::from(scores.dtype());
-    softmax(scores.cast(FloatDType::F32).add(bias), 3)
+    let scores = softened(scores.cast(FloatDType::F32), cap);
+    softmax(scores.add(bias), 3)
         .cast(dtype)
         .reshape([rows, kv_heads, stacked, keys])
         .matmul(value)
         .reshape([rows, heads, queries, head_dim])
         .swap_dims(1, 2)
         .reshape([rows, queries, heads * head_dim])
+}
+
+/// `cap * tanh(x / cap)` (Bello et al., arXiv 1611.09940), where there is a cap.
+pub fn softened<B: Backend, const D: usize>(x: Tensor<B, D>, cap: Option<f32>) -> Tensor<B, D> {
+    match cap {
+        Some(cap) => x.div_scalar(cap).tanh().mul_scalar(cap),
+        None => x,
+    }
 }
 
 /// Turns "query sees key" into the bias that [`forest_attention`] adds to its scores.
@@ -79,8 +89,21 @@ pub struct TreeView {
     pub end: Vec<u32>,
     /// With a sliding window, a query sees keys fewer than that many positions back.
     pub window: Option<usize>,
-    /// Rotary angles of all positions; absent with learned ones.
+    /// What scores are multiplied by.
+    pub scale: f32,
+    /// Scores `x` become `cap * tanh(x / cap)`.
+    pub cap: Option<f32>,
+    /// Rotary angles; absent where nothing is turned.
     pub angles: Option<Angles>,
+    /// Which of the angles each token has, `[rows * width]`: where nothing is said, those of its position.
+    pub turns: Option<Vec<u32>>,
+}
+
+impl TreeView {
+    /// Which of the angles each token has, `[rows * width]`.
+    pub fn turns(&self) -> &[u32] {
+        self.turns.as_deref().unwrap_or(&self.position)
+    }
 }
 
 /// Attention over prefix trees from the fused projection, turned by rotary positions where there
@@ -102,12 +125,13 @@ pub fn tree_attention<B: Backend>(qkv: Tensor<B, 3>, view: &TreeView) -> Tensor<
     let (mut query, mut key) = (take(0, view.heads), take(view.heads, view.kv_heads));
     let value = take(view.heads + view.kv_heads, view.kv_heads);
     if let Some(angles) = &view.angles {
-        let table = RotaryTable::new(&view.position, rows, angles, &device);
+        let table = RotaryTable::new(view.turns(), rows, angles, &device);
         let dtype = FloatDType::from(query.dtype());
         query = rotate(query.cast(FloatDType::F32), &table).cast(dtype);
         key = rotate(key.cast(FloatDType::F32), &table).cast(dtype);
     }
-    forest_attention(query, key, value, tree_bias(view, &device))
+    let bias = tree_bias(view, &device);
+    forest_attention(query, key, value, bias, (view.scale, view.cap))
 }
 
 /// The bias of [`forest_attention`] for a whole forest, made on the device from integers that are

@@ -28,7 +28,11 @@ pub struct CacheView<'a> {
     pub position: &'a [u32],
     /// The slots that each new token attends to, as ranges: at least its own. Not read by writing.
     pub visible: &'a [Vec<Range<u32>>],
-    /// Rotary angles of all positions; absent with learned ones.
+    /// What scores are multiplied by.
+    pub scale: f32,
+    /// Scores `x` become `cap * tanh(x / cap)`.
+    pub cap: Option<f32>,
+    /// Rotary angles of all positions; absent where nothing is turned.
     pub angles: Option<&'a Angles>,
 }
 
@@ -85,7 +89,15 @@ pub fn attention<B: Backend>(
     };
     let query = turned(take(&qkv, view, 0, view.heads), view);
     let bias = visibility_bias(&seen, [queries, 1, most], &device);
-    forest_attention(query, gather(&layer.key), gather(&layer.value), bias).swap_dims(0, 1)
+    let scores = (view.scale, view.cap);
+    forest_attention(
+        query,
+        gather(&layer.key),
+        gather(&layer.value),
+        bias,
+        scores,
+    )
+    .swap_dims(0, 1)
 }
 
 /// Queries or keys turned by their positions, where these are rotary: in f32, whatever they are kept in.

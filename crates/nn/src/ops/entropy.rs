@@ -8,10 +8,14 @@ use crate::ops::logps::{chunks, joined, logits, logits_backward};
 use crate::ops::record::{Tracked, raw, record, wrap};
 
 /// The default body of [`Ops::entropy`](crate::ops::Ops::entropy): a chunk of rows at a time.
-pub fn entropy<B: Backend>(hidden: Tensor<B, 2>, head: Tensor<B, 2>) -> Tensor<B, 1> {
+pub fn entropy<B: Backend>(
+    hidden: Tensor<B, 2>,
+    head: Tensor<B, 2>,
+    cap: Option<f32>,
+) -> Tensor<B, 1> {
     let device = hidden.device();
     let parts = chunks(&hidden, &head).map(|(rows, _)| {
-        let logps = log_softmax(logits(rows, &head), 1);
+        let logps = log_softmax(logits(rows, &head, cap), 1);
         of_logps(logps).squeeze_dim(1)
     });
     joined(parts.collect(), &device)
@@ -21,11 +25,13 @@ pub fn entropy<B: Backend>(hidden: Tensor<B, 2>, head: Tensor<B, 2>) -> Tensor<B
 pub fn tracked_entropy<B: Backend, C: CheckpointStrategy>(
     hidden: Tracked<B, C, 2>,
     head: Tracked<B, C, 2>,
+    cap: Option<f32>,
 ) -> Tracked<B, C, 1> {
     let inputs = [raw(hidden), raw(head)];
     let [hidden, head] = [&inputs[0], &inputs[1]].map(|x| wrap::<B, 2>(x.primitive.clone()));
-    let out = entropy(hidden.clone(), head.clone());
-    record::<B, C, _, 2, 1>(inputs, (hidden, head), raw(out), |state, grad, needed| {
+    let out = entropy(hidden.clone(), head.clone(), cap);
+    let state = (hidden, head, cap);
+    record::<B, C, _, 2, 1>(inputs, state, raw(out), |state, grad, needed| {
         let grad = wrap::<B, 1>(grad);
         let slope = |logits, at: std::ops::Range<usize>| {
             // A logit's gradient is -grad * p * (log p + H).

@@ -7,6 +7,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
+use crate::ops::attention::softened;
 use crate::ops::record::{Tracked, raw, record, wrap};
 
 /// Logits that exist at a time on a backend without kernels of its own: 256 MiB in f32.
@@ -17,12 +18,13 @@ pub fn token_logps<B: Backend>(
     hidden: Tensor<B, 2>,
     head: Tensor<B, 2>,
     targets: &[u32],
+    cap: Option<f32>,
 ) -> Tensor<B, 1> {
     let device = hidden.device();
     let parts: Vec<Tensor<B, 1>> = chunks(&hidden, &head)
         .map(|(rows, at)| {
             let targets = column(&targets[at], &device);
-            log_softmax(logits(rows, &head), 1)
+            log_softmax(logits(rows, &head, cap), 1)
                 .gather(1, targets)
                 .squeeze_dim(1)
         })
@@ -43,14 +45,15 @@ pub fn tracked_token_logps<B: Backend, C: CheckpointStrategy>(
     hidden: Tracked<B, C, 2>,
     head: Tracked<B, C, 2>,
     targets: &[u32],
+    cap: Option<f32>,
 ) -> Tracked<B, C, 1> {
     let inputs = [raw(hidden), raw(head)];
     let [hidden, head] = [&inputs[0], &inputs[1]].map(|x| wrap::<B, 2>(x.primitive.clone()));
-    let out = token_logps(hidden.clone(), head.clone(), targets);
-    let state = (hidden, head, Arc::<[u32]>::from(targets));
+    let out = token_logps(hidden.clone(), head.clone(), targets, cap);
+    let state = (hidden, head, Arc::<[u32]>::from(targets), cap);
     record::<B, C, _, 2, 1>(inputs, state, raw(out), |state, grad, needed| {
-        let (hidden, head, targets) = state;
-        let found = backward((hidden, head), &targets, wrap(grad), needed);
+        let (hidden, head, targets, cap) = state;
+        let found = backward((hidden, head), (&targets, cap), wrap(grad), needed);
         found.map(|gradient| gradient.map(raw))
     })
 }
@@ -58,12 +61,12 @@ pub fn tracked_token_logps<B: Backend, C: CheckpointStrategy>(
 /// Gradients of `hidden` and `head` from that of the log-probs, `[scored]`; of those that need one.
 fn backward<B: Backend>(
     (hidden, head): (Tensor<B, 2>, Tensor<B, 2>),
-    targets: &[u32],
+    (targets, cap): (&[u32], Option<f32>),
     grad: Tensor<B, 1>,
     needed: [bool; 2],
 ) -> [Option<Tensor<B, 2>>; 2] {
     let device = hidden.device();
-    logits_backward((hidden, head), needed, |logits, at| {
+    logits_backward((hidden, head, cap), needed, |logits, at| {
         let grad = grad.clone().narrow(0, at.start, at.len());
         let grad = grad.reshape([at.len(), 1]);
         // A logit's gradient is grad * (is target - probability).
@@ -78,9 +81,9 @@ fn backward<B: Backend>(
 }
 
 /// Gradients of `hidden` and `head` from those of the logits, which `slope` gives for the logits of some rows,
-/// `[rows, vocabulary]`: a chunk at a time, and of those that need one.
+/// `[rows, vocabulary]`, capped where there is a cap: a chunk at a time, and of those that need one.
 pub(super) fn logits_backward<B: Backend>(
-    (hidden, head): (Tensor<B, 2>, Tensor<B, 2>),
+    (hidden, head, cap): (Tensor<B, 2>, Tensor<B, 2>, Option<f32>),
     [of_hidden, of_head]: [bool; 2],
     slope: impl Fn(Tensor<B, 2>, Range<usize>) -> Tensor<B, 2>,
 ) -> [Option<Tensor<B, 2>>; 2] {
@@ -88,7 +91,21 @@ pub(super) fn logits_backward<B: Backend>(
     let mut on_head = of_head.then(|| head.zeros_like().cast(FloatDType::F32));
     let mut on_hidden = Vec::new();
     for (rows, at) in chunks(&hidden, &head) {
-        let slope = slope(logits(rows.clone(), &head), at).cast(compute);
+        let logits = logits(rows.clone(), &head, cap);
+        let slope = match cap {
+            None => slope(logits, at),
+            // What is left of tanh's slope.
+            Some(cap) => {
+                let left = logits
+                    .clone()
+                    .div_scalar(cap)
+                    .square()
+                    .neg()
+                    .add_scalar(1.0);
+                slope(logits, at).mul(left)
+            }
+        };
+        let slope = slope.cast(compute);
         if of_hidden {
             on_hidden.push(slope.clone().matmul(head.clone()));
         }
@@ -117,9 +134,14 @@ pub(super) fn chunks<B: Backend>(
     })
 }
 
-/// Logits in f32, whatever they are multiplied in.
-pub(super) fn logits<B: Backend>(rows: Tensor<B, 2>, head: &Tensor<B, 2>) -> Tensor<B, 2> {
-    rows.matmul(head.clone().transpose()).cast(FloatDType::F32)
+/// Logits in f32, whatever they are multiplied in; with a cap, `cap * tanh(logit / cap)`.
+pub(super) fn logits<B: Backend>(
+    rows: Tensor<B, 2>,
+    head: &Tensor<B, 2>,
+    cap: Option<f32>,
+) -> Tensor<B, 2> {
+    let logits = rows.matmul(head.clone().transpose()).cast(FloatDType::F32);
+    softened(logits, cap)
 }
 
 /// Token ids as a column, `[targets, 1]`.
@@ -144,8 +166,13 @@ pub fn branch_sums<B: Backend>(
 }
 
 /// The default body of [`Ops::logits`](crate::ops::Ops::logits).
-pub fn all_logits<B: Backend>(hidden: Tensor<B, 2>, head: Tensor<B, 2>, into: &mut Vec<f32>) {
-    let logits = hidden.matmul(head.transpose()).into_data().convert::<f32>();
+pub fn all_logits<B: Backend>(
+    hidden: Tensor<B, 2>,
+    head: Tensor<B, 2>,
+    cap: Option<f32>,
+    into: &mut Vec<f32>,
+) {
+    let logits = logits(hidden, &head, cap).into_data();
     into.clear();
     into.extend(logits.iter::<f32>());
 }

@@ -121,17 +121,22 @@ pub trait Ops: Backend {
         x.matmul(weight)
     }
 
-    /// Logits on the host, `hidden @ head^T`, in place of what `into` held.
+    /// Logits on the host, `hidden @ head^T`, in place of what `into` held; with a cap, `cap * tanh(logit / cap)`.
     ///
     /// # Shapes
     ///
     /// - `hidden`: `[tokens, hidden]`, `head`: `[vocabulary, hidden]`
     /// - `into`: `[tokens, vocabulary]`
-    fn logits(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>, into: &mut Vec<f32>) {
-        logps::all_logits(hidden, head, into);
+    fn logits(
+        hidden: Tensor<Self, 2>,
+        head: Tensor<Self, 2>,
+        cap: Option<f32>,
+        into: &mut Vec<f32>,
+    ) {
+        logps::all_logits(hidden, head, cap, into);
     }
 
-    /// Log-probability of each target under `softmax(hidden @ head^T)`.
+    /// Log-probability of each target under the softmax of `hidden @ head^T`, capped as [`logits`](Self::logits) are.
     ///
     /// # Shapes
     ///
@@ -141,8 +146,9 @@ pub trait Ops: Backend {
         hidden: Tensor<Self, 2>,
         head: Tensor<Self, 2>,
         targets: &[u32],
+        cap: Option<f32>,
     ) -> Tensor<Self, 1> {
-        logps::token_logps(hidden, head, targets)
+        logps::token_logps(hidden, head, targets, cap)
     }
 
     /// [`token_logps`](Self::token_logps) with a gradient.
@@ -150,25 +156,31 @@ pub trait Ops: Backend {
         hidden: Tracked<Self, C, 2>,
         head: Tracked<Self, C, 2>,
         targets: &[u32],
+        cap: Option<f32>,
     ) -> Tracked<Self, C, 1> {
-        logps::tracked_token_logps(hidden, head, targets)
+        logps::tracked_token_logps(hidden, head, targets, cap)
     }
 
-    /// Entropy of `softmax(hidden @ head^T)`, in nats.
+    /// Entropy of the softmax of `hidden @ head^T`, capped as [`logits`](Self::logits) are, in nats.
     ///
     /// # Shapes
     ///
     /// - `hidden`: `[scored, hidden]`, `head`: `[vocabulary, hidden]`; output: `[scored]`
-    fn entropy(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>) -> Tensor<Self, 1> {
-        entropy::entropy(hidden, head)
+    fn entropy(
+        hidden: Tensor<Self, 2>,
+        head: Tensor<Self, 2>,
+        cap: Option<f32>,
+    ) -> Tensor<Self, 1> {
+        entropy::entropy(hidden, head, cap)
     }
 
     /// [`entropy`](Self::entropy) with a gradient.
     fn tracked_entropy<C: CheckpointStrategy>(
         hidden: Tracked<Self, C, 2>,
         head: Tracked<Self, C, 2>,
+        cap: Option<f32>,
     ) -> Tracked<Self, C, 1> {
-        entropy::tracked_entropy(hidden, head)
+        entropy::tracked_entropy(hidden, head, cap)
     }
 
     /// LayerNorm where there is a bias, else RMSNorm, over the last axis.
@@ -199,7 +211,7 @@ pub trait Ops: Backend {
     ///
     /// # Shapes
     ///
-    /// - `x`: `[rows, width, inner]`, or for SwiGLU `[rows, width, 2 * inner]` with gate and up
+    /// - `x`: `[rows, width, inner]`, or for a gated one `[rows, width, 2 * inner]` with gate and up
     ///   side by side; output: `[rows, width, inner]`
     fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {
         activation::activate(x, kind)
@@ -250,12 +262,17 @@ impl<B: Ops, C: CheckpointStrategy> Ops for Autodiff<B, C> {
         hidden: Tensor<Self, 2>,
         head: Tensor<Self, 2>,
         targets: &[u32],
+        cap: Option<f32>,
     ) -> Tensor<Self, 1> {
-        B::tracked_token_logps(hidden, head, targets)
+        B::tracked_token_logps(hidden, head, targets, cap)
     }
 
-    fn entropy(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>) -> Tensor<Self, 1> {
-        B::tracked_entropy(hidden, head)
+    fn entropy(
+        hidden: Tensor<Self, 2>,
+        head: Tensor<Self, 2>,
+        cap: Option<f32>,
+    ) -> Tensor<Self, 1> {
+        B::tracked_entropy(hidden, head, cap)
     }
 
     fn norm(

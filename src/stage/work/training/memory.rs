@@ -41,10 +41,22 @@ impl Estimate {
         };
         let hidden = config.hidden_size as f64;
         let attended = (config.heads * config.head_dim) as f64;
+        // Normalised queries and keys are kept apart, and put together again with the values.
+        let projected = match config.qk_norm {
+            Some(_) => 3.0 * config.qkv_size() as f64,
+            None => config.qkv_size() as f64,
+        };
+        // A norm behind attention or the feed-forward layer keeps what it reads.
+        let behind = if config.norms.after() {
+            4.0 * hidden
+        } else {
+            0.0
+        };
         let attention = 4.0 * (hidden + config.heads as f64)
-            + inner_bytes * (hidden + config.qkv_size() as f64 + attended);
+            + inner_bytes * (hidden + projected + attended)
+            + behind;
         let inner = (config.up_size() + config.intermediate_size) as f64;
-        let feed_forward = 4.0 * hidden + inner_bytes * (hidden + inner);
+        let feed_forward = 4.0 * hidden + inner_bytes * (hidden + inner) + behind;
         let (tokens, scored) = (forest.tokens.len() as f64, forest.scored.len() as f64);
         let block = tokens * (attention + feed_forward);
         let before_last = (config.layers - 1) as f64;
@@ -55,6 +67,13 @@ impl Estimate {
         };
         let last = tokens * attention + scored * (feed_forward + 4.0 * (2.0 * hidden + attended));
         let logits = (forest.scored.len() * config.vocab_size).min(chunk) as f64;
+        // A row's weights beside its slopes, on each thread: seldom as much as a chunk.
+        let logits = logits
+            * if config.final_soft_cap.is_some() {
+                2.0
+            } else {
+                1.0
+            };
         Self {
             state,
             activations: blocks + last + 4.0 * logits,

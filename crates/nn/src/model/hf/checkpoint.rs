@@ -287,6 +287,8 @@ impl Checkpoint {
                 values
             };
             if slot.parts.len() == 1 {
+                let mut values = values;
+                slot.order(&mut values);
                 return Ok(values);
             }
             if joined.is_empty() {
@@ -305,9 +307,12 @@ impl Checkpoint {
 }
 
 /// A stored name without the base model's prefix: folders are saved with it or, from the base class
-/// alone, without.
+/// alone, without. A head has one name, whatever its family calls it.
 fn base_name(name: &str) -> &str {
-    ["model.", "transformer."]
+    if name == "embed_out.weight" {
+        return HEAD;
+    }
+    ["model.", "transformer.", "gpt_neox."]
         .iter()
         .find_map(|prefix| name.strip_prefix(prefix))
         .unwrap_or(name)

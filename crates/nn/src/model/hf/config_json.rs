@@ -4,7 +4,7 @@
 //! the rotary settings are read: `rope_theta` with `rope_scaling`, and `rope_parameters` (transformers
 //! 5). A key that would change the computation in a way we do not do is an error, never ignored.
 
-mod keys;
+pub(in crate::model) mod keys;
 mod write;
 
 use std::path::Path;
@@ -14,8 +14,8 @@ use rapport_store::read_regular;
 use serde_json::Value;
 
 use self::keys::Keys;
-use crate::model::config::{Activation, DecoderConfig, Family};
-use crate::model::family::{Biases, Block, Traits};
+use crate::model::config::{DecoderConfig, Family};
+use crate::model::family::Traits;
 
 /// Bytes of a `config.json`; real ones have a few thousand.
 const LIMIT: u64 = 1 << 24;
@@ -74,10 +74,8 @@ fn parse_noted(value: &Value) -> Result<(DecoderConfig, Vec<String>)> {
         problems: Vec::new(),
         notes: Vec::new(),
     };
-    let mut config = match family.traits().block {
-        Block::Gpt2 => gpt2_like(family, &mut keys),
-        Block::Llama => llama_like(family, &mut keys),
-    };
+    let mut config = common(family, &mut keys);
+    (family.traits().read)(&mut keys, &mut config);
     config.score = keys.score();
     if config.score.is_some() {
         // transformers' classes with such a head have none to tie.
@@ -97,95 +95,39 @@ fn parse_noted(value: &Value) -> Result<(DecoderConfig, Vec<String>)> {
     Ok((config, keys.notes))
 }
 
-fn gpt2_like(family: Family, keys: &mut Keys) -> DecoderConfig {
-    let defaults = &family.traits().defaults;
-    for key in ["scale_attn_by_inverse_layer_idx", "add_cross_attention"] {
-        keys.only_bool(key, false);
-    }
-    keys.only_bool("scale_attn_weights", true);
-    let hidden = keys.size("n_embd", 768);
-    let heads = keys.size("n_head", 12);
-    let mut config = DecoderConfig::new(
-        family,
-        keys.size("vocab_size", defaults.vocab_size),
-        hidden,
-        keys.size("n_layer", 12),
-        heads,
-    );
-    config.intermediate_size = keys.optional_size("n_inner", None).unwrap_or(4 * hidden);
-    config.max_positions = keys.size("n_positions", defaults.max_position_embeddings);
-    config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
-    config.activation = match keys.text("activation_function", "gelu_new").as_str() {
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
-        "gelu" => Activation::Gelu,
-        other => {
-            keys.problem("activation_function", format!("{other:?} is not supported; expected gelu_new, gelu_pytorch_tanh, gelu_fast or gelu"));
-            Activation::GeluTanh
-        }
-    };
-    config.tied = keys.flag("tie_word_embeddings", true);
-    keys.special_tokens(&mut config, defaults.bos_token_id, defaults.eos_token_id);
-    config
-}
-
-fn llama_like(family: Family, keys: &mut Keys) -> DecoderConfig {
+/// What every family says, each in its own spelling.
+fn common(family: Family, keys: &mut Keys) -> DecoderConfig {
     let Traits {
-        biases,
-        window,
-        defaults,
-        ..
+        spelling, defaults, ..
     } = family.traits();
-    let hidden = keys.size("hidden_size", 4096);
-    let heads = keys.size("num_attention_heads", 32);
-    let layers = keys.size("num_hidden_layers", 32);
+    let hidden = keys.size(spelling.hidden_size, defaults.hidden_size);
+    let heads = keys.size(spelling.heads, defaults.heads);
+    let layers = keys.size(spelling.layers, defaults.layers);
     let vocab_size = keys.size("vocab_size", defaults.vocab_size);
     let mut config = DecoderConfig::new(family, vocab_size, hidden, layers, heads);
-    config.kv_heads = keys
-        .optional_size("num_key_value_heads", defaults.num_key_value_heads)
-        .unwrap_or(heads);
-    match keys.optional_size("head_dim", None) {
+    if let Some(key) = spelling.kv_heads {
+        config.kv_heads = keys.optional_size(key, defaults.kv_heads).unwrap_or(heads);
+    }
+    let given = spelling
+        .head_dim
+        .and_then(|key| keys.optional_size(key, defaults.head_dim));
+    match given {
         Some(head_dim) => config.head_dim = head_dim,
         None if heads > 0 && !hidden.is_multiple_of(heads) => keys.problem(
-            "hidden_size",
-            format!("{hidden} is not a multiple of num_attention_heads ({heads})"),
+            spelling.hidden_size,
+            format!("{hidden} is not a multiple of {} ({heads})", spelling.heads),
         ),
         None => {}
     }
-    let intermediate = defaults.intermediate_size.unwrap_or(4 * hidden);
-    config.intermediate_size = keys.size("intermediate_size", intermediate);
-    config.max_positions = keys.size("max_position_embeddings", defaults.max_position_embeddings);
-    config.norm_eps = keys.number("rms_norm_eps", 1e-6);
-    config.positions = keys.rotary(config.max_positions);
-    let activation = keys.text("hidden_act", "silu");
-    if !matches!(activation.as_str(), "silu" | "swish") {
-        keys.problem(
-            "hidden_act",
-            format!("{activation:?} is not supported; expected silu"),
-        );
-    }
-    if *biases == Biases::Keys {
-        let bias = keys.flag("attention_bias", false);
-        (config.qkv_bias, config.out_bias) = (bias, bias);
-        config.mlp_bias = keys.flag("mlp_bias", false);
-    } else {
-        // transformers' classes of these families do not read these keys: a folder that sets them was
-        // written for other code.
-        if *biases == Biases::Nothing {
-            keys.only_bool("attention_bias", false);
-        }
-        keys.only_bool("mlp_bias", false);
-    }
-    for key in ["num_experts", "num_local_experts"] {
-        if keys
-            .optional_size(key, None)
-            .is_some_and(|experts| experts > 1)
-        {
-            keys.problem(key, "mixtures of experts are not supported".into());
-        }
-    }
-    config.sliding_window = keys.window(*window, layers);
-    config.tied = keys.flag("tie_word_embeddings", false);
-    keys.special_tokens(&mut config, defaults.bos_token_id, defaults.eos_token_id);
+    config.intermediate_size = keys
+        .optional_size(spelling.intermediate_size, defaults.intermediate_size)
+        .unwrap_or(4 * hidden);
+    config.max_positions = keys.size(spelling.max_positions, defaults.max_positions);
+    config.norm_eps = keys.number(spelling.norm_eps, defaults.norm_eps);
+    let gated = config.activation.gated();
+    config.activation = keys.activation(spelling.activation, defaults.activation, gated);
+    config.tied = keys.flag("tie_word_embeddings", defaults.tied);
+    keys.special_tokens(&mut config, [defaults.bos, defaults.eos, defaults.pad]);
     config
 }
 

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::model::config::{Activation, DecoderConfig, Family, Norm, Positions};
-use crate::model::family::Block;
+use crate::model::config::{DecoderConfig, Family, Norm, Positions};
+use crate::model::family::Names;
 
 /// One of our parameter tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Slot {
     pub shape: Vec<usize>,
     /// The stored tensors that it is put together from, left to right.
     pub parts: Vec<Part>,
+    /// Where the one stored tensor goes head by head, each with its query, key and value: how many heads, and features
+    /// of one. Ours has all queries first, then all keys.
+    pub by_head: Option<[usize; 2]>,
 }
 
 /// The share of a [`Slot`] that is one stored tensor.
@@ -42,6 +45,27 @@ impl Slot {
         self.len() == 0
     }
 
+    /// For each column as it is stored, the column that it is of ours; nothing where both stand alike.
+    pub fn columns(&self) -> Option<Vec<usize>> {
+        let [heads, size] = self.by_head?;
+        let start = |kind: usize, head: usize| (kind * heads + head) * size;
+        let starts = (0..heads).flat_map(|head| [0, 1, 2].map(|kind| start(kind, head)));
+        Some(starts.flat_map(|start| start..start + size).collect())
+    }
+
+    /// Brings rows that stand as they are stored into our order.
+    pub fn order<T: Copy>(&self, values: &mut [T]) {
+        let Some(columns) = self.columns() else {
+            return;
+        };
+        for row in values.chunks_exact_mut(columns.len()) {
+            let stored = row.to_vec();
+            for (at, value) in columns.iter().zip(stored) {
+                row[*at] = value;
+            }
+        }
+    }
+
     /// The shape that `part` has in the folder.
     pub fn stored_shape(&self, part: &Part) -> Vec<usize> {
         match (self.shape.as_slice(), part.transpose) {
@@ -54,7 +78,7 @@ impl Slot {
 
 /// All parameter tensors of a model, in the order of computation.
 pub fn slots(config: &DecoderConfig) -> Vec<Slot> {
-    let names = Names::of(config.family);
+    let names = &config.family.traits().names;
     let (vocab, hidden) = (config.vocab_size, config.hidden_size);
     let mut slots = vec![table("embed", [vocab, hidden], names.embed)];
     if config.positions == Positions::Learned {
@@ -65,12 +89,12 @@ pub fn slots(config: &DecoderConfig) -> Vec<Slot> {
         ));
     }
     for block in 0..config.layers {
-        slots.extend(block_slots(config, &names, block));
+        slots.extend(block_slots(config, names, block));
     }
-    slots.extend(norm(config, "norm", names.norm));
+    slots.extend(norm(config, "norm", names.norm, config.hidden_size));
     if !config.tied {
         let name = match config.score {
-            None => "lm_head.weight",
+            None => names.head,
             Some(_) => "score.weight",
         };
         slots.push(table("head", [config.head_rows(), hidden], name));
@@ -80,48 +104,7 @@ pub fn slots(config: &DecoderConfig) -> Vec<Slot> {
 
 /// The name of the embedding in a folder of this family.
 pub fn embedding(family: Family) -> &'static str {
-    Names::of(family).embed
-}
-
-struct Names {
-    embed: &'static str,
-    block: &'static str,
-    attn_norm: &'static str,
-    qkv: &'static [&'static str],
-    out: &'static str,
-    mlp_norm: &'static str,
-    up: &'static [&'static str],
-    down: &'static str,
-    norm: &'static str,
-}
-
-impl Names {
-    fn of(family: Family) -> Self {
-        match family.traits().block {
-            Block::Gpt2 => Names {
-                embed: "transformer.wte.weight",
-                block: "transformer.h",
-                attn_norm: "ln_1",
-                qkv: &["attn.c_attn"],
-                out: "attn.c_proj",
-                mlp_norm: "ln_2",
-                up: &["mlp.c_fc"],
-                down: "mlp.c_proj",
-                norm: "transformer.ln_f",
-            },
-            Block::Llama => Names {
-                embed: "model.embed_tokens.weight",
-                block: "model.layers",
-                attn_norm: "input_layernorm",
-                qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-                out: "self_attn.o_proj",
-                mlp_norm: "post_attention_layernorm",
-                up: &["mlp.gate_proj", "mlp.up_proj"],
-                down: "mlp.down_proj",
-                norm: "model.norm",
-            },
-        }
-    }
+    family.traits().names.embed
 }
 
 fn block_slots(config: &DecoderConfig, names: &Names, block: usize) -> Vec<Slot> {
@@ -129,16 +112,13 @@ fn block_slots(config: &DecoderConfig, names: &Names, block: usize) -> Vec<Slot>
     let wide = config.intermediate_size;
     let queries = config.heads * config.head_dim;
     let keys = config.kv_heads * config.head_dim;
-    let qkv_widths = [queries, keys, keys];
-    let fused_qkv = [config.qkv_size()];
-    let up_widths: &[usize] = match config.activation {
-        Activation::SwiGlu => &[wide, wide],
-        Activation::Gelu | Activation::GeluTanh => &[wide],
+    let qkv_widths: &[usize] = match names.qkv.len() {
+        1 => &[config.qkv_size()],
+        _ => &[queries, keys, keys],
     };
-    let qkv_widths: &[usize] = if names.qkv.len() == 1 {
-        &fused_qkv
-    } else {
-        &qkv_widths
+    let up_widths: &[usize] = match names.up.len() {
+        1 => &[config.up_size()],
+        _ => &[wide, wide],
     };
     let ours = |name: &str| format!("blocks.{block}.{name}");
     let theirs = |name: &str| format!("{}.{block}.{name}", names.block);
@@ -148,17 +128,25 @@ fn block_slots(config: &DecoderConfig, names: &Names, block: usize) -> Vec<Slot>
             .map(|part| theirs(part))
             .zip(widths.iter().copied())
             .collect();
-        let transpose = config.family.traits().block == Block::Llama;
-        linear_slots(&ours(name), inputs, &parts, transpose, bias)
+        linear_slots(&ours(name), inputs, &parts, names.out_in, bias)
     };
-    let mut slots = norm(config, &ours("attn_norm"), &theirs(names.attn_norm));
-    slots.extend(linear(
-        "qkv",
-        hidden,
-        names.qkv,
-        qkv_widths,
-        config.qkv_bias,
-    ));
+    let norm_if = |there: bool, name: &str, stored: &str, size: usize| match there {
+        true => norm(config, &ours(name), &theirs(stored), size),
+        false => Vec::new(),
+    };
+    let (before, after) = (config.norms.before(), config.norms.after());
+    let mut slots = norm_if(before, "attn_norm", names.attn_norm, hidden);
+    let mut qkv = linear("qkv", hidden, names.qkv, qkv_widths, config.qkv_bias);
+    if names.by_head {
+        for slot in &mut qkv {
+            slot.by_head = Some([config.heads, config.head_dim]);
+        }
+    }
+    slots.extend(qkv);
+    if let Some(sizes) = config.qk_norm_sizes() {
+        let each = ["q_norm", "k_norm"].iter().zip(names.qk_norms).zip(sizes);
+        slots.extend(each.flat_map(|((name, stored), size)| norm_if(true, name, stored, size)));
+    }
     slots.extend(linear(
         "out",
         queries,
@@ -166,7 +154,13 @@ fn block_slots(config: &DecoderConfig, names: &Names, block: usize) -> Vec<Slot>
         &[hidden],
         config.out_bias,
     ));
-    slots.extend(norm(config, &ours("mlp_norm"), &theirs(names.mlp_norm)));
+    slots.extend(norm_if(
+        after,
+        "attn_post_norm",
+        names.attn_post_norm,
+        hidden,
+    ));
+    slots.extend(norm_if(before, "mlp_norm", names.mlp_norm, hidden));
     slots.extend(linear("up", hidden, names.up, up_widths, config.mlp_bias));
     slots.extend(linear(
         "down",
@@ -175,6 +169,7 @@ fn block_slots(config: &DecoderConfig, names: &Names, block: usize) -> Vec<Slot>
         &[hidden],
         config.mlp_bias,
     ));
+    slots.extend(norm_if(after, "mlp_post_norm", names.mlp_post_norm, hidden));
     slots
 }
 
@@ -188,22 +183,24 @@ fn table(name: &str, shape: [usize; 2], hf_name: &str) -> Slot {
         name: name.into(),
         shape: shape.into(),
         parts: vec![part],
+        by_head: None,
     }
 }
 
-fn norm(config: &DecoderConfig, ours: &str, theirs: &str) -> Vec<Slot> {
+fn norm(config: &DecoderConfig, ours: &str, theirs: &str, size: usize) -> Vec<Slot> {
     let kinds: &[&str] = match config.norm {
         Norm::Layer => &["weight", "bias"],
         Norm::Rms => &["weight"],
     };
     let slot = |kind: &&str| Slot {
         name: format!("{ours}.{kind}"),
-        shape: vec![config.hidden_size],
+        shape: vec![size],
         parts: vec![Part {
             hf_name: format!("{theirs}.{kind}"),
             transpose: false,
-            columns: 0..config.hidden_size,
+            columns: 0..size,
         }],
+        by_head: None,
     };
     kinds.iter().map(slot).collect()
 }
@@ -234,12 +231,14 @@ fn linear_slots(
         name: format!("{name}.weight"),
         shape: vec![inputs, outputs],
         parts: parts("weight", transpose),
+        by_head: None,
     }];
     if bias {
         slots.push(Slot {
             name: format!("{name}.bias"),
             shape: vec![outputs],
             parts: parts("bias", false),
+            by_head: None,
         });
     }
     slots
@@ -256,7 +255,7 @@ mod tests {
             for tied in [false, true] {
                 let mut config = DecoderConfig::new(family, 97, 32, 3, 4);
                 config.tied = tied;
-                if family != Family::Gpt2 {
+                if ![Family::Gpt2, Family::GptNeoX].contains(&family) {
                     config.kv_heads = 2;
                     config.head_dim = 10;
                 }

@@ -115,13 +115,15 @@ fn stored_values(slot: &Slot, part: &Part, values: &[f32]) -> Option<Vec<f32>> {
     let width = slot.shape.last().copied().unwrap_or(1).max(1);
     let rows = values.len() / width;
     let columns = part.columns.clone();
-    if slot.parts.len() == 1 {
-        return part.transpose.then(|| transpose(values, rows, width));
-    }
+    let whole = slot.parts.len() == 1;
+    let share = match slot.columns() {
+        None if whole => return part.transpose.then(|| transpose(values, rows, width)),
+        None => columns.clone().collect(),
+        Some(order) => order,
+    };
     let own: Vec<f32> = values
         .chunks_exact(width)
-        .flat_map(|row| &row[columns.clone()])
-        .copied()
+        .flat_map(|row| share.iter().map(|column| row[*column]))
         .collect();
     Some(if part.transpose {
         transpose(&own, rows, columns.len())

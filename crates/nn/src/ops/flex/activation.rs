@@ -1,4 +1,4 @@
-//! SwiGLU and GELU, forward and backward, in one pass each.
+//! SwiGLU, GeGLU and GELU, forward and backward, in one pass each.
 
 use rayon::prelude::*;
 
@@ -13,18 +13,15 @@ const CHUNK: usize = 1 << 14;
 
 /// The activation of rows that come out `inner` wide.
 pub(super) fn forward(x: &[f32], inner: usize, kind: Activation) -> Vec<f32> {
-    let tanh = match kind {
-        Activation::SwiGlu => {
-            let mut out = vec![0.0; x.len() / 2];
-            out.par_chunks_mut(ROWS * inner)
-                .zip(x.par_chunks(ROWS * 2 * inner))
-                .for_each(|(out, x)| forward_rows(x, inner, out));
-            return out;
-        }
-        Activation::Gelu => false,
-        Activation::GeluTanh => true,
-    };
+    if kind.gated() {
+        let mut out = vec![0.0; x.len() / 2];
+        out.par_chunks_mut(ROWS * inner)
+            .zip(x.par_chunks(ROWS * 2 * inner))
+            .for_each(|(out, x)| forward_rows(x, inner, kind, out));
+        return out;
+    }
     let mut out = vec![0.0; x.len()];
+    let tanh = kind == Activation::GeluTanh;
     out.par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
         .for_each(|(out, x)| gelu_chunk(x, None, tanh, out));
@@ -34,18 +31,15 @@ pub(super) fn forward(x: &[f32], inner: usize, kind: Activation) -> Vec<f32> {
 /// Gradient of `x` from that of [`forward`]'s output.
 pub(super) fn backward(x: &[f32], grad: &[f32], inner: usize, kind: Activation) -> Vec<f32> {
     let mut result = vec![0.0; x.len()];
-    let tanh = match kind {
-        Activation::SwiGlu => {
-            result
-                .par_chunks_mut(ROWS * 2 * inner)
-                .zip(x.par_chunks(ROWS * 2 * inner))
-                .zip(grad.par_chunks(ROWS * inner))
-                .for_each(|((result, x), grad)| backward_rows(x, grad, inner, result));
-            return result;
-        }
-        Activation::Gelu => false,
-        Activation::GeluTanh => true,
-    };
+    if kind.gated() {
+        result
+            .par_chunks_mut(ROWS * 2 * inner)
+            .zip(x.par_chunks(ROWS * 2 * inner))
+            .zip(grad.par_chunks(ROWS * inner))
+            .for_each(|((result, x), grad)| backward_rows(x, grad, inner, kind, result));
+        return result;
+    }
+    let tanh = kind == Activation::GeluTanh;
     result
         .par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
@@ -54,9 +48,10 @@ pub(super) fn backward(x: &[f32], grad: &[f32], inner: usize, kind: Activation) 
     result
 }
 
-dispatch!(fn forward_rows = forward_body(x: &[f32], inner: usize, out: &mut [f32]));
+dispatch!(fn forward_rows = forward_body(
+    x: &[f32], inner: usize, kind: Activation, out: &mut [f32]));
 dispatch!(fn backward_rows = backward_body(
-    x: &[f32], grad: &[f32], inner: usize, result: &mut [f32]));
+    x: &[f32], grad: &[f32], inner: usize, kind: Activation, result: &mut [f32]));
 
 dispatch!(
     /// GELU of `x`; with `grad`, the gradient of `x` instead.
@@ -139,26 +134,60 @@ unsafe fn sigmoid<L: Lanes>(x: L) -> L {
     }
 }
 
+/// What a gate becomes.
 #[inline(always)]
-unsafe fn forward_body<L: Lanes>(x: &[f32], inner: usize, out: &mut [f32]) {
+unsafe fn opened<L: Lanes>(gate: L, kind: Activation) -> L {
+    unsafe {
+        match kind {
+            Activation::GeGluTanh => gate.mul(tanh_share(gate).0),
+            Activation::GeGlu => gate.mul(normal_share(gate).0),
+            _ => gate.mul(sigmoid(gate)),
+        }
+    }
+}
+
+/// What a gate becomes, and the derivative of that.
+#[inline(always)]
+unsafe fn opening<L: Lanes>(gate: L, kind: Activation) -> (L, L) {
+    unsafe {
+        let (share, slope) = match kind {
+            Activation::GeGluTanh => tanh_share(gate),
+            Activation::GeGlu => normal_share(gate),
+            _ => {
+                let open = sigmoid(gate);
+                let silu = gate.mul(open);
+                // d silu = sigmoid + silu * (1 - sigmoid)
+                return (silu, silu.fma(L::splat(1.0).sub(open), open));
+            }
+        };
+        (gate.mul(share), gate.fma(slope, share))
+    }
+}
+
+#[inline(always)]
+unsafe fn forward_body<L: Lanes>(x: &[f32], inner: usize, kind: Activation, out: &mut [f32]) {
     for (x, out) in x.chunks_exact(2 * inner).zip(out.chunks_exact_mut(inner)) {
         // SAFETY: a span reads and writes within its row.
         unsafe {
-            let done = forward_span::<L>(x, inner, 0, out);
-            forward_span::<Plain<1>>(x, inner, done, out);
+            let done = forward_span::<L>(x, inner, kind, 0, out);
+            forward_span::<Plain<1>>(x, inner, kind, done, out);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn forward_span<L: Lanes>(x: &[f32], inner: usize, mut at: usize, out: &mut [f32]) -> usize {
+unsafe fn forward_span<L: Lanes>(
+    x: &[f32],
+    inner: usize,
+    kind: Activation,
+    mut at: usize,
+    out: &mut [f32],
+) -> usize {
     while at + L::N <= inner {
         unsafe {
             let gate = L::load(x.as_ptr().add(at));
             let up = L::load(x.as_ptr().add(inner + at));
-            gate.mul(sigmoid(gate))
-                .mul(up)
-                .store(out.as_mut_ptr().add(at));
+            opened(gate, kind).mul(up).store(out.as_mut_ptr().add(at));
         }
         at += L::N;
     }
@@ -166,7 +195,13 @@ unsafe fn forward_span<L: Lanes>(x: &[f32], inner: usize, mut at: usize, out: &m
 }
 
 #[inline(always)]
-unsafe fn backward_body<L: Lanes>(x: &[f32], grad: &[f32], inner: usize, result: &mut [f32]) {
+unsafe fn backward_body<L: Lanes>(
+    x: &[f32],
+    grad: &[f32],
+    inner: usize,
+    kind: Activation,
+    result: &mut [f32],
+) {
     for ((x, grad), result) in x
         .chunks_exact(2 * inner)
         .zip(grad.chunks_exact(inner))
@@ -174,8 +209,8 @@ unsafe fn backward_body<L: Lanes>(x: &[f32], grad: &[f32], inner: usize, result:
     {
         // SAFETY: a span reads and writes within its row.
         unsafe {
-            let done = backward_span::<L>(x, grad, inner, 0, result);
-            backward_span::<Plain<1>>(x, grad, inner, done, result);
+            let done = backward_span::<L>(x, grad, inner, kind, 0, result);
+            backward_span::<Plain<1>>(x, grad, inner, kind, done, result);
         }
     }
 }
@@ -185,6 +220,7 @@ unsafe fn backward_span<L: Lanes>(
     x: &[f32],
     grad: &[f32],
     inner: usize,
+    kind: Activation,
     mut at: usize,
     result: &mut [f32],
 ) -> usize {
@@ -193,12 +229,9 @@ unsafe fn backward_span<L: Lanes>(
             let gate = L::load(x.as_ptr().add(at));
             let up = L::load(x.as_ptr().add(inner + at));
             let grad = L::load(grad.as_ptr().add(at));
-            let open = sigmoid(gate);
-            let silu = gate.mul(open);
-            // d silu = sigmoid + silu * (1 - sigmoid)
-            let slope = silu.fma(L::splat(1.0).sub(open), open);
+            let (value, slope) = opening(gate, kind);
             grad.mul(up).mul(slope).store(result.as_mut_ptr().add(at));
-            grad.mul(silu).store(result.as_mut_ptr().add(inner + at));
+            grad.mul(value).store(result.as_mut_ptr().add(inner + at));
         }
         at += L::N;
     }

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use crate::ops::TreeView;
+use crate::ops::flex::cap::capped;
 use crate::ops::flex::host::Shared;
 use crate::ops::flex::lanes::{Lanes, Product, dispatch};
 
@@ -171,11 +172,11 @@ impl Columns {
 
 /// Turns packed `[rows, depth]` queries or keys by their positions, or back, and scales them.
 fn rotate(values: &mut [f32], depth: usize, view: &TreeView, row: usize, scale: f32, back: bool) {
-    let half = view.head_dim / 2;
-    let positions = &view.position[row * view.width..(row + 1) * view.width];
-    for (values, &position) in values.chunks_exact_mut(depth).zip(positions) {
+    let turns = &view.turns()[row * view.width..(row + 1) * view.width];
+    for (values, &turn) in values.chunks_exact_mut(depth).zip(turns) {
         if let Some(angles) = &view.angles {
-            let (cos, sin) = angles.at(position);
+            let half = angles.half();
+            let (cos, sin) = angles.at(turn);
             let sign = if back { -1.0 } else { 1.0 };
             let (first, second) = values.split_at_mut(half);
             for i in 0..half {
@@ -246,8 +247,7 @@ impl Packed {
     fn query(&self, qkv: &[f32], view: &TreeView, head: usize) -> Vec<f32> {
         let columns = Columns::new(view, self.row, self.qkv_stride, head);
         let mut query = columns.pack(qkv, self.queries, self.depth);
-        let scale = 1.0 / (view.head_dim as f32).sqrt();
-        rotate(&mut query, self.depth, view, self.row, scale, false);
+        rotate(&mut query, self.depth, view, self.row, view.scale, false);
         query
     }
 
@@ -278,7 +278,7 @@ unsafe fn forward_body<L: Lanes>(
     let depth = packed.depth;
     let turned = transpose_blocks(&packed.key, depth);
     let mut blocks = Vec::new();
-    let mut scores = vec![0.0; QUERIES * packed.keys];
+    let mut all_scores = vec![0.0; QUERIES * packed.keys];
     for head in packed.group.clone() {
         let query = packed.query(qkv, view, head);
         let mut attended = vec![0.0; packed.queries * depth];
@@ -301,12 +301,15 @@ unsafe fn forward_body<L: Lanes>(
             unsafe {
                 let query = query.as_ptr().add(first * depth);
                 let attended = attended.as_mut_ptr().add(first * depth);
-                let scores = scores.as_mut_ptr();
+                let scores = all_scores.as_mut_ptr();
                 for (slot, &block) in blocks.iter().enumerate() {
                     let key = turned.as_ptr().add(block * KEYS * depth);
                     packed
                         .dots(strip)
                         .run::<L>(query, key, scores.add(slot * KEYS));
+                }
+                if let Some(cap) = view.cap {
+                    capped::<L>(std::slice::from_raw_parts_mut(scores, QUERIES * strip), cap);
                 }
                 let mut scale = [0.0; QUERIES];
                 for q in 0..QUERIES.min(view.width - first) {
@@ -372,6 +375,7 @@ unsafe fn backward_body<L: Lanes>(
     let mut blocks = Vec::new();
     let mut weights = [0.0; QUERIES * KEYS];
     let mut slopes = [0.0; QUERIES * KEYS];
+    let mut capped_scores = [0.0; QUERIES * KEYS];
     // Rows of keys from a tile of [QUERIES, KEYS], read down its columns.
     let to_keys = Product {
         rows: KEYS,
@@ -418,6 +422,11 @@ unsafe fn backward_body<L: Lanes>(
                     let at = block * KEYS * depth;
                     let dots = packed.dots(KEYS);
                     dots.run::<L>(query, turned_key.as_ptr().add(at), weights);
+                    if let Some(cap) = view.cap {
+                        let tile = std::slice::from_raw_parts_mut(weights, QUERIES * KEYS);
+                        capped::<L>(tile, cap);
+                        capped_scores.copy_from_slice(tile);
+                    }
                     dots.run::<L>(grad, turned_value.as_ptr().add(at), slopes);
                     for q in 0..QUERIES {
                         let real = first + q < view.width;
@@ -440,14 +449,19 @@ unsafe fn backward_body<L: Lanes>(
                             p.mul(L::load(slope).sub(L::splat(delta[q]))).store(slope);
                         }
                     }
+                    if let Some(cap) = view.cap {
+                        // What is left of tanh's slope.
+                        for (i, score) in capped_scores.iter().enumerate() {
+                            *slopes.add(i) *= 1.0 - (score / cap) * (score / cap);
+                        }
+                    }
                     to_queries.run::<L>(slopes, packed.key.as_ptr().add(at), grad_query);
                     to_keys.run::<L>(slopes, query, grad_key.as_mut_ptr().add(at));
                     to_keys.run::<L>(weights, grad, grad_value.as_mut_ptr().add(at));
                 }
             }
         }
-        let scale = 1.0 / (view.head_dim as f32).sqrt();
-        rotate(&mut grad_query, depth, view, packed.row, scale, true);
+        rotate(&mut grad_query, depth, view, packed.row, view.scale, true);
         Columns::new(view, packed.row, packed.qkv_stride, head).unpack(&grad_query, depth, result);
     }
     rotate(&mut grad_key, depth, view, packed.row, 1.0, true);

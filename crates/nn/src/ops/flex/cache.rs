@@ -8,6 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::ops::CacheView;
+use crate::ops::flex::cap::capped;
 use crate::ops::flex::host::Shared;
 use crate::ops::flex::lanes::{Lanes, Plain, dispatch};
 
@@ -55,13 +56,14 @@ fn rotate(from: &[f32], view: &CacheView<'_>, token: usize, to: &mut [f32]) {
         return to.copy_from_slice(from);
     };
     let (cos, sin) = angles.at(view.position[token]);
-    let half = from.len() / 2;
+    let half = cos.len();
     let (first, second) = from.split_at(half);
     let (to_first, to_second) = to.split_at_mut(half);
     for i in 0..half {
         to_first[i] = first[i] * cos[i] - second[i] * sin[i];
         to_second[i] = second[i] * cos[i] + first[i] * sin[i];
     }
+    to_second[half..].copy_from_slice(&second[half..]);
 }
 
 #[inline(always)]
@@ -90,8 +92,7 @@ unsafe fn attend_body<L: Lanes>(
     {
         rotate(from, view, token, to);
     }
-    let scale = 1.0 / (size as f32).sqrt();
-    query.iter_mut().for_each(|q| *q *= scale);
+    query.iter_mut().for_each(|q| *q *= view.scale);
 
     // Scores beyond the keys weigh nothing.
     let padded = keys.next_multiple_of(16);
@@ -107,6 +108,11 @@ unsafe fn attend_body<L: Lanes>(
                     weights[q * padded + k] = dot::<L>(query, key);
                 }
                 k += 1;
+            }
+        }
+        if let Some(cap) = view.cap {
+            for weights in weights.chunks_exact_mut(padded) {
+                capped::<L>(&mut weights[..keys], cap);
             }
         }
         for (weights, out) in weights

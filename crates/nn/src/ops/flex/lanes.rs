@@ -71,6 +71,30 @@ pub(super) trait Lanes: Copy {
             Self::splat(-87.3).where_gt(x, Self::splat(0.0), y)
         }
     }
+
+    /// The hyperbolic tangent, to some ulp: Eigen's rational approximation.
+    #[inline(always)]
+    unsafe fn tanh(self) -> Self {
+        unsafe {
+            let largest = Self::splat(7.905_311);
+            let x = self.where_gt(largest, largest, self);
+            let smallest = Self::splat(-7.905_311);
+            let x = smallest.where_gt(x, smallest, x);
+            let y = x.mul(x);
+            let p = Self::splat(-2.760_768_5e-16);
+            let p = p.fma(y, Self::splat(2.000_188e-13));
+            let p = p.fma(y, Self::splat(-8.604_672e-11));
+            let p = p.fma(y, Self::splat(5.122_297e-8));
+            let p = p.fma(y, Self::splat(1.485_722_3e-5));
+            let p = p.fma(y, Self::splat(6.372_619e-4));
+            let p = p.fma(y, Self::splat(4.893_524_6e-3)).mul(x);
+            let q = Self::splat(1.198_258_4e-6);
+            let q = q.fma(y, Self::splat(1.185_347_1e-4));
+            let q = q.fma(y, Self::splat(2.268_434_6e-3));
+            let q = q.fma(y, Self::splat(4.893_525e-3));
+            p.div(q)
+        }
+    }
 }
 
 /// Plain values: four for any CPU, one for what is left over at the end of a row.

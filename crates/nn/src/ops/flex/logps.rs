@@ -4,12 +4,16 @@
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use crate::ops::flex::cap::soften;
 use crate::ops::flex::host::{tensor, values};
 use crate::ops::flex::lanes::{Lanes, dispatch};
 use crate::ops::flex::product::{Matrix, add_product, product};
 
 /// Weights of the vocabulary held at a time: 32 MiB.
 pub(super) const CHUNK: usize = 1 << 23;
+
+/// Logits in a work item of capping.
+const CAPPED: usize = 1 << 14;
 
 /// A chunk's `exp(logit - largest)`, and one over each row's sum.
 #[derive(Debug)]
@@ -18,12 +22,13 @@ pub(super) struct Weights {
     scale: Vec<f32>,
 }
 
-/// Log-prob of each target under `softmax(hidden @ head^T)`, and the weights where one chunk holds
-/// them all.
+/// Log-prob of each target under the softmax of `hidden @ head^T`, softly capped where there is a cap, and the weights
+/// where one chunk holds them all.
 pub(super) fn forward(
     hidden: &FlexTensor,
     head: &FlexTensor,
     targets: &[u32],
+    cap: Option<f32>,
 ) -> (Vec<f32>, Option<Weights>) {
     let [rows, vocabulary] = [rows_at_once(head), head.layout().shape()[0]];
     let mut logps = vec![0.0; targets.len()];
@@ -37,6 +42,9 @@ pub(super) fn forward(
             .zip(logps)
             .zip(&mut scale)
             .for_each(|(((row, &target), logp), scale)| {
+                if let Some(cap) = cap {
+                    soften(row, cap);
+                }
                 *logp = row[target as usize];
                 weigh_row(row, logp, scale);
             });
@@ -46,11 +54,20 @@ pub(super) fn forward(
 }
 
 /// Logits, `[tokens, vocabulary]`, in the place of what `into` held.
-pub(super) fn all_logits(hidden: &FlexTensor, head: &FlexTensor, into: &mut Vec<f32>) {
+pub(super) fn all_logits(
+    hidden: &FlexTensor,
+    head: &FlexTensor,
+    cap: Option<f32>,
+    into: &mut Vec<f32>,
+) {
     let [tokens, size] = [0, 1].map(|d| hidden.layout().shape()[d]);
     into.resize(tokens * head.layout().shape()[0], 0.0);
     let [hidden, head] = [hidden, head].map(|x| Matrix::rows(values(x), size));
     product(into, hidden, head.transposed());
+    if let Some(cap) = cap {
+        into.par_chunks_mut(CAPPED)
+            .for_each(|values| soften(values, cap));
+    }
 }
 
 /// Gradients of `hidden` and `head`, of those that need one, from that of each target's log-prob.
@@ -118,6 +135,59 @@ pub(super) fn backward(
         }
     }
     [on_hidden, Some(tensor(on_head, [vocabulary, size]))]
+}
+
+/// [`backward`] through a soft cap: a logit's slope is no outer product any more, so each is written out.
+pub(super) fn capped_backward(
+    [hidden, head]: [&FlexTensor; 2],
+    (targets, grad): (&[u32], &[f32]),
+    cap: f32,
+    [of_hidden, of_head]: [bool; 2],
+) -> [Option<FlexTensor>; 2] {
+    let [vocabulary, size] = [head.layout().shape()[0], head.layout().shape()[1]];
+    let rows = rows_at_once(head);
+    let (states, table) = (values(hidden), values(head));
+    let mut on_hidden = vec![0.0; if of_hidden { states.len() } else { 0 }];
+    let mut on_head = vec![0.0; if of_head { table.len() } else { 0 }];
+    let chunks = targets.chunks(rows).zip(grad.chunks(rows));
+    for (index, (targets, grad)) in chunks.enumerate() {
+        let mut slopes = logits(hidden, head, index * rows, targets.len());
+        slopes
+            .par_chunks_mut(vocabulary)
+            .zip(targets)
+            .zip(grad)
+            .for_each(|((row, &target), &grad)| {
+                soften(row, cap);
+                let mut weights = row.to_vec();
+                let mut scale = 0.0;
+                weigh_row(&mut weights, &mut 0.0, &mut scale);
+                // A logit's gradient is grad * (is target - probability), and that ahead of its cap less by what is
+                // left of tanh's slope.
+                weights.iter_mut().for_each(|weight| *weight *= -scale);
+                weights[target as usize] += 1.0;
+                for (value, weight) in row.iter_mut().zip(&weights) {
+                    let share = *value / cap;
+                    *value = grad * weight * (1.0 - share * share);
+                }
+            });
+        let span = index * rows * size..(index * rows + targets.len()) * size;
+        let slopes = Matrix::rows(&slopes, vocabulary);
+        if of_hidden {
+            product(
+                &mut on_hidden[span.clone()],
+                slopes,
+                Matrix::rows(table, size),
+            );
+        }
+        if of_head {
+            let states = Matrix::rows(&states[span], size);
+            add_product(&mut on_head, slopes.transposed(), states);
+        }
+    }
+    [
+        of_hidden.then(|| tensor(on_hidden, [targets.len(), size])),
+        of_head.then(|| tensor(on_head, [vocabulary, size])),
+    ]
 }
 
 /// Rows whose weights fit a chunk.

@@ -4,6 +4,7 @@ mod activation;
 mod adamw;
 mod attention;
 mod cache;
+mod cap;
 mod embed;
 mod host;
 mod lanes;
@@ -124,10 +125,15 @@ impl Ops for Flex {
         ))
     }
 
-    fn logits(hidden: Tensor<Self, 2>, head: Tensor<Self, 2>, into: &mut Vec<f32>) {
+    fn logits(
+        hidden: Tensor<Self, 2>,
+        head: Tensor<Self, 2>,
+        cap: Option<f32>,
+        into: &mut Vec<f32>,
+    ) {
         match plain([raw(hidden.clone()), raw(head.clone())]) {
-            Some([hidden, head]) => logps::all_logits(&hidden, &head, into),
-            None => super::logps::all_logits(hidden, head, into),
+            Some([hidden, head]) => logps::all_logits(&hidden, &head, cap, into),
+            None => super::logps::all_logits(hidden, head, cap, into),
         }
     }
 
@@ -135,13 +141,14 @@ impl Ops for Flex {
         hidden: Tensor<Self, 2>,
         head: Tensor<Self, 2>,
         targets: &[u32],
+        cap: Option<f32>,
     ) -> Tensor<Self, 1> {
         let Some([hidden, head]) = plain([raw(hidden.clone()), raw(head.clone())]) else {
             let [hidden, head] = [hidden, head].map(|x| x.cast(FloatDType::F32));
-            return Self::token_logps(hidden, head, targets);
+            return Self::token_logps(hidden, head, targets, cap);
         };
         wrap(tensor(
-            logps::forward(&hidden, &head, targets).0,
+            logps::forward(&hidden, &head, targets, cap).0,
             [targets.len()],
         ))
     }
@@ -150,21 +157,30 @@ impl Ops for Flex {
         hidden: Tracked<Self, C, 2>,
         head: Tracked<Self, C, 2>,
         targets: &[u32],
+        cap: Option<f32>,
     ) -> Tracked<Self, C, 1> {
         let inputs = [raw(hidden.clone()), raw(head.clone())];
         let Some([hidden, head]) = plain(inputs.clone().map(|x| x.primitive)) else {
             let [hidden, head] = [hidden, head].map(|x| x.cast(FloatDType::F32));
-            return Self::tracked_token_logps(hidden, head, targets);
+            return Self::tracked_token_logps(hidden, head, targets, cap);
         };
-        let (logps, kept) = logps::forward(&hidden, &head, targets);
+        let (logps, kept) = logps::forward(&hidden, &head, targets, cap);
         let out = tensor(logps, [targets.len()]);
-        let state = (hidden, head, Arc::new((targets.to_vec(), kept)));
-        record(inputs, state, out, |(hidden, head, kept), grad, needed| {
-            let (targets, weights) = &*kept;
-            let grad = grad.to_contiguous();
-            let scored = (&**targets, values(&grad));
-            logps::backward([&hidden, &head], scored, weights.as_ref(), needed)
-        })
+        let state = (hidden, head, Arc::new((targets.to_vec(), kept)), cap);
+        record(
+            inputs,
+            state,
+            out,
+            |(hidden, head, kept, cap), grad, needed| {
+                let (targets, weights) = &*kept;
+                let grad = grad.to_contiguous();
+                let scored = (&**targets, values(&grad));
+                match cap {
+                    None => logps::backward([&hidden, &head], scored, weights.as_ref(), needed),
+                    Some(cap) => logps::capped_backward([&hidden, &head], scored, cap, needed),
+                }
+            },
+        )
     }
 
     fn norm(
@@ -357,10 +373,7 @@ fn activated(
     [rows, width, size]: [usize; 3],
     kind: Activation,
 ) -> (FlexTensor, usize) {
-    let inner = match kind {
-        Activation::SwiGlu => size / 2,
-        Activation::Gelu | Activation::GeluTanh => size,
-    };
+    let inner = if kind.gated() { size / 2 } else { size };
     let out = activation::forward(values(x), inner, kind);
     (tensor(out, [rows, width, inner]), inner)
 }

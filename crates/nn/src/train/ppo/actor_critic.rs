@@ -80,7 +80,9 @@ impl<B: Ops> ActorCritic<B> {
         });
         let tempered = at_temperature(policy, temperature);
         States {
-            logps: self.policy.scored_logps(tempered.clone(), forest),
+            logps: self
+                .policy
+                .scored_logps(tempered.clone(), forest, temperature),
             tempered,
             values,
         }
@@ -90,7 +92,7 @@ impl<B: Ops> ActorCritic<B> {
 /// Log-probs of a forest's scored tokens at a sampling temperature, `[scored]`.
 pub fn token_logps<B: Ops>(model: &Decoder<B>, forest: &Forest, temperature: f64) -> Tensor<B, 1> {
     let hidden = at_temperature(model.scored_hidden(forest), temperature);
-    model.scored_logps(hidden, forest)
+    model.scored_logps(hidden, forest, temperature)
 }
 
 /// Logits are linear in hidden states, so dividing these divides those.

@@ -136,8 +136,9 @@ impl Step<'_> {
         }
         let precision = model.policy.compute.precision;
         let [tempered, head] = [states.tempered, model.policy.head()].map(|x| precision.lower(x));
+        let cap = model.policy.soft_cap(settings.sampling.temperature);
         let entropy = if settings.entropy_coef > 0.0 {
-            let entropy = B::entropy(tempered, head);
+            let entropy = B::entropy(tempered, head, cap);
             let bonus = entropy
                 .clone()
                 .sum()
@@ -145,7 +146,7 @@ impl Step<'_> {
             loss = loss - bonus;
             entropy.inner()
         } else {
-            B::InnerBackend::entropy(tempered.inner(), head.inner())
+            B::InnerBackend::entropy(tempered.inner(), head.inner(), cap)
         };
         update.entropy += per_token * sum(entropy);
         loss

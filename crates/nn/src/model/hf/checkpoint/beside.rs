@@ -24,6 +24,9 @@ const HEADS: [&str; 10] = [
 pub(super) fn without_value(name: &str, tied: bool) -> bool {
     let mask = name.starts_with("h.")
         && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"));
+    let mask = mask
+        || (name.starts_with("layers.")
+            && (name.ends_with(".attention.bias") || name.ends_with(".attention.masked_bias")));
     mask || name.ends_with("rotary_emb.inv_freq") || (tied && name == HEAD)
 }
 

@@ -1,20 +1,24 @@
 //! The typed reading of `config.json`'s keys; what is wrong is gathered, not thrown.
 
+mod layers;
+mod rotary;
+
 use serde_json::{Map, Value};
 
-use crate::model::config::{DecoderConfig, Positions, Problem, RotaryScaling, ScoreHead};
-use crate::model::family::Window;
+use crate::model::config::{Activation, DecoderConfig, Problem, ScoreHead};
+
+pub(crate) use self::rotary::RotaryKeys;
 
 /// Reads keys and gathers what is wrong with them.
-pub(super) struct Keys<'a> {
-    pub(super) map: &'a Map<String, Value>,
-    pub(super) problems: Vec<String>,
+pub(crate) struct Keys<'a> {
+    pub(crate) map: &'a Map<String, Value>,
+    pub(crate) problems: Vec<String>,
     /// Remarks on keys that do not do what they say, in transformers either.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn problem(&mut self, key: &str, message: String) {
+    pub(crate) fn problem(&mut self, key: &str, message: String) {
         self.problems.push(format!("{key}: {message}"));
     }
 
@@ -35,12 +39,12 @@ impl<'a> Keys<'a> {
         }
     }
 
-    pub(super) fn size(&mut self, key: &str, default: usize) -> usize {
+    pub(crate) fn size(&mut self, key: &str, default: usize) -> usize {
         self.typed(key, default, "a whole number of at least 1", as_size)
     }
 
     /// As [`size`](Self::size), where JSON's `null` says "derive it from the others".
-    pub(super) fn optional_size(&mut self, key: &str, default: Option<usize>) -> Option<usize> {
+    pub(crate) fn optional_size(&mut self, key: &str, default: Option<usize>) -> Option<usize> {
         self.typed(
             key,
             default,
@@ -55,22 +59,22 @@ impl<'a> Keys<'a> {
         )
     }
 
-    pub(super) fn number(&mut self, key: &str, default: f64) -> f64 {
+    pub(crate) fn number(&mut self, key: &str, default: f64) -> f64 {
         self.typed(key, default, "a number", Value::as_f64)
     }
 
-    pub(super) fn text(&mut self, key: &str, default: &str) -> String {
+    pub(crate) fn text(&mut self, key: &str, default: &str) -> String {
         self.typed(key, default.to_string(), "a string", |value| {
             value.as_str().map(String::from)
         })
     }
 
-    pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> bool {
         self.typed(key, default, "true or false", Value::as_bool)
     }
 
     /// A switch of which we support one setting only.
-    pub(super) fn only_bool(&mut self, key: &str, supported: bool) {
+    pub(crate) fn only_bool(&mut self, key: &str, supported: bool) {
         if self.flag(key, supported) != supported {
             self.problem(
                 key,
@@ -79,25 +83,31 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// As [`only_bool`](Self::only_bool), where `null` says nothing.
+    pub(crate) fn only_bool_or_null(&mut self, key: &str, supported: bool) {
+        if self.map.get(key) != Some(&Value::Null) {
+            self.only_bool(key, supported);
+        }
+    }
+
     /// A key that must be absent or null.
-    pub(super) fn refuse(&mut self, key: &str, why: &str) {
+    pub(crate) fn refuse(&mut self, key: &str, why: &str) {
         if self.map.get(key).is_some_and(|value| !value.is_null()) {
             self.problem(key, format!("not supported ({why})"));
         }
     }
 
-    pub(super) fn special_tokens(
+    pub(crate) fn special_tokens(
         &mut self,
         config: &mut DecoderConfig,
-        bos: Option<u32>,
-        eos: Option<u32>,
+        [bos, eos, pad]: [Option<u32>; 3],
     ) {
         // A small model may leave the family's own ids, which lie outside its vocabulary, unsaid.
         let known = |id: &u32| (*id as usize) < config.vocab_size;
-        let (bos, eos) = (bos.filter(known), eos.filter(known));
+        let [bos, eos, pad] = [bos, eos, pad].map(|id| id.filter(known));
         let expected = "a token id or null";
         config.bos = self.typed("bos_token_id", bos, expected, as_optional_id);
-        config.pad = self.typed("pad_token_id", None, expected, as_optional_id);
+        config.pad = self.typed("pad_token_id", pad, expected, as_optional_id);
         let ends = self.typed(
             "eos_token_id",
             Vec::from_iter(eos),
@@ -117,7 +127,7 @@ impl<'a> Keys<'a> {
 
     /// The scoring head of a `ForSequenceClassification` folder. Without `id2label` it has two outputs, as
     /// in transformers.
-    pub(super) fn score(&mut self) -> Option<ScoreHead> {
+    pub(crate) fn score(&mut self) -> Option<ScoreHead> {
         let classes = self.map.get("architectures").and_then(Value::as_array);
         let named = |class: &Value| {
             let class = class.as_str();
@@ -181,85 +191,12 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// Rotary settings from `rope_parameters`, else `rope_scaling`, with `rope_theta` beside or inside.
-    pub(super) fn rotary(&mut self, max_positions: usize) -> Positions {
-        let outer_theta = self.number("rope_theta", 10_000.0);
-        let outer_original = self.optional_size("original_max_position_embeddings", None);
-        let tables = ["rope_scaling", "rope_parameters"].map(|name| (name, self.table(name)));
-        let ([(name, Some(table)), _] | [_, (name, Some(table))]) = tables else {
-            self.whole_head(false);
-            return Positions::Rotary {
-                theta: outer_theta,
-                scaling: None,
-            };
-        };
-        let mut inner = Keys {
-            map: table,
-            problems: Vec::new(),
-            notes: Vec::new(),
-        };
-        let theta = inner.number("rope_theta", outer_theta);
-        let legacy = inner.text("type", "default");
-        let kind = inner.text("rope_type", &legacy);
-        let scaling = match kind.as_str() {
-            "default" => None,
-            "linear" => Some(RotaryScaling::Linear {
-                factor: inner.required("factor"),
-            }),
-            "llama3" => Some(RotaryScaling::Llama3 {
-                factor: inner.required("factor"),
-                low_freq_factor: inner.required("low_freq_factor"),
-                high_freq_factor: inner.required("high_freq_factor"),
-                // Outside the table it goes before the one inside, in transformers too.
-                original_max_position_embeddings: outer_original
-                    .unwrap_or(inner.size("original_max_position_embeddings", max_positions)),
-            }),
-            other => {
-                inner.problem(
-                    "rope_type",
-                    format!("{other:?} is not supported; expected default, linear or llama3"),
-                );
-                None
-            }
-        };
-        match table.contains_key("partial_rotary_factor") {
-            true => inner.whole_head(scaling.is_some()),
-            false => self.whole_head(scaling.is_some()),
-        }
-        if table.values().any(Value::is_object) {
-            inner.problem(
-                "rope_type",
-                "settings that differ by layer are not supported".into(),
-            );
-        }
-        self.problems.extend(
-            inner
-                .problems
-                .into_iter()
-                .map(|text| format!("{name}.{text}")),
-        );
-        let notes = inner.notes.into_iter();
-        self.notes
-            .extend(notes.map(|text| format!("{name}.{text}")));
-        Positions::Rotary { theta, scaling }
-    }
-
-    /// Reads the share of a head that is rotated. These families rotate heads whole: transformers does not
-    /// look at the key without a scaling, and fails on it with one.
-    fn whole_head(&mut self, scaled: bool) {
-        let key = "partial_rotary_factor";
-        let partial = self.number(key, 1.0);
-        if partial == 1.0 {
-        } else if scaled {
-            self.problem(
-                key,
-                format!("{partial} is not supported; heads are rotated whole (1.0)"),
-            );
-        } else {
-            self.notes.push(format!(
-                "{key}: {partial} does nothing in this family: heads are rotated whole, as in transformers"
-            ));
-        }
+    /// A number, or nothing where the key is absent or null.
+    pub(crate) fn optional_number(&mut self, key: &str) -> Option<f64> {
+        self.typed(key, None, "a number or null", |value| match value {
+            Value::Null => Some(None),
+            value => value.as_f64().map(Some),
+        })
     }
 
     fn required(&mut self, key: &str) -> f64 {
@@ -267,6 +204,67 @@ impl<'a> Keys<'a> {
             self.problem(key, "missing; expected a number".into());
         }
         self.number(key, 1.0)
+    }
+
+    /// A list of numbers that must be there.
+    fn numbers(&mut self, key: &str, length: usize) -> Vec<f64> {
+        if !self.map.contains_key(key) {
+            let message = format!("missing; expected {length} numbers, one a frequency");
+            self.problem(key, message);
+        }
+        let expected = format!("{length} numbers, one a frequency");
+        self.typed(key, vec![1.0; length], &expected, |value| {
+            let values = value.as_array()?.iter().map(Value::as_f64);
+            let values = values.collect::<Option<Vec<_>>>()?;
+            (values.len() == length).then_some(values)
+        })
+    }
+
+    /// `cap` of a soft cap, `default` where it is absent.
+    pub(crate) fn soft_cap(&mut self, key: &str, default: Option<f64>) -> Option<f64> {
+        let expected = "a positive number or null";
+        self.typed(key, default, expected, |value| match value {
+            Value::Null => Some(None),
+            value => value.as_f64().filter(|cap| *cap > 0.0).map(Some),
+        })
+    }
+
+    /// The nonlinearity of a feed-forward layer by transformers' names, where `gated` of one half of it.
+    pub(crate) fn activation(&mut self, key: &str, default: &str, gated: bool) -> Activation {
+        let given = self.text(key, default);
+        match (given.as_str(), gated) {
+            ("silu" | "swish", true) => Activation::SwiGlu,
+            ("gelu", true) => Activation::GeGlu,
+            ("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast", true) => Activation::GeGluTanh,
+            ("gelu", false) => Activation::Gelu,
+            ("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast", false) => Activation::GeluTanh,
+            (other, _) => {
+                let silu = if gated { "silu, " } else { "" };
+                let message = format!(
+                    "{other:?} is not supported; expected {silu}gelu, gelu_new, gelu_pytorch_tanh or gelu_fast"
+                );
+                self.problem(key, message);
+                Activation::GeluTanh
+            }
+        }
+    }
+
+    /// Biases on queries, keys, values and the attention's output, by one key.
+    pub(crate) fn attention_bias(&mut self, config: &mut DecoderConfig) {
+        let bias = self.flag("attention_bias", config.qkv_bias);
+        (config.qkv_bias, config.out_bias) = (bias, bias);
+    }
+
+    /// Refuses mixtures of experts.
+    pub(crate) fn no_experts(&mut self) {
+        for key in ["num_experts", "num_local_experts"] {
+            if self
+                .optional_size(key, None)
+                .is_some_and(|experts| experts > 1)
+            {
+                self.problem(key, "mixtures of experts are not supported".into());
+            }
+        }
     }
 
     /// A nested table; `null` and `{}` count as absent.
@@ -279,70 +277,6 @@ impl<'a> Keys<'a> {
                 None
             }
         }
-    }
-
-    /// The window of all layers, `None` for full attention.
-    pub(super) fn window(&mut self, kind: Window, layers: usize) -> Option<usize> {
-        let window = match kind {
-            // transformers does not read the key there; what it holds must be a size all the same.
-            Window::Never => self.optional_size("sliding_window", None).and(None),
-            Window::Key(default) => self.optional_size("sliding_window", Some(default)),
-            Window::Flag(default) => {
-                let used = self.flag("use_sliding_window", false);
-                let default = used.then_some(default);
-                self.optional_size("sliding_window", default)
-                    .filter(|_| used)
-            }
-        };
-        let sliding = match self.map.get("layer_types") {
-            Some(Value::Array(types)) => {
-                let known = ["full_attention", "sliding_attention"];
-                for other in types
-                    .iter()
-                    .filter(|kind| !known.iter().any(|known| *kind == known))
-                {
-                    self.problem(
-                        "layer_types",
-                        format!(
-                            "{other} is not supported; expected full_attention or sliding_attention"
-                        ),
-                    );
-                }
-                if types.len() != layers {
-                    let message = format!("{} entries for {layers} layers", types.len());
-                    self.problem("layer_types", message);
-                }
-                types
-                    .iter()
-                    .filter(|kind| *kind == "sliding_attention")
-                    .count()
-            }
-            _ if window.is_none() => 0,
-            _ if matches!(kind, Window::Flag(_)) => {
-                let first = self.typed("max_window_layers", 28, "a whole number", |value| {
-                    value.as_u64().map(|first| first as usize)
-                });
-                layers.saturating_sub(first)
-            }
-            _ => layers,
-        };
-        if sliding == 0 {
-            return None;
-        }
-        if sliding < layers {
-            let key = if self.map.contains_key("layer_types") {
-                "layer_types"
-            } else {
-                "max_window_layers"
-            };
-            self.problem(key, format!("{sliding} of {layers} layers have a sliding window; only all or none is supported"));
-        } else if window.is_none() {
-            self.problem(
-                "layer_types",
-                "sliding_attention needs a sliding_window".into(),
-            );
-        }
-        window
     }
 }
 

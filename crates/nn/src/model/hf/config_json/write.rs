@@ -2,27 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::config::{Activation, DecoderConfig, Positions, RotaryScaling};
-use crate::model::family::{Biases, Block, Traits, Window};
+use crate::model::config::{Activation, DecoderConfig};
+use crate::model::family::Traits;
 
 /// The `config.json` of a model whose weights are stored as `dtype` (`"float32"` or `"bfloat16"`).
 ///
 /// Both spellings of the type and of the rotary settings are written, for transformers 4 and 5.
 pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
     let Traits {
-        class,
-        block,
-        biases,
-        window,
+        classes: [class, scoring],
+        task,
+        spelling,
+        write,
         ..
     } = config.family.traits();
-    let task = match (&config.score, block) {
-        (Some(_), _) => "ForSequenceClassification",
-        (None, Block::Gpt2) => "LMHeadModel",
-        (None, Block::Llama) => "ForCausalLM",
+    let class = match config.score {
+        Some(_) => format!("{scoring}ForSequenceClassification"),
+        None => format!("{class}{task}"),
     };
     let mut value = json!({
-        "architectures": [format!("{class}{task}")],
+        "architectures": [class],
         "model_type": config.family.name(),
         "vocab_size": config.vocab_size,
         "tie_word_embeddings": config.tied,
@@ -33,50 +32,28 @@ pub fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
         "torch_dtype": dtype,
         "use_cache": true,
     });
-    let own = match config.positions {
-        Positions::Learned => json!({
-            "n_embd": config.hidden_size,
-            "n_layer": config.layers,
-            "n_head": config.heads,
-            "n_inner": config.intermediate_size,
-            "n_positions": config.max_positions,
-            "n_ctx": config.max_positions,
-            "layer_norm_epsilon": config.norm_eps,
-            "activation_function": match config.activation {
-                Activation::Gelu => "gelu",
-                Activation::GeluTanh | Activation::SwiGlu => "gelu_new",
-            },
-        }),
-        Positions::Rotary { theta, scaling } => json!({
-            "hidden_size": config.hidden_size,
-            "num_hidden_layers": config.layers,
-            "num_attention_heads": config.heads,
-            "num_key_value_heads": config.kv_heads,
-            "head_dim": config.head_dim,
-            "intermediate_size": config.intermediate_size,
-            "max_position_embeddings": config.max_positions,
-            "rms_norm_eps": config.norm_eps,
-            "hidden_act": "silu",
-            "rope_theta": theta,
-            "rope_scaling": scaling,
-            "rope_parameters": rope_parameters(theta, scaling),
-        }),
-    };
-    extend(&mut value, own);
-    if *biases == Biases::Keys {
-        let given = json!({"attention_bias": config.qkv_bias, "mlp_bias": config.mlp_bias});
-        extend(&mut value, given);
+    let sizes = [
+        (Some(spelling.hidden_size), config.hidden_size),
+        (Some(spelling.layers), config.layers),
+        (Some(spelling.heads), config.heads),
+        (spelling.kv_heads, config.kv_heads),
+        (spelling.head_dim, config.head_dim),
+        (Some(spelling.intermediate_size), config.intermediate_size),
+        (Some(spelling.max_positions), config.max_positions),
+    ];
+    for (key, size) in sizes {
+        if let Some(key) = key {
+            value[key] = json!(size);
+        }
     }
-    let sliding = match window {
-        Window::Never => json!({}),
-        Window::Key(_) => json!({"sliding_window": config.sliding_window}),
-        Window::Flag(_) => json!({
-            "use_sliding_window": config.sliding_window.is_some(),
-            "sliding_window": config.sliding_window,
-            "max_window_layers": if config.sliding_window.is_some() { 0 } else { config.layers },
-        }),
+    value[spelling.norm_eps] = json!(config.norm_eps);
+    let activation = match config.activation {
+        Activation::SwiGlu => "silu",
+        Activation::GeGlu | Activation::Gelu => "gelu",
+        Activation::GeluTanh | Activation::GeGluTanh => tanh(spelling.activation),
     };
-    extend(&mut value, sliding);
+    value[spelling.activation] = json!(activation);
+    extend(&mut value, write(config));
     if let Some(head) = &config.score {
         let names = head.labels.iter().enumerate();
         let (by_id, by_name): (Map<_, _>, Map<_, _>) = names
@@ -119,10 +96,12 @@ fn ends(config: &DecoderConfig) -> Value {
     json!(config.ends())
 }
 
-fn rope_parameters(theta: f64, scaling: Option<RotaryScaling>) -> Value {
-    let mut value = scaling.map_or(json!({"rope_type": "default"}), |scaling| json!(scaling));
-    value["rope_theta"] = json!(theta);
-    value
+/// What the family that spells the activation so calls GELU by its tanh approximation.
+fn tanh(spelling: &str) -> &'static str {
+    match spelling {
+        "activation_function" => "gelu_new",
+        _ => "gelu_pytorch_tanh",
+    }
 }
 
 fn extend(value: &mut Value, more: Value) {

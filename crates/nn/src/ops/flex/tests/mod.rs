@@ -113,7 +113,7 @@ fn trees(
     [kv_heads, share, half]: [usize; 3],
     window: Option<usize>,
     rotary: bool,
-) -> Arc<TreeView> {
+) -> TreeView {
     let width = depths.len() / rows;
     let (mut position, mut end) = (Vec::new(), Vec::new());
     for row in depths.chunks_exact(width) {
@@ -134,7 +134,7 @@ fn trees(
     }
     let frequencies: Vec<f32> = (0..half).map(|i| 0.7f32.powi(i as i32)).collect();
     let positions = position.iter().max().map_or(0, |&p| p as usize + 1);
-    Arc::new(TreeView {
+    TreeView {
         rows,
         width,
         heads: kv_heads * share,
@@ -143,8 +143,56 @@ fn trees(
         position,
         end,
         window,
-        angles: rotary.then(|| Angles::new(&frequencies, positions)),
-    })
+        scale: 1.0 / (2.0 * half as f32).sqrt(),
+        cap: None,
+        angles: rotary.then(|| Angles::new(&frequencies, 1.0, positions)),
+        turns: None,
+    }
+}
+
+/// How scores are made, beyond what most models have: a scale of their own, a cap, heads turned in part and stretched,
+/// and some tokens by other angles than their positions'.
+#[derive(Clone, Copy, Debug)]
+struct Scores {
+    scale: f32,
+    cap: Option<f32>,
+    partial: usize,
+    stretch: f32,
+    turned: bool,
+}
+
+fn scores() -> impl Strategy<Value = Scores> {
+    let cap = prop::option::of(0.3f32..4.0);
+    (0.05f32..0.7, cap, 1usize..4, 0.5f32..1.5, any::<bool>()).prop_map(
+        |(scale, cap, partial, stretch, turned)| Scores {
+            scale,
+            cap,
+            partial,
+            stretch,
+            turned,
+        },
+    )
+}
+
+impl Scores {
+    /// Rotary angles of heads of `2 * half` features.
+    fn angles(self, half: usize, positions: usize) -> Angles {
+        let turned = half.div_ceil(self.partial);
+        let frequencies: Vec<f32> = (0..turned).map(|i| 0.6f32.powi(i as i32)).collect();
+        Angles::new(&frequencies, self.stretch, positions)
+    }
+
+    fn of(self, view: TreeView) -> TreeView {
+        let angles = view.angles.is_some();
+        let turns = view.position.iter().map(|at| (at * 7 + 3) % 120).collect();
+        TreeView {
+            scale: self.scale,
+            cap: self.cap,
+            angles: angles.then(|| self.angles(view.head_dim / 2, 120)),
+            turns: self.turned.then_some(turns),
+            ..view
+        }
+    }
 }
 
 proptest! {
@@ -157,10 +205,12 @@ proptest! {
         heads in (1usize..3, 1usize..4, 1usize..36),
         window in prop::option::of(1usize..40),
         rotary: bool,
+        own in prop::option::of(scores()),
     ) {
         let depths = &depths[..depths.len() / rows * rows];
         let heads = [heads.0, heads.1, heads.2];
         let view = trees(rows, depths, heads, window, rotary);
+        let view = Arc::new(own.map_or(view.clone(), |own| own.of(view)));
         let shape = [rows, view.width, (view.heads + 2 * view.kv_heads) * view.head_dim];
         let values = noise(shape.iter().product(), 3);
         let (fused, fused_grad) = run(&values, shape, |x| Ad::tree_attention(x, &view));
@@ -176,6 +226,7 @@ proptest! {
         (kv_heads, share, half) in (1usize..4, 1usize..4, 1usize..72),
         cut in 1usize..12,
         rotary: bool,
+        own in prop::option::of(scores()),
     ) {
         let (heads, head_dim, queries) = (kv_heads * share, 2 * half, lengths.len());
         let count: usize = lengths.iter().sum();
@@ -193,7 +244,8 @@ proptest! {
         let slots: Vec<u32> = visible.iter().map(|v| v[v.len() - 1].end - 1).collect();
         let position: Vec<u32> = lengths.iter().map(|&length| length as u32 - 1).collect();
         let frequencies: Vec<f32> = (0..half).map(|i| 0.7f32.powi(i as i32)).collect();
-        let angles = rotary.then(|| Angles::new(&frequencies, 40));
+        let plain = || Angles::new(&frequencies, 1.0, 40);
+        let angles = rotary.then(|| own.map_or_else(plain, |own| own.angles(half, 40)));
         let view = CacheView {
             heads,
             kv_heads,
@@ -201,6 +253,8 @@ proptest! {
             slots: &slots,
             position: &position,
             visible: &visible,
+            scale: own.map_or(1.0 / (head_dim as f32).sqrt(), |own| own.scale),
+            cap: own.and_then(|own| own.cap),
             angles: angles.as_ref(),
         };
         let inner = |seed, shape: [usize; 3]| {
@@ -257,9 +311,15 @@ proptest! {
 
     #[test]
     fn activations_equal_their_default_bodies(
-        rows in 1usize..40, inner in 1usize..80, scale in 1f32..30.0, which in 0usize..3,
+        rows in 1usize..40, inner in 1usize..80, scale in 1f32..30.0, which in 0usize..5,
     ) {
-        let kind = [Activation::SwiGlu, Activation::Gelu, Activation::GeluTanh][which];
+        let kind = [
+            Activation::SwiGlu,
+            Activation::GeGlu,
+            Activation::GeGluTanh,
+            Activation::Gelu,
+            Activation::GeluTanh,
+        ][which];
         let shape = [1, rows, 2 * inner];
         let values: Vec<f32> = noise(2 * rows * inner, 3).iter().map(|v| v * scale).collect();
         let (fused, fused_grad) = run(&values, shape, |x| Ad::activate(x, kind));
@@ -330,16 +390,17 @@ proptest! {
     #[test]
     fn token_logps_equal_their_default_body(
         scored in 1usize..60, vocabulary in 1usize..300, size in 1usize..40, vary_head: bool,
+        cap in prop::option::of(0.3f32..4.0),
     ) {
         let targets: Vec<u32> = (0..scored).map(|i| (i * 31 % vocabulary) as u32).collect();
         let rows = [vocabulary, scored];
         let shape = |head: bool| [1, rows[usize::from(!head)], size];
         let other = noise(shape(!vary_head).iter().product(), 9);
-        type Logps = fn(Tensor<Ad, 2>, Tensor<Ad, 2>, &[u32]) -> Tensor<Ad, 1>;
+        type Logps = fn(Tensor<Ad, 2>, Tensor<Ad, 2>, &[u32], Option<f32>) -> Tensor<Ad, 1>;
         let apply = |op: Logps, varied: Tensor<Ad, 3>| {
             let other = tensor(&other, shape(!vary_head));
             let (hidden, head) = if vary_head { (other, varied) } else { (varied, other) };
-            let out = op(hidden.squeeze_dim(0), head.squeeze_dim(0), &targets);
+            let out = op(hidden.squeeze_dim(0), head.squeeze_dim(0), &targets, cap);
             out.reshape([1, 1, scored])
         };
         let values = noise(shape(vary_head).iter().product(), 4);

@@ -47,8 +47,8 @@ fn what_is_frozen_leaves_the_other_gradient_as_it_is() {
     };
     let project =
         |x: Tensor<Ad, 2>, weight: Tensor<Ad, 2>| Ad::project(x, weight.transpose()).flatten(0, 1);
-    let logps = |x, head| Ad::token_logps(x, head, &[2, 0, 1]);
-    let entropy = |x, head| Ad::entropy(x, head);
+    let logps = |x, head| Ad::token_logps(x, head, &[2, 0, 1], None);
+    let entropy = |x, head| Ad::entropy(x, head, None);
     for op in [&project as &dyn Fn(_, _) -> _, &logps, &entropy] {
         assert_eq!(gradient(true, op), gradient(false, op));
     }

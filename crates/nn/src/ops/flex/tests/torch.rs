@@ -1,12 +1,14 @@
 //! Each kernel against torch in f64: values and gradients (tests/fixtures/ops.json, written by
 //! scripts/make_op_references.py).
 
+use std::sync::Arc;
+
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use serde_json::Value;
 
 use super::{Ad, noise, trees};
-use crate::ops::{Activation, AdamWStep, Moved, Ops};
+use crate::ops::{Activation, AdamWStep, Moved, Ops, TreeView};
 
 type Op<'a> = &'a dyn Fn(&[Tensor<Ad, 2>]) -> Tensor<Ad, 2>;
 
@@ -52,21 +54,33 @@ fn check(name: &str, inputs: &[([usize; 2], usize, f32)], op: Op) {
 
 #[test]
 fn kernels_are_torch() {
-    let view = trees(
+    let view = Arc::new(trees(
         1,
         &[0, 1, 2, 3, 2, 3, 4, 1, 2, 0, 1, 2, 2],
         [2, 2, 4],
         None,
         true,
-    );
-    check("tree_attention", &[([13, 64], 3, 1.0)], &|x| {
-        Ad::tree_attention(x[0].clone().unsqueeze(), &view).squeeze_dim(0)
+    ));
+    let capped = Arc::new(TreeView {
+        scale: 0.4,
+        cap: Some(0.7),
+        ..(*view).clone()
     });
+    for (name, view) in [("tree_attention", &view), ("capped_attention", &capped)] {
+        check(name, &[([13, 64], 3, 1.0)], &|x| {
+            Ad::tree_attention(x[0].clone().unsqueeze(), view).squeeze_dim(0)
+        });
+    }
     let targets: Vec<u32> = (0..7).map(|i| i * 31 % 23).collect();
+    for (name, cap) in [("token_logps", None), ("capped_logps", Some(0.9))] {
+        check(name, &[([7, 10], 4, 1.0), ([23, 10], 9, 1.0)], &|x| {
+            Ad::token_logps(x[0].clone(), x[1].clone(), &targets, cap).unsqueeze()
+        });
+    }
     check(
-        "token_logps",
+        "capped_entropy",
         &[([7, 10], 4, 1.0), ([23, 10], 9, 1.0)],
-        &|x| Ad::token_logps(x[0].clone(), x[1].clone(), &targets).unsqueeze(),
+        &|x| Ad::entropy(x[0].clone(), x[1].clone(), Some(0.9)).unsqueeze(),
     );
     let row = |x: &Tensor<Ad, 2>| x.clone().squeeze_dim::<1>(0);
     check(
@@ -80,6 +94,8 @@ fn kernels_are_torch() {
     });
     for (name, kind) in [
         ("swiglu", Activation::SwiGlu),
+        ("geglu", Activation::GeGlu),
+        ("geglu_tanh", Activation::GeGluTanh),
         ("gelu", Activation::Gelu),
         ("gelu_tanh", Activation::GeluTanh),
     ] {
