@@ -13,7 +13,7 @@ use crate::generate::slots::{Slots, Span, capacity};
 use crate::generate::{Reply, Request, Sampling};
 use crate::model::Decoder;
 use crate::model::config::Attends;
-use crate::model::views::angles;
+use crate::model::views::{TreeViews, angles};
 use crate::ops::{Angles, CacheView, KvCache, Ops};
 
 /// Prompt tokens computed at once, unless one prompt has more: enough to keep a processor busy, and
@@ -277,7 +277,7 @@ impl<'a, B: Ops> Engine<'a, B> {
     fn prefill(&mut self, layout: &Layout, slots: &[u32]) {
         let lengths: Vec<u32> = layout.position.iter().map(|depth| depth + 1).collect();
         let trees = (&*layout.position, &*layout.end);
-        let trees = self.model.tree_views(trees, &lengths, 1);
+        let trees = TreeViews::of_trees(&self.model.config, trees, &lengths, 1);
         let mut cache = self.cache.take();
         let views: Vec<_> = self
             .sorts

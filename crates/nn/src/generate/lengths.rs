@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::generate::engine::{computed, limit};
 use crate::generate::{Reply, Request, Sampling};
 use crate::model::Decoder;
+use crate::model::views::TreeViews;
 use crate::ops::Ops;
 
 /// Requests by what their texts can become, each by its place in the call.
@@ -89,7 +90,7 @@ pub(super) fn uncached<B: Ops>(
                 last.push(tokens.len() as u32 - 1);
             }
             let lengths: Vec<u32> = position.iter().map(|depth| depth + 1).collect();
-            let views = model.tree_views((&position, &end), &lengths, 1);
+            let views = TreeViews::of_trees(&model.config, (&position, &end), &lengths, 1);
             let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
             let hidden = model.hidden(&tokens, &position, 1, Some(&last), attend);
             model.logits(hidden.squeeze_dim(0), &mut logits);

@@ -316,7 +316,7 @@ impl<B: Backend> Decoder<B> {
 impl<B: Ops> Decoder<B> {
     /// Final hidden states of every token of a forest, `[rows, width, hidden]`.
     pub fn forest_hidden(&self, forest: &Forest) -> Tensor<B, 3> {
-        let views = self.view(forest);
+        let views = TreeViews::of_forest(&self.config, forest);
         let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
         self.hidden(&forest.tokens, &forest.position, forest.rows, None, attend)
     }
@@ -327,7 +327,8 @@ impl<B: Ops> Decoder<B> {
         if forest.scored.is_empty() {
             return Tensor::zeros([0, self.config.hidden_size], &self.embed.val().device());
         }
-        let (views, parents) = (self.view(forest), parents(forest));
+        let views = TreeViews::of_forest(&self.config, forest);
+        let parents = parents(forest);
         let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
         let (tokens, position) = (&forest.tokens, &forest.position);
         self.hidden(tokens, position, forest.rows, Some(&parents), attend)

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::config::{Attends, DecoderConfig};
-use crate::model::decoder::Decoder;
 use crate::model::forest::Forest;
-use crate::ops::{Angles, Ops, TreeView};
+use crate::ops::{Angles, TreeView};
 
 /// What attention over a forest reads besides queries, keys and values: one view for each sort of layers.
 #[derive(Clone, Debug)]
@@ -20,29 +19,31 @@ impl TreeViews {
     pub fn of(&self, layer: usize) -> &Arc<TreeView> {
         &self.sorts[self.of_layer[layer]]
     }
-}
 
-impl<B: Ops> Decoder<B> {
-    /// What a forest's attention reads besides queries, keys and values.
-    pub fn view(&self, forest: &Forest) -> TreeViews {
+    /// Those of a forest, in a decoder of that description.
+    pub fn of_forest(config: &DecoderConfig, forest: &Forest) -> Self {
         // What a token predicts belongs to the text that it ends, laid out or not.
         let mut lengths: Vec<u32> = forest.position.iter().map(|depth| depth + 1).collect();
         for scored in &forest.scored {
             let length = &mut lengths[scored.parent];
             *length = (*length).max(forest.position[scored.parent] + 2);
         }
-        self.tree_views((&forest.position, &forest.end), &lengths, forest.rows)
+        Self::of_trees(
+            config,
+            (&forest.position, &forest.end),
+            &lengths,
+            forest.rows,
+        )
     }
 
-    /// What attention over trees reads, for this decoder; see [`TreeView`] for the shapes. `lengths` are those of the
-    /// texts that end at each cell, `[rows * width]`.
-    pub fn tree_views(
-        &self,
+    /// Those of any trees; see [`TreeView`] for the shapes. `lengths` are those of the texts that end at each cell,
+    /// `[rows * width]`.
+    pub fn of_trees(
+        config: &DecoderConfig,
         (position, end): (&[u32], &[u32]),
         lengths: &[u32],
         rows: usize,
-    ) -> TreeViews {
-        let config = &self.config;
+    ) -> Self {
         let width = position.len() / rows;
         let positions = position.iter().max().map_or(0, |&last| last as usize + 1);
         let (sorts, of_layer) = config.sorts_of_attention();
@@ -81,7 +82,7 @@ impl<B: Ops> Decoder<B> {
                 turns,
             })
         };
-        TreeViews {
+        Self {
             sorts: sorts.into_iter().map(view).collect(),
             of_layer,
         }

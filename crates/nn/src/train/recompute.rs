@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::model::Decoder;
 use crate::model::forest::Forest;
+use crate::model::views::TreeViews;
 use crate::objective::Loss;
 use crate::ops::TrainBackend;
 
@@ -50,7 +51,7 @@ fn by_blocks<B: TrainBackend, M: AutodiffModule<B>>(
     let tracked = |x: Tensor<B::InnerBackend, 3>| Tensor::<B, 3>::from_inner(x).require_grad();
     let (mut below, mut tops, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
     for decoder in decoders {
-        let view = decoder.view(forest);
+        let view = TreeViews::of_forest(&decoder.config, forest);
         let untracked = decoder.valid();
         let mut inputs = Vec::new();
         let mut x = untracked.enter(forest);

@@ -73,7 +73,8 @@ pub(super) static TRAITS: Traits = Traits {
                 "sliding_attention": rotary_table(sliding),
             },
         });
-        joined([rotary, write(config)])
+        let nothing = json!({"attn_logit_softcapping": null});
+        joined([rotary, nothing, write(config)])
     },
     ..COMMON
 };

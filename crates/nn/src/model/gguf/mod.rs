@@ -38,8 +38,12 @@ pub fn architecture(config: &DecoderConfig) -> Result<&'static str> {
         config.activation != Activation::Gelu,
         "llama.cpp computes GELU by its tanh form, and this model does not; gelu_new and gelu_pytorch_tanh can be exported"
     );
-    if let Positions::Rotary { scaling, .. } = &config.positions {
-        match scaling {
+    if let Positions::Rotary(rotary) = &config.positions {
+        ensure!(
+            rotary.dims(config.head_dim) == config.head_dim,
+            "partial_rotary_factor: llama.cpp turns whole heads of {name}"
+        );
+        match &rotary.scaling {
             None | Some(RotaryScaling::Linear { .. }) => {}
             Some(RotaryScaling::Llama3 { .. }) if architecture == "llama" => {}
             _ => bail!("rope_scaling: llama.cpp has no such scaling for {name}"),
@@ -76,10 +80,10 @@ fn shape(config: &DecoderConfig, architecture: &str, notes: &mut Vec<String>) ->
         _ => "attention.layer_norm_rms_epsilon",
     };
     put(epsilon, Value::F32(config.norm_eps as f32));
-    if let Positions::Rotary { theta, scaling } = &config.positions {
+    if let Positions::Rotary(rotary) = &config.positions {
         put("rope.dimension_count", count(config.head_dim));
-        put("rope.freq_base", Value::F32(*theta as f32));
-        if let Some(RotaryScaling::Linear { factor }) = scaling {
+        put("rope.freq_base", Value::F32(rotary.theta as f32));
+        if let Some(RotaryScaling::Linear { factor }) = &rotary.scaling {
             put("rope.scaling.type", Value::Text("linear".into()));
             put("rope.scaling.factor", Value::F32(*factor as f32));
         }

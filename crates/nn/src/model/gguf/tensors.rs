@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use half::f16;
 
 use super::container::{Head, Kind};
-use crate::model::config::{DecoderConfig, Positions, RotaryScaling};
+use crate::model::config::{DecoderConfig, Positions, Rotary, RotaryScaling};
 use crate::model::hf::{Checkpoint, Slot, slots};
 
 const POSITIONS: &str = "position_embd.weight";
@@ -229,25 +229,16 @@ fn tensors(
 
 /// What llama.cpp divides each frequency by, where Llama 3's scaling says so.
 fn frequencies(positions: &Positions, head_dim: usize) -> Option<Vec<f32>> {
-    let Positions::Rotary {
-        theta,
-        scaling: Some(RotaryScaling::Llama3 { .. }),
-    } = positions
-    else {
+    let Positions::Rotary(rotary) = positions else {
         return None;
     };
-    let plain = Positions::Rotary {
-        theta: *theta,
-        scaling: None,
-    };
-    let plain = plain.frequencies(head_dim)?.into_iter();
-    let scaled = positions.frequencies(head_dim)?;
-    Some(
-        plain
-            .zip(scaled)
-            .map(|(plain, scaled)| plain / scaled)
-            .collect(),
-    )
+    if !matches!(rotary.scaling, Some(RotaryScaling::Llama3 { .. })) {
+        return None;
+    }
+    let plain = Rotary::plain(rotary.theta).frequencies(head_dim, false);
+    let scaled = rotary.frequencies(head_dim, false);
+    let both = plain.iter().zip(scaled);
+    Some(both.map(|(plain, scaled)| plain / scaled).collect())
 }
 
 /// Numbers as a kind stores them.

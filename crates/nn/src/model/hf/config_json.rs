@@ -86,9 +86,7 @@ fn parse_noted(value: &Value) -> Result<(DecoderConfig, Vec<String>)> {
         "quantization_config",
         "quantised weights; save the model in f32, bf16 or f16",
     );
-    if keys.problems.is_empty() {
-        keys.problems = config.validate();
-    }
+    keys.problems.extend(config.validate());
     if !keys.problems.is_empty() {
         bail!("{}", keys.problems.join("\n"));
     }

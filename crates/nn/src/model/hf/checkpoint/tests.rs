@@ -293,7 +293,7 @@ fn what_cannot_be_saved_says_why() {
         DEFAULT_SHARD_LIMIT,
         |s| Ok(values(s)),
     ));
-    assert!(text.contains("activation must be gelu"), "{text}");
+    assert!(text.contains("activation must be GeluTanh"), "{text}");
     let short = |slot: &Slot| Ok(vec![0.0; slot.len() - 1]);
     let text = message(save(
         dir.path(),
