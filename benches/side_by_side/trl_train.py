@@ -27,16 +27,7 @@ class Log(TrainerCallback):
             self.losses.append(float(logs["loss"]))
 
 
-def peft_config(adapters):
-    if adapters is None:
-        return {}
-    from peft import LoraConfig
-    return {"peft_config": LoraConfig(
-        r=adapters["r"], lora_alpha=adapters["alpha"], lora_dropout=adapters["dropout"],
-        target_modules=adapters["targets"], task_type="CAUSAL_LM")}
-
-
-def train(args, trainer_class, config_class, replies, adapters=None, **more):
+def train(args, trainer_class, config_class, replies, **more):
     """Trains once over the rows and writes the result; a step has `replies` units of throughput."""
 
     class InFileOrder(trainer_class):
@@ -52,6 +43,6 @@ def train(args, trainer_class, config_class, replies, adapters=None, **more):
     trainer = InFileOrder(
         model=AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32), args=config,
         train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(args.model),
-        callbacks=[log], **peft_config(adapters))
+        callbacks=[log])
     trainer.train()
     peer.write(args, value=replies / peer.after_the_first(log.seconds), seconds=log.seconds, losses=log.losses)
