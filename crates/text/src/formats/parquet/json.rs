@@ -88,7 +88,7 @@ fn of_bytes(bytes: &[u8], physical: Physical, meaning: Meaning) -> (Result<Value
         Meaning::Text => text().map(Value::from).map_err(|_| not_text()),
         Meaning::Json => text()
             .map_err(|_| not_text())
-            .and_then(|text| crate::formats::json::value(text)),
+            .and_then(crate::formats::json::value),
         Meaning::Decimal(scale) if size <= 16 => Ok(decimal(big_endian(bytes), scale).into()),
         Meaning::Half => {
             let half = bytes.try_into().map_or(0, u16::from_le_bytes);
