@@ -95,8 +95,10 @@ impl Reply {
             }
         }
         stream.write_all(body)?;
-        while self.endless {
-            stream.write_all(body)?;
+        if self.endless {
+            loop {
+                stream.write_all(body)?;
+            }
         }
         let sized = self
             .headers
