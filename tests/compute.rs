@@ -1,15 +1,16 @@
 //! Recomputation and bf16: the same gradients, or nearly, from less memory.
 
+use rapport::model::config::Family;
 use rapport::objective::Running;
 use rapport::train::gradients;
 
-use crate::packing::{FAMILIES, dataset, dialogues, objectives};
+use crate::packing::{dataset, dialogues, objectives};
 use crate::support::{Ad, config, flatten, model};
 
 #[test]
 fn recomputed_blocks_give_the_same_gradient() {
     let device = Default::default();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let mut model = model::<Ad>(&config(family), 2, &device);
         for objective in objectives() {
             let set = dataset(dialogues(&objective), true);
@@ -41,7 +42,7 @@ fn bf16_moves_weights_by_less_than_bf16_can_hold() {
     use rapport::train::optimizer::{AdamW, AdamWConfig};
 
     let device = Default::default();
-    let mut model = model::<Ad>(&config(FAMILIES[1]), 2, &device);
+    let mut model = model::<Ad>(&config(Family::ALL[1]), 2, &device);
     let objective = Objective::Sft;
     let set = dataset(dialogues(&objective), true);
     let batches = [set.batch(&[0, 1, 2], &objective)];
@@ -99,7 +100,7 @@ fn a_frozen_model_says_and_samples_what_training_computes() {
     use crate::support::path;
 
     let device = Default::default();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let mut model = model::<Ad>(&config(family), 2, &device);
         model.compute.precision = Precision::Bf16;
         let set = dataset(dialogues(&Objective::Sft), true);

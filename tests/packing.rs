@@ -19,8 +19,6 @@ use rapport::train::{
 
 use crate::support::{Ad, Inner, config, flatten, model};
 
-pub const FAMILIES: [Family; 11] = Family::ALL;
-
 /// Three dialogues of three turns: each turn's prompt goes on from the last one's first reply.
 pub fn dialogues(objective: &Objective) -> Vec<Vec<TrainExample>> {
     let branches = objective.branches();
@@ -108,7 +106,7 @@ pub fn bco() -> Objective {
 #[test]
 fn a_forest_of_dialogues_scores_like_each_sequence_alone() {
     let device = Default::default();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let model = model::<Inner>(&config(family), 1, &device);
         for objective in objectives() {
             let [grouped, single] =
@@ -131,7 +129,7 @@ fn a_forest_of_dialogues_scores_like_each_sequence_alone() {
 #[test]
 fn a_forest_and_accumulation_give_the_gradient_of_each_sequence_alone() {
     let device = Default::default();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let model = model::<Ad>(&config(family), 2, &device);
         for objective in objectives() {
             let gradient = |grouped: bool, size: usize| {
@@ -186,7 +184,7 @@ fn gapped(set: Dataset) -> Dataset {
 #[test]
 fn tokens_between_scored_ones_are_read_and_neither_scored_nor_trained_on() {
     let device = Default::default();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let model = model::<Ad>(&config(family), 2, &device);
         for objective in objectives() {
             let run = |grouped: bool, size: usize| {
