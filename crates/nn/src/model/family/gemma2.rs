@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::traits::{
-    DEFAULTS, Defaults, NAMES, Names, SPELLING, Spelling, Traits, joined, layer_types, plain,
-    rotary_json,
+    DEFAULTS, Defaults, LIKE_LLAMA, NAMES, Names, SPELLING, Spelling, Traits, but_each, joined,
+    layer_types, plain, rotary_json,
 };
 use crate::model::config::{Activation, DecoderConfig, Norms};
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
@@ -20,7 +20,6 @@ const SCALAR: usize = 256;
 pub(super) const COMMON: Traits = Traits {
     name: "gemma2",
     classes: ["Gemma2"; 2],
-    task: "ForCausalLM",
     names: Names {
         mlp_norm: "pre_feedforward_layernorm",
         ..NAMES
@@ -46,9 +45,8 @@ pub(super) const COMMON: Traits = Traits {
         ..DEFAULTS
     },
     whole_heads: true,
-    shrunk_residuals: false,
     begin: |config| DecoderConfig {
-        sliding_layers: Some(pattern(config.layers, 2)),
+        sliding_layers: Some(but_each(2, config.layers)),
         attn_soft_cap: Some(50.0),
         final_soft_cap: Some(30.0),
         ..begin(config)
@@ -67,14 +65,10 @@ pub(super) const COMMON: Traits = Traits {
         let cap = json!({"attn_logit_softcapping": config.attn_soft_cap});
         joined([rotary_json(config), write(config), cap])
     },
+    ..LIKE_LLAMA
 };
 
 pub(super) static TRAITS: Traits = COMMON;
-
-/// Every layer but each `interval`th slides.
-pub(super) fn pattern(layers: usize, interval: usize) -> Vec<bool> {
-    (1..=layers).map(|layer| layer % interval != 0).collect()
-}
 
 /// What both begin as.
 pub(super) fn begin(config: DecoderConfig) -> DecoderConfig {
@@ -116,7 +110,7 @@ pub(super) fn read(keys: &mut Keys<'_>, config: &mut DecoderConfig, interval: us
     }
     let sliding = keys.layer_types(config.layers);
     config.sliding_window = window;
-    config.sliding_layers = Some(sliding.unwrap_or_else(|| pattern(config.layers, interval)));
+    config.sliding_layers = Some(sliding.unwrap_or_else(|| but_each(interval, config.layers)));
 }
 
 /// What both write.

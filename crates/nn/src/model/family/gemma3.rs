@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::gemma2::{COMMON, begin, fix, pattern, read, write};
-use super::traits::{Defaults, Traits, joined, rotary_table};
+use super::gemma2::{COMMON, begin, fix, read, write};
+use super::traits::{Defaults, Traits, but_each, joined, rotary_table};
 use crate::model::config::{DecoderConfig, Positions, QkNorm, Rotary};
 
 /// Of so many layers the last does not slide.
@@ -23,7 +23,7 @@ pub(super) static TRAITS: Traits = Traits {
         ..COMMON.defaults
     },
     begin: |config| DecoderConfig {
-        sliding_layers: Some(pattern(config.layers, INTERVAL)),
+        sliding_layers: Some(but_each(INTERVAL, config.layers)),
         ..begin(config)
     },
     fix: |given| DecoderConfig {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::traits::{DEFAULTS, Defaults, NAMES, Names, Spelling, Traits, as_it_is, plain};
+use super::traits::{DEFAULTS, Defaults, LIKE_LLAMA, NAMES, Names, Spelling, Traits, plain};
 use crate::model::config::{Activation, DecoderConfig, Norm, Positions};
 use crate::model::hf::config_json::keys::Keys;
 
@@ -52,10 +52,10 @@ pub(super) static TRAITS: Traits = Traits {
     },
     whole_heads: true,
     shrunk_residuals: true,
-    begin: as_it_is,
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::traits::{
-    DEFAULTS, Defaults, NAMES, Names, SPELLING, Spelling, Traits, joined, plain, rotary_table,
+    DEFAULTS, Defaults, LIKE_LLAMA, NAMES, Names, SPELLING, Spelling, Traits, joined, rotary_table,
+    turned_in_part,
 };
 use crate::model::config::{Activation, DecoderConfig, Norm, Positions, Rotary};
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
@@ -15,7 +16,6 @@ const PARTIAL: f64 = 0.25;
 pub(super) static TRAITS: Traits = Traits {
     name: "gpt_neox",
     classes: ["GPTNeoX"; 2],
-    task: "ForCausalLM",
     names: Names {
         embed: "gpt_neox.embed_in.weight",
         block: "gpt_neox.layers",
@@ -47,7 +47,6 @@ pub(super) static TRAITS: Traits = Traits {
         ..DEFAULTS
     },
     whole_heads: true,
-    shrunk_residuals: false,
     begin: |config| DecoderConfig {
         activation: Activation::Gelu,
         positions: Positions::Rotary(Rotary {
@@ -60,16 +59,12 @@ pub(super) static TRAITS: Traits = Traits {
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {
-    let plain = plain(given);
     DecoderConfig {
         norm: Norm::Layer,
-        positions: match &given.positions {
-            Positions::Learned => plain.positions.clone(),
-            rotary => rotary.clone(),
-        },
         activation: match given.activation.gated() {
             true => Activation::Gelu,
             false => given.activation,
@@ -80,7 +75,7 @@ fn fix(given: &DecoderConfig) -> DecoderConfig {
         out_bias: given.qkv_bias,
         mlp_bias: true,
         parallel: given.parallel,
-        ..plain
+        ..turned_in_part(given)
     }
 }
 

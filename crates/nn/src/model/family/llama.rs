@@ -2,23 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::traits::{DEFAULTS, NAMES, SPELLING, Traits, as_it_is, joined, plain, rotary_json};
+use super::traits::{LIKE_LLAMA, Traits, joined, plain, rotary_json};
 use crate::model::config::DecoderConfig;
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
 
 pub(super) static TRAITS: Traits = Traits {
     name: "llama",
     classes: ["Llama"; 2],
-    task: "ForCausalLM",
-    names: NAMES,
-    spelling: SPELLING,
-    defaults: DEFAULTS,
     whole_heads: true,
-    shrunk_residuals: false,
-    begin: as_it_is,
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {

@@ -2,30 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::traits::{
-    DEFAULTS, Defaults, NAMES, SPELLING, Traits, as_it_is, joined, plain, rotary_json,
-};
+use super::traits::{DEFAULTS, Defaults, LIKE_LLAMA, Traits, joined, plain, rotary_json};
 use crate::model::config::DecoderConfig;
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
 
 pub(super) static TRAITS: Traits = Traits {
     name: "mistral",
     classes: ["Mistral"; 2],
-    task: "ForCausalLM",
-    names: NAMES,
-    spelling: SPELLING,
     defaults: Defaults {
         kv_heads: Some(8),
         intermediate_size: Some(14336),
         max_positions: 131_072,
         ..DEFAULTS
     },
-    whole_heads: false,
-    shrunk_residuals: false,
-    begin: as_it_is,
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {

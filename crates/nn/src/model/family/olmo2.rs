@@ -3,18 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::traits::{
-    DEFAULTS, Defaults, NAMES, SPELLING, Traits, as_it_is, joined, plain, rotary_json,
-};
+use super::traits::{DEFAULTS, Defaults, LIKE_LLAMA, Traits, joined, plain, rotary_json};
 use crate::model::config::{DecoderConfig, Norms, QkNorm};
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
 
 pub(super) static TRAITS: Traits = Traits {
     name: "olmo2",
     classes: ["Olmo2"; 2],
-    task: "ForCausalLM",
-    names: NAMES,
-    spelling: SPELLING,
     defaults: Defaults {
         vocab_size: 50304,
         norm_eps: 1e-5,
@@ -23,12 +18,10 @@ pub(super) static TRAITS: Traits = Traits {
         pad: Some(1),
         ..DEFAULTS
     },
-    whole_heads: false,
-    shrunk_residuals: false,
-    begin: as_it_is,
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::traits::{
-    DEFAULTS, Defaults, NAMES, Names, SPELLING, Traits, as_it_is, joined, plain, rotary_table,
+    DEFAULTS, Defaults, LIKE_LLAMA, NAMES, Names, Traits, joined, rotary_table, turned_in_part,
 };
 use crate::model::config::{DecoderConfig, Positions, RotaryScaling};
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
@@ -12,13 +12,11 @@ use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
 pub(super) static TRAITS: Traits = Traits {
     name: "phi3",
     classes: ["Phi3"; 2],
-    task: "ForCausalLM",
     names: Names {
         qkv: &["self_attn.qkv_proj"],
         up: &["mlp.gate_up_proj"],
         ..NAMES
     },
-    spelling: SPELLING,
     defaults: Defaults {
         vocab_size: 32064,
         hidden_size: 3072,
@@ -29,23 +27,16 @@ pub(super) static TRAITS: Traits = Traits {
         pad: Some(32000),
         ..DEFAULTS
     },
-    whole_heads: false,
-    shrunk_residuals: false,
-    begin: as_it_is,
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {
-    let plain = plain(given);
     DecoderConfig {
-        positions: match &given.positions {
-            Positions::Learned => plain.positions.clone(),
-            rotary => rotary.clone(),
-        },
         sliding_window: given.sliding_window,
-        ..plain
+        ..turned_in_part(given)
     }
 }
 

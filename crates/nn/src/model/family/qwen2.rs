@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::traits::{
-    DEFAULTS, Defaults, NAMES, SPELLING, Traits, as_it_is, joined, plain, rotary_json, window_flag,
+    DEFAULTS, Defaults, LIKE_LLAMA, Traits, joined, plain, rotary_json, window_flag,
 };
 use crate::model::config::DecoderConfig;
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
@@ -11,9 +11,6 @@ use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
 pub(super) static TRAITS: Traits = Traits {
     name: "qwen2",
     classes: ["Qwen2"; 2],
-    task: "ForCausalLM",
-    names: NAMES,
-    spelling: SPELLING,
     defaults: Defaults {
         vocab_size: 151_936,
         kv_heads: Some(32),
@@ -23,12 +20,10 @@ pub(super) static TRAITS: Traits = Traits {
         eos: None,
         ..DEFAULTS
     },
-    whole_heads: false,
-    shrunk_residuals: false,
-    begin: as_it_is,
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {

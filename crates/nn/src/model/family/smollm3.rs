@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::traits::{
-    DEFAULTS, Defaults, NAMES, SPELLING, Traits, joined, layer_types, plain, rotary_json,
+    DEFAULTS, Defaults, LIKE_LLAMA, Traits, but_each, joined, layer_types, plain, rotary_json,
 };
 use crate::model::config::DecoderConfig;
 use crate::model::hf::config_json::keys::{Keys, RotaryKeys};
@@ -15,9 +15,6 @@ const INTERVAL: usize = 4;
 pub(super) static TRAITS: Traits = Traits {
     name: "smollm3",
     classes: ["SmolLM3"; 2],
-    task: "ForCausalLM",
-    names: NAMES,
-    spelling: SPELLING,
     defaults: Defaults {
         vocab_size: 128_256,
         hidden_size: 2048,
@@ -32,21 +29,15 @@ pub(super) static TRAITS: Traits = Traits {
         pad: Some(128_004),
         ..DEFAULTS
     },
-    whole_heads: false,
-    shrunk_residuals: false,
     begin: |config| DecoderConfig {
-        rotary_layers: Some(every(config.layers, INTERVAL)),
+        rotary_layers: Some(but_each(INTERVAL, config.layers)),
         ..config
     },
     fix,
     read,
     write,
+    ..LIKE_LLAMA
 };
-
-/// Every layer but each `interval`th.
-fn every(layers: usize, interval: usize) -> Vec<bool> {
-    (1..=layers).map(|layer| layer % interval != 0).collect()
-}
 
 fn fix(given: &DecoderConfig) -> DecoderConfig {
     let turned = given.rotary_layers.clone();
@@ -67,7 +58,7 @@ fn read(keys: &mut Keys<'_>, config: &mut DecoderConfig) {
     config.mlp_bias = keys.flag("mlp_bias", false);
     let interval = keys.size("no_rope_layer_interval", INTERVAL);
     let given = keys.switches("no_rope_layers", config.layers);
-    let turned = given.unwrap_or_else(|| every(config.layers, interval));
+    let turned = given.unwrap_or_else(|| but_each(interval, config.layers));
 
     let slides = keys.flag("use_sliding_window", false);
     let window = keys.optional_size("sliding_window", None);

@@ -147,9 +147,25 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     pad: None,
 };
 
-/// A family that begins as [`plain`] leaves it.
-pub(super) fn as_it_is(config: DecoderConfig) -> DecoderConfig {
-    config
+/// A family of Llama's names, spelling and [`plain`] blocks: what a family's file goes on from.
+pub(super) const LIKE_LLAMA: Traits = Traits {
+    name: "",
+    classes: [""; 2],
+    task: "ForCausalLM",
+    names: NAMES,
+    spelling: SPELLING,
+    defaults: DEFAULTS,
+    whole_heads: false,
+    shrunk_residuals: false,
+    begin: |config| config,
+    fix: plain,
+    read: |_, _| {},
+    write: rotary_json,
+};
+
+/// Every layer but each `interval`th.
+pub(super) fn but_each(interval: usize, layers: usize) -> Vec<bool> {
+    (1..=layers).map(|layer| layer % interval != 0).collect()
 }
 
 /// Llama's block, without biases, window or anything else that a family may add: what is open in it is as given.
@@ -184,6 +200,18 @@ pub(super) fn plain(given: &DecoderConfig) -> DecoderConfig {
         parallel: false,
         scaled_embedding: false,
         ..given.clone()
+    }
+}
+
+/// [`plain`], but of each head as large a part is turned as is given.
+pub(super) fn turned_in_part(given: &DecoderConfig) -> DecoderConfig {
+    let plain = plain(given);
+    DecoderConfig {
+        positions: match &given.positions {
+            Positions::Learned => plain.positions.clone(),
+            rotary => rotary.clone(),
+        },
+        ..plain
     }
 }
 
