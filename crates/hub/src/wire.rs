@@ -10,7 +10,7 @@ use rapport_http::{Key, agent_for, retry, shorten};
 use rapport_store::{Stop, Stopped};
 use serde::de::DeserializeOwned;
 use ureq::http::{HeaderMap, Response, Uri};
-use ureq::{Agent, AsSendBody, Body};
+use ureq::{Agent, AsSendBody, Body, RequestBuilder};
 
 use super::error::{HubError, Trouble, Why};
 use super::settings::Settings;
@@ -76,6 +76,21 @@ pub(crate) enum Method {
     Get,
     Post,
     Put,
+}
+
+/// The request with these headers, and the token where there is one to be told.
+fn with<T>(
+    mut request: RequestBuilder<T>,
+    headers: &[(&str, &str)],
+    token: Option<&Key>,
+) -> RequestBuilder<T> {
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    match token {
+        Some(token) => request.header("Authorization", token.header.clone()),
+        None => request,
+    }
 }
 
 impl Wire {
@@ -232,33 +247,12 @@ impl Wire {
             all.push(("Accept-Encoding", "identity"));
         }
         let token = self.token.as_ref().filter(|_| self.is_hub(address));
+        let agent = &self.agent;
         let result = match method {
-            Method::Head | Method::Get => {
-                let mut request = match method {
-                    Method::Head => self.agent.head(address),
-                    _ => self.agent.get(address),
-                };
-                for (name, value) in all {
-                    request = request.header(name, value);
-                }
-                if let Some(token) = token {
-                    request = request.header("Authorization", token.header.clone());
-                }
-                request.call()
-            }
-            Method::Post | Method::Put => {
-                let mut request = match method {
-                    Method::Post => self.agent.post(address),
-                    _ => self.agent.put(address),
-                };
-                for (name, value) in all {
-                    request = request.header(name, value);
-                }
-                if let Some(token) = token {
-                    request = request.header("Authorization", token.header.clone());
-                }
-                request.send(body)
-            }
+            Method::Head => with(agent.head(address), &all, token).call(),
+            Method::Get => with(agent.get(address), &all, token).call(),
+            Method::Post => with(agent.post(address), &all, token).send(body),
+            Method::Put => with(agent.put(address), &all, token).send(body),
         };
         result.map_err(|error| self.broken(address, &error))
     }
