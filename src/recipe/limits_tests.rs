@@ -383,12 +383,27 @@ fn what_is_too_much_is_refused() {
 #[test]
 fn a_path_that_leads_to_no_file_is_refused() {
     let rows = "kind = \"preferences\"\n";
-    let told_of = |path: &str| told(&[("r", &of_one(rows))], &[&format!("a.train={path}")]);
-    let told_device = told_of("/dev/zero");
-    assert!(
-        told_device.contains("expected a file or folder, found a pipe or device at /dev/zero"),
-        "{told_device}"
-    );
+    let judge = "kind = \"judge\"\njudge = \"endpoint\"\nbase_url = \"http://localhost/v1\"\nmodel_name = \"m\"\n";
+    for (kind, set, expected) in [
+        (
+            rows,
+            "a.train=/dev/zero",
+            "expected a file or folder, found a pipe or device at /dev/zero",
+        ),
+        (
+            judge,
+            "a.score_prompt=/dev/zero",
+            "expected a file, found a pipe or device at /dev/zero",
+        ),
+        (
+            judge,
+            "a.score_prompt=/dev",
+            "expected a file, found a folder at /dev",
+        ),
+    ] {
+        let told = told(&[("r", &of_one(kind))], &[set]);
+        assert!(told.contains(expected), "{told}");
+    }
     let told = told(
         &[("r", &of_one("kind = \"pretrained\"\npath = \"/dev\"\n"))],
         &[],

@@ -139,12 +139,7 @@ impl Keys<'_> {
             .unwrap_or_default()
     }
 
-    /// A file as [`Keys::path`], and no folder.
-    pub fn file(&mut self, key: &str) -> PathBuf {
-        self.leads(key, Need::Required, FILE).unwrap_or_default()
-    }
-
-    /// A file as [`Keys::file`], or nothing.
+    /// A file as [`Keys::path`], and no folder; or nothing.
     pub fn optional_file(&mut self, key: &str) -> Option<PathBuf> {
         self.leads(key, Need::Optional, FILE)
     }
