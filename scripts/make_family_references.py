@@ -13,9 +13,8 @@ import shutil
 
 import torch
 import transformers
-from make_references import (FIXTURES, LABELS, LENGTHS, TEXTS, VOCAB, expectations, of_padded_batch, random_model,
-                             write_json)
-from transformers import (AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, Gemma2Config, Gemma3TextConfig, GPTNeoXConfig, LlamaConfig, Olmo2Config,
+from make_references import FIXTURES, LENGTHS, VOCAB, expectations, make_score_model, random_model, write_json
+from transformers import (AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GPTNeoXConfig, LlamaConfig, Olmo2Config,
                           Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
 
 
@@ -105,23 +104,6 @@ def make(name, config, seed):
     print(f"{name}: {parameters:,} parameters, seed {seed}")
 
 
-def make_scores(name):
-    tokenizer = AutoTokenizer.from_pretrained(FIXTURES / "trl_dpo" / "model")
-    torch.manual_seed(7)
-    out = FIXTURES / "scores" / name
-    shutil.rmtree(out, ignore_errors=True)
-    config = MODELS[name].__class__(**MODELS[name].to_dict() | {
-        "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "problem_type": "regression",
-        "id2label": dict(enumerate(LABELS)), "label2id": {label: at for at, label in enumerate(LABELS)}})
-    random_model(config, AutoModelForSequenceClassification).save_pretrained(out)
-    model = AutoModelForSequenceClassification.from_pretrained(out, dtype=torch.float32, attn_implementation="eager")
-    outputs = {side: of_padded_batch(model.eval(), tokenizer, side) for side in ["left", "right"]}
-    assert torch.allclose(outputs["left"], outputs["right"], atol=1e-5)
-    write_json(out / "expected.json", {
-        "transformers": transformers.__version__, "torch": torch.__version__, "labels": LABELS, "texts": TEXTS,
-        "outputs": outputs["right"].tolist()})
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *MODELS, "scores"], default=[])
@@ -139,4 +121,4 @@ if __name__ == "__main__":
                 print(f"{name}, seed {seed}: {error}")
     if "scores" in wanted:
         for name in ["olmo2", "gpt_neox", "gemma3"]:
-            make_scores(name)
+            make_score_model(name, MODELS[name], 7)

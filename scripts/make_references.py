@@ -366,24 +366,29 @@ def of_padded_batch(model, tokenizer, side):
         return model(batch["input_ids"], attention_mask=batch["attention_mask"], position_ids=positions).logits
 
 
-def make_score_models():
+def make_score_model(name, config, seed):
+    """A scoring head on a random model, and its outputs for all texts."""
     tokenizer = AutoTokenizer.from_pretrained(FIXTURES / "trl_dpo" / "model")
+    torch.manual_seed(seed)
+    out = FIXTURES / "scores" / name
+    shutil.rmtree(out, ignore_errors=True)
+    config = config.__class__(**config.to_dict() | {
+        "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "problem_type": "regression",
+        "id2label": dict(enumerate(LABELS)), "label2id": {label: at for at, label in enumerate(LABELS)}})
+    random_model(config, AutoModelForSequenceClassification).save_pretrained(out)
+    model = AutoModelForSequenceClassification.from_pretrained(out, dtype=torch.float32, attn_implementation="eager")
+    outputs = {side: of_padded_batch(model.eval(), tokenizer, side) for side in ["left", "right"]}
+    assert torch.allclose(outputs["left"], outputs["right"], atol=1e-5)
+    # What ends in padding is read where its text ends.
+    assert torch.allclose(outputs["right"][1], outputs["right"][-1], atol=1e-5)
+    write_json(out / "expected.json", {
+        "transformers": transformers.__version__, "torch": torch.__version__, "labels": LABELS, "texts": TEXTS,
+        "outputs": outputs["right"].tolist()})
+
+
+def make_score_models():
     for seed, name in enumerate(["gpt2", "llama", "mistral", "qwen2"]):
-        torch.manual_seed(100 + seed)
-        out = FIXTURES / "scores" / name
-        shutil.rmtree(out, ignore_errors=True)
-        config = MODELS[name].__class__(**MODELS[name].to_dict() | {
-            "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "problem_type": "regression",
-            "id2label": dict(enumerate(LABELS)), "label2id": {label: at for at, label in enumerate(LABELS)}})
-        random_model(config, AutoModelForSequenceClassification).save_pretrained(out)
-        model = AutoModelForSequenceClassification.from_pretrained(out, dtype=torch.float32, attn_implementation="eager")
-        outputs = {side: of_padded_batch(model.eval(), tokenizer, side) for side in ["left", "right"]}
-        assert torch.allclose(outputs["left"], outputs["right"], atol=1e-5)
-        # What ends in padding is read where its text ends.
-        assert torch.allclose(outputs["right"][1], outputs["right"][-1], atol=1e-5)
-        write_json(out / "expected.json", {
-            "transformers": transformers.__version__, "torch": torch.__version__, "labels": LABELS,
-            "texts": TEXTS, "outputs": outputs["right"].tolist()})
+        make_score_model(name, MODELS[name], 100 + seed)
 
 
 def make_score_losses():
