@@ -30,21 +30,14 @@ fn write(model: &str, encoding: Encoding, out: &Path) -> Vec<String> {
 fn a_model_becomes_the_same_file_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut found = Vec::new();
-    for model in [
-        "gpt2",
-        "gpt2-untied",
-        "llama",
-        "llama-shards",
-        "mistral",
-        "qwen2",
-    ] {
+    for (model, _) in GOLDEN {
         let hash = |encoding, name: &str| {
             let out = dir.path().join(format!("{model}-{name}.gguf"));
             write(model, encoding, &out);
             hash_file(&out).unwrap().to_string()
         };
         found.push((
-            model,
+            *model,
             [hash(Encoding::F16, "f16"), hash(Encoding::Q8_0, "q8")],
         ));
     }

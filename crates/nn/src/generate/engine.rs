@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::generate::growing::Growing;
 use crate::generate::prompts::{Layout, common};
 use crate::generate::slots::{Slots, Span, capacity};
 use crate::generate::{Reply, Request, Sampling};
-use crate::model::Decoder;
 use crate::model::config::Attends;
 use crate::model::views::{TreeViews, angles};
+use crate::model::{Decoder, DecoderConfig};
 use crate::ops::{Angles, CacheView, KvCache, Ops};
 
 /// Prompt tokens computed at once, unless one prompt has more: enough to keep a processor busy, and
@@ -24,33 +23,9 @@ const PREFILL: usize = 2048;
 struct Sequence {
     /// Which request this answers.
     index: usize,
-    /// Prompt and reply so far.
-    tokens: Vec<u32>,
-    prompt: usize,
-    /// At most this many tokens in all.
-    limit: usize,
+    text: Growing,
     /// Slots of all tokens up to the limit, but the last: nothing comes after that one.
     span: Span,
-    rng: ChaCha8Rng,
-    /// The stop token that ended it.
-    end: Option<u32>,
-}
-
-impl Sequence {
-    /// Draws the next token.
-    fn draw(&mut self, logits: &mut [f32], sampling: &Sampling) {
-        let new = self.tokens.len() - self.prompt;
-        let token = sampling.next(logits, &self.tokens, new, &mut self.rng);
-        if sampling.stop.contains(&token) {
-            self.end = Some(token);
-        } else {
-            self.tokens.push(token);
-        }
-    }
-
-    fn ended(&self) -> bool {
-        self.end.is_some() || self.tokens.len() >= self.limit
-    }
 }
 
 /// A prompt that is computed already and that requests still wait for.
@@ -65,6 +40,28 @@ struct Sort {
     window: usize,
     /// Rotary angles of every position that may come.
     angles: Option<Angles>,
+}
+
+impl Sort {
+    /// What such a layer reads of its cache, in a decoder of that description.
+    fn view<'b>(
+        &'b self,
+        config: &DecoderConfig,
+        (slots, position): (&'b [u32], &'b [u32]),
+        visible: &'b [Vec<Range<u32>>],
+    ) -> CacheView<'b> {
+        CacheView {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            slots,
+            position,
+            visible,
+            scale: config.attention_scale(),
+            cap: config.attn_soft_cap.map(|cap| cap as f32),
+            angles: self.angles.as_ref(),
+        }
+    }
 }
 
 /// The requests of one call, waiting, under way and complete.
@@ -275,14 +272,13 @@ impl<'a, B: Ops> Engine<'a, B> {
 
     /// Fills the cache with prompts, and computes the logits of the token after each.
     fn prefill(&mut self, layout: &Layout, slots: &[u32]) {
-        let lengths: Vec<u32> = layout.position.iter().map(|depth| depth + 1).collect();
+        let config = &self.model.config;
         let trees = (&*layout.position, &*layout.end);
-        let trees = TreeViews::of_trees(&self.model.config, trees, &lengths, 1);
-        let mut cache = self.cache.take();
+        let trees = TreeViews::of_trees(config, trees, &[], 1);
         let views: Vec<_> = self
             .sorts
             .iter()
-            .map(|sort| self.cache_view(sort, (slots, &layout.position), &[]))
+            .map(|sort| sort.view(config, (slots, &layout.position), &[]))
             .collect();
         let last: Vec<u32> = layout.paths.iter().flat_map(|p| p.iter().last()).collect();
         let hidden = self.model.hidden(
@@ -291,11 +287,11 @@ impl<'a, B: Ops> Engine<'a, B> {
             1,
             Some(&last),
             |layer, qkv| {
-                cache.write(layer, qkv.clone(), &views[self.of_layer[layer]]);
+                let view = &views[self.of_layer[layer]];
+                self.cache.write(layer, qkv.clone(), view);
                 B::tree_attention(qkv, trees.of(layer))
             },
         );
-        self.cache = cache;
         self.read_logits(hidden);
     }
 
@@ -306,27 +302,18 @@ impl<'a, B: Ops> Engine<'a, B> {
             for &index in group {
                 let request = &self.requests[index];
                 let limit = self.limit(index);
-                let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-                rng.set_stream(request.stream);
                 self.slots.hold(prompt);
                 let mut span = prompt.clone();
                 span.extend(&self.slots.take(limit - request.prompt.len() - 1));
-                let sequence = Sequence {
-                    index,
-                    tokens: request.prompt.clone(),
-                    prompt: request.prompt.len(),
-                    limit,
-                    span,
-                    rng,
-                    end: None,
-                };
+                let text = Growing::begin(request, limit, self.seed);
+                let sequence = Sequence { index, text, span };
                 begun.push((row, sequence));
             }
         }
         let vocabulary = self.model.config.vocab_size;
         begun.par_iter_mut().for_each(|(row, sequence)| {
             let mut logits = logits[*row * vocabulary..(*row + 1) * vocabulary].to_vec();
-            sequence.draw(&mut logits, self.sampling);
+            sequence.text.draw(&mut logits, self.sampling);
         });
         self.live
             .extend(begun.into_iter().map(|(_, sequence)| sequence));
@@ -338,8 +325,8 @@ impl<'a, B: Ops> Engine<'a, B> {
         let (mut tokens, mut position, mut slots) = (Vec::new(), Vec::new(), Vec::new());
         let mut visible = vec![Vec::new(); self.sorts.len()];
         for sequence in &self.live {
-            let length = sequence.tokens.len();
-            tokens.push(sequence.tokens[length - 1]);
+            let length = sequence.text.tokens.len();
+            tokens.push(sequence.text.tokens[length - 1]);
             position.push(length as u32 - 1);
             for (sort, visible) in self.sorts.iter().zip(&mut visible) {
                 let first = length.saturating_sub(sort.window);
@@ -348,48 +335,26 @@ impl<'a, B: Ops> Engine<'a, B> {
             let own = sequence.span.part(length - 1, length);
             slots.push(own.last().map_or(0, |range| range.end - 1));
         }
-        let mut cache = self.cache.take();
+        let config = &self.model.config;
         let views: Vec<_> = self
             .sorts
             .iter()
             .zip(&visible)
-            .map(|(sort, visible)| self.cache_view(sort, (&slots, &position), visible))
+            .map(|(sort, visible)| sort.view(config, (&slots, &position), visible))
             .collect();
         let hidden = self
             .model
             .hidden(&tokens, &position, 1, None, |layer, qkv| {
                 let view = &views[self.of_layer[layer]];
-                cache.write(layer, qkv.clone(), view);
-                cache.attend(layer, qkv, view)
+                self.cache.write(layer, qkv.clone(), view);
+                self.cache.attend(layer, qkv, view)
             });
-        self.cache = cache;
         self.read_logits(hidden);
         self.logits
             .par_chunks_mut(self.model.config.vocab_size)
             .zip(&mut self.live)
-            .for_each(|(logits, sequence)| sequence.draw(logits, self.sampling));
+            .for_each(|(logits, sequence)| sequence.text.draw(logits, self.sampling));
         self.end();
-    }
-
-    /// What a layer of that sort reads of its cache.
-    fn cache_view<'b>(
-        &'b self,
-        sort: &'b Sort,
-        (slots, position): (&'b [u32], &'b [u32]),
-        visible: &'b [Vec<Range<u32>>],
-    ) -> CacheView<'b> {
-        let config = &self.model.config;
-        CacheView {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            slots,
-            position,
-            visible,
-            scale: config.attention_scale(),
-            cap: config.attn_soft_cap.map(|cap| cap as f32),
-            angles: sort.angles.as_ref(),
-        }
     }
 
     /// Logits of the token after each hidden state, `[1, tokens, hidden]`.
@@ -403,15 +368,12 @@ impl<'a, B: Ops> Engine<'a, B> {
     fn end(&mut self) {
         let (ended, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.live)
             .into_iter()
-            .partition(Sequence::ended);
+            .partition(|sequence| sequence.text.ended());
         self.live = live;
         self.complete += ended.len();
         for sequence in ended {
             self.slots.release(&sequence.span);
-            self.replies[sequence.index] = Reply {
-                tokens: sequence.tokens[sequence.prompt..].to_vec(),
-                end: sequence.end,
-            };
+            self.replies[sequence.index] = sequence.text.into_reply();
         }
     }
 

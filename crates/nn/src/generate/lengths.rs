@@ -1,17 +1,15 @@
 //! Models that turn long texts by other angles than short ones (LongRoPE): what is cached of a text that grows from the one
 //! to the other would be turned wrongly.
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
 use crate::generate::engine::{computed, limit};
+use crate::generate::growing::Growing;
 use crate::generate::{Reply, Request, Sampling};
 use crate::model::Decoder;
 use crate::model::views::TreeViews;
 use crate::ops::Ops;
 
 /// Requests by what their texts can become, each by its place in the call.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Default)]
 pub(super) struct Lengths {
     /// Those whose every text is short, and those whose every text is long: each may share a cache.
     pub(super) alike: [Vec<usize>; 2],
@@ -50,30 +48,15 @@ pub(super) fn uncached<B: Ops>(
     (seed, batch): (u64, usize),
     mut keep_going: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Reply>> {
-    struct Growing {
-        tokens: Vec<u32>,
-        prompt: usize,
-        limit: usize,
-        rng: ChaCha8Rng,
-        end: Option<u32>,
-    }
     let begin = |request: &&Request| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(request.stream);
-        Growing {
-            tokens: request.prompt.clone(),
-            prompt: request.prompt.len(),
-            limit: limit(model, sampling, &request.prompt),
-            rng,
-            end: None,
-        }
+        let limit = limit(model, sampling, &request.prompt);
+        Growing::begin(request, limit, seed)
     };
     let mut texts: Vec<Growing> = requests.iter().map(begin).collect();
     let vocabulary = model.config.vocab_size;
     let mut logits = Vec::new();
     loop {
-        let grows = |text: &&mut Growing| text.end.is_none() && text.tokens.len() < text.limit;
-        let mut live: Vec<&mut Growing> = texts.iter_mut().filter(grows).collect();
+        let mut live: Vec<&mut Growing> = texts.iter_mut().filter(|text| !text.ended()).collect();
         if !keep_going(requests.len() - live.len()) {
             return None;
         }
@@ -89,24 +72,14 @@ pub(super) fn uncached<B: Ops>(
                 end.resize(tokens.len(), tokens.len() as u32);
                 last.push(tokens.len() as u32 - 1);
             }
-            let lengths: Vec<u32> = position.iter().map(|depth| depth + 1).collect();
-            let views = TreeViews::of_trees(&model.config, (&position, &end), &lengths, 1);
+            let views = TreeViews::of_trees(&model.config, (&position, &end), &[], 1);
             let attend = |layer, qkv| B::tree_attention(qkv, views.of(layer));
             let hidden = model.hidden(&tokens, &position, 1, Some(&last), attend);
             model.logits(hidden.squeeze_dim(0), &mut logits);
             for (text, logits) in texts.iter_mut().zip(logits.chunks_mut(vocabulary)) {
-                let new = text.tokens.len() - text.prompt;
-                let token = sampling.next(logits, &text.tokens, new, &mut text.rng);
-                match sampling.stop.contains(&token) {
-                    true => text.end = Some(token),
-                    false => text.tokens.push(token),
-                }
+                text.draw(logits, sampling);
             }
         }
     }
-    let reply = |text: Growing| Reply {
-        tokens: text.tokens[text.prompt..].to_vec(),
-        end: text.end,
-    };
-    Some(texts.into_iter().map(reply).collect())
+    Some(texts.into_iter().map(Growing::into_reply).collect())
 }

@@ -2,6 +2,7 @@
 //! cache.
 
 mod engine;
+mod growing;
 mod lengths;
 mod prompts;
 mod request;

@@ -7,7 +7,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 
-use crate::model::config::{DecoderConfig, Norm as NormKind, Positions, QkNorm, ScoreHead};
+use crate::model::config::{DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
 use crate::model::views::TreeViews;
 use crate::ops::Ops;
@@ -148,19 +148,17 @@ impl<B: Ops> Block<B> {
     fn qkv(&self, x: Tensor<B, 3>, config: &DecoderConfig, precision: Precision) -> Tensor<B, 3> {
         let x = normed(&self.attn_norm, x, config);
         let qkv = self.qkv.forward(x, precision);
-        let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) else {
+        let (Some(q_norm), Some(k_norm), Some([q_over, k_over])) =
+            (&self.q_norm, &self.k_norm, config.qk_norm_sizes())
+        else {
             return qkv;
         };
         let [rows, width, _] = qkv.dims();
         let size = config.head_dim;
-        let share = |start: usize, heads: usize, norm: Option<&Norm<B>>| {
+        let share = |start: usize, heads: usize, norm: Option<(&Norm<B>, usize)>| {
             let share = qkv.clone().narrow(2, start * size, heads * size);
-            let Some(norm) = norm else {
+            let Some((norm, over)) = norm else {
                 return share;
-            };
-            let over = match config.qk_norm {
-                Some(QkNorm::Whole) => heads * size,
-                _ => size,
             };
             let apart = precision.raise(share).reshape([1, -1, over as i32]);
             let share = precision.lower(norm.forward(apart, config));
@@ -168,8 +166,8 @@ impl<B: Ops> Block<B> {
         };
         let (heads, kv_heads) = (config.heads, config.kv_heads);
         let parts = [
-            share(0, heads, Some(q_norm)),
-            share(heads, kv_heads, Some(k_norm)),
+            share(0, heads, Some((q_norm, q_over))),
+            share(heads, kv_heads, Some((k_norm, k_over))),
             share(heads + kv_heads, kv_heads, None),
         ];
         Tensor::cat(parts.into(), 2)

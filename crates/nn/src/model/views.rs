@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::config::{Attends, DecoderConfig};
-use crate::model::forest::Forest;
+use crate::model::forest::{Forest, Scored};
 use crate::ops::{Angles, TreeView};
 
 /// What attention over a forest reads besides queries, keys and values: one view for each sort of layers.
@@ -22,33 +22,24 @@ impl TreeViews {
 
     /// Those of a forest, in a decoder of that description.
     pub fn of_forest(config: &DecoderConfig, forest: &Forest) -> Self {
-        // What a token predicts belongs to the text that it ends, laid out or not.
-        let mut lengths: Vec<u32> = forest.position.iter().map(|depth| depth + 1).collect();
-        for scored in &forest.scored {
-            let length = &mut lengths[scored.parent];
-            *length = (*length).max(forest.position[scored.parent] + 2);
-        }
-        Self::of_trees(
-            config,
-            (&forest.position, &forest.end),
-            &lengths,
-            forest.rows,
-        )
+        let trees = (&*forest.position, &*forest.end);
+        Self::of_trees(config, trees, &forest.scored, forest.rows)
     }
 
-    /// Those of any trees; see [`TreeView`] for the shapes. `lengths` are those of the texts that end at each cell,
-    /// `[rows * width]`.
+    /// Those of any trees, some of whose cells predict tokens that are not laid out; see [`TreeView`] for the shapes.
     pub fn of_trees(
         config: &DecoderConfig,
         (position, end): (&[u32], &[u32]),
-        lengths: &[u32],
+        scored: &[Scored],
         rows: usize,
     ) -> Self {
         let width = position.len() / rows;
         let positions = position.iter().max().map_or(0, |&last| last as usize + 1);
         let (sorts, of_layer) = config.sorts_of_attention();
         let view = |sort: Attends<'_>| {
-            let long = |limit: usize| long_trees((position, end), lengths, width, limit);
+            let long = |limit: usize| {
+                long_trees((position, end), &lengths(position, scored), width, limit)
+            };
             let long = sort.rotary.and_then(|it| it.longest_short()).map(long);
             let (angles, turns) = match long {
                 Some(long) if long.contains(&true) && long.contains(&false) => {
@@ -104,6 +95,17 @@ pub fn angles(
         rotary.attention_factor(),
         positions,
     ))
+}
+
+/// Lengths of the texts that end at each cell.
+fn lengths(position: &[u32], scored: &[Scored]) -> Vec<u32> {
+    let mut lengths: Vec<u32> = position.iter().map(|depth| depth + 1).collect();
+    // What a token predicts belongs to the text that it ends, laid out or not.
+    for scored in scored {
+        let length = &mut lengths[scored.parent];
+        *length = (*length).max(position[scored.parent] + 2);
+    }
+    lengths
 }
 
 /// For each cell whether its tree has a text longer than `limit`. All texts of a tree are turned alike, as

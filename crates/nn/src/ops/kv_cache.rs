@@ -24,11 +24,6 @@ impl<B: Ops> KvCache<B> {
         Self((0..layers).map(|_| Some(layer())).collect())
     }
 
-    /// This cache, for a while out of what holds it; nothing stays behind.
-    pub fn take(&mut self) -> Self {
-        Self(std::mem::take(&mut self.0))
-    }
-
     /// [`Ops::cache_write`] into one layer.
     ///
     /// # Panics

@@ -7,6 +7,9 @@ use anyhow::{Result, ensure};
 /// Where tensors begin: at multiples of this.
 const ALIGNMENT: u64 = 32;
 
+/// Numbers of one block of [`Kind::Q8_0`], which have one scale.
+pub(super) const BLOCK: usize = 32;
+
 /// A value of the file's table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -15,7 +18,6 @@ pub enum Value {
     Bool(bool),
     Text(String),
     Texts(Vec<String>),
-    Bytes(Vec<u8>),
     I32s(Vec<i32>),
     F32s(Vec<f32>),
 }
@@ -45,7 +47,7 @@ impl Kind {
         match self {
             Self::F32 => 4 * values,
             Self::F16 => 2 * values,
-            Self::Q8_0 => values / 32 * 34,
+            Self::Q8_0 => values / BLOCK as u64 * (BLOCK as u64 + 2),
         }
     }
 }
@@ -134,7 +136,6 @@ fn value(out: &mut Vec<u8>, value: &Value) {
     const ARRAY: u32 = 9;
     let number = |value: &Value| -> u32 {
         match value {
-            Value::Bytes(_) => 0,
             Value::U32(_) => 4,
             Value::I32s(_) => 5,
             Value::F32(_) | Value::F32s(_) => 6,
@@ -144,7 +145,6 @@ fn value(out: &mut Vec<u8>, value: &Value) {
     };
     let length = match value {
         Value::Texts(it) => Some(it.len()),
-        Value::Bytes(it) => Some(it.len()),
         Value::I32s(it) => Some(it.len()),
         Value::F32s(it) => Some(it.len()),
         _ => None,
@@ -162,7 +162,6 @@ fn value(out: &mut Vec<u8>, value: &Value) {
         Value::Bool(it) => out.push(u8::from(*it)),
         Value::Text(it) => text(out, it),
         Value::Texts(it) => it.iter().for_each(|it| text(out, it)),
-        Value::Bytes(it) => out.extend(it),
         Value::I32s(it) => out.extend(it.iter().flat_map(|it| it.to_le_bytes())),
         Value::F32s(it) => out.extend(it.iter().flat_map(|it| it.to_le_bytes())),
     }

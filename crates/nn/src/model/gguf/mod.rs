@@ -117,10 +117,9 @@ pub fn write(
     pairs.extend(tokenizer);
     let tensors = Tensors::of(config, architecture, encoding)?;
     let plain = tensors.plain();
-    if !plain.is_empty() {
+    if plain > 0 {
         notes.push(format!(
-            "{} tensors have rows that no blocks of 32 fill; they are stored as F16",
-            plain.len()
+            "{plain} tensors have rows that no blocks of 32 fill; they are stored as F16"
         ));
     }
     write_with(out, |file| {

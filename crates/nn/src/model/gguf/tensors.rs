@@ -3,14 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use half::f16;
 
-use super::container::{Head, Kind};
+use super::container::{BLOCK, Head, Kind};
 use crate::model::config::{DecoderConfig, Positions, Rotary, RotaryScaling};
 use crate::model::hf::{Checkpoint, Slot, slots};
 
 const POSITIONS: &str = "position_embd.weight";
-
-/// Numbers of one block, which have one scale.
-const BLOCK: usize = 32;
 
 /// The type of matrices; what has one dimension is F32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +44,8 @@ struct Tensor {
     /// Columns of its slot that it holds, and whether these are stored as rows.
     columns: std::ops::Range<usize>,
     transpose: bool,
-    /// Heads whose halves take turns, as llama.cpp rotates neighbours where transformers rotates halves.
-    heads: Option<usize>,
+    /// Whether the halves of each head take turns, as llama.cpp rotates neighbours where transformers rotates halves.
+    turned: bool,
 }
 
 /// All tensors, in the order in which they are written.
@@ -66,7 +63,7 @@ impl Tensors {
         encoding: Encoding,
     ) -> Result<Self> {
         let slots = slots(config).into_iter().map(|slot| {
-            let tensors = tensors(&slot, config, architecture, encoding)?;
+            let tensors = tensors(&slot, architecture, encoding)?;
             Ok((slot, tensors))
         });
         Ok(Self {
@@ -90,11 +87,14 @@ impl Tensors {
             .collect()
     }
 
-    /// Those that cannot be stored as asked.
-    pub(super) fn plain(&self) -> Vec<String> {
-        let plain = |it: &Head| self.encoding == Encoding::Q8_0 && it.kind == Kind::F16;
-        let heads = self.heads().into_iter().filter(plain);
-        heads.map(|it| it.name).collect()
+    /// How many cannot be stored as asked.
+    pub(super) fn plain(&self) -> usize {
+        let tensors = self.slots.iter().flat_map(|(_, tensors)| tensors);
+        let plain = |it: &&Tensor| it.head.kind == Kind::F16;
+        match self.encoding {
+            Encoding::F16 => 0,
+            Encoding::Q8_0 => tensors.filter(plain).count(),
+        }
     }
 
     /// Gives each one's bytes.
@@ -133,7 +133,7 @@ impl Tensor {
                 .chunks_exact(width)
                 .flat_map(|row| &row[columns.clone()]);
             let mut own: Vec<f32> = rows.copied().collect();
-            if self.heads.is_some() {
+            if self.turned {
                 own = (0..own.len())
                     .map(|at| own[self.row(at, head_dim)])
                     .collect();
@@ -150,26 +150,19 @@ impl Tensor {
 
     /// Which output of ours stands at place `at`.
     fn row(&self, at: usize, head_dim: usize) -> usize {
-        match self.heads {
-            None => at,
-            Some(_) => {
-                let (head, within) = (at / head_dim, at % head_dim);
-                head * head_dim + within % 2 * (head_dim / 2) + within / 2
-            }
+        if !self.turned {
+            return at;
         }
+        let (head, within) = (at / head_dim, at % head_dim);
+        head * head_dim + within % 2 * (head_dim / 2) + within / 2
     }
 }
 
 /// The tensors of a slot.
-fn tensors(
-    slot: &Slot,
-    config: &DecoderConfig,
-    architecture: &str,
-    encoding: Encoding,
-) -> Result<Vec<Tensor>> {
+fn tensors(slot: &Slot, architecture: &str, encoding: Encoding) -> Result<Vec<Tensor>> {
     let width = slot.shape.last().copied().unwrap_or_default();
     let inputs = &slot.shape[..slot.shape.len() - 1];
-    let tensor = |name: String, columns: std::ops::Range<usize>, heads, table: bool| {
+    let tensor = |name: String, columns: std::ops::Range<usize>, turned: bool, table: bool| {
         let shape: Vec<usize> = match table {
             true => slot.shape.clone(),
             false => std::iter::once(columns.len())
@@ -184,10 +177,10 @@ fn tensors(
             },
             columns,
             transpose: !table && !inputs.is_empty(),
-            heads,
+            turned,
         }
     };
-    let whole = |name: &str| Ok(vec![tensor(name.to_owned(), 0..width, None, true)]);
+    let whole = |name: &str| Ok(vec![tensor(name.to_owned(), 0..width, false, true)]);
     match slot.name.as_str() {
         "embed" => return whole("token_embd.weight"),
         "positions" => return whole(POSITIONS),
@@ -202,27 +195,23 @@ fn tensors(
         .and_then(|it| it.split_once('.'));
     let parts = name.and_then(|(block, name)| Some((block, name.split_once('.')?)));
     let (block, (part, kind)) = parts.with_context(|| format!("no place for {}", slot.name))?;
-    let turned = |heads: usize| (architecture == "llama").then_some(heads);
-    let names: &[(&str, Option<usize>)] = match (part, slot.parts.len()) {
-        ("attn_norm", 1) => &[("attn_norm", None)],
-        ("mlp_norm", 1) => &[("ffn_norm", None)],
-        ("qkv", 1) => &[("attn_qkv", None)],
-        ("qkv", 3) => &[
-            ("attn_q", turned(config.heads)),
-            ("attn_k", turned(config.kv_heads)),
-            ("attn_v", None),
-        ],
-        ("out", 1) => &[("attn_output", None)],
-        ("up", 1) => &[("ffn_up", None)],
-        ("up", 2) => &[("ffn_gate", None), ("ffn_up", None)],
-        ("down", 1) => &[("ffn_down", None)],
+    let turned = architecture == "llama";
+    let names: &[(&str, bool)] = match (part, slot.parts.len()) {
+        ("attn_norm", 1) => &[("attn_norm", false)],
+        ("mlp_norm", 1) => &[("ffn_norm", false)],
+        ("qkv", 1) => &[("attn_qkv", false)],
+        ("qkv", 3) => &[("attn_q", turned), ("attn_k", turned), ("attn_v", false)],
+        ("out", 1) => &[("attn_output", false)],
+        ("up", 1) => &[("ffn_up", false)],
+        ("up", 2) => &[("ffn_gate", false), ("ffn_up", false)],
+        ("down", 1) => &[("ffn_down", false)],
         _ => &[],
     };
     ensure!(!names.is_empty(), "no place for {}", slot.name);
     let parts = slot.parts.iter().zip(names);
-    let all = parts.map(|(part, (name, heads))| {
+    let all = parts.map(|(part, (name, turned))| {
         let name = format!("blk.{block}.{name}.{kind}");
-        tensor(name, part.columns.clone(), *heads, false)
+        tensor(name, part.columns.clone(), *turned, false)
     });
     Ok(all.collect())
 }
@@ -288,7 +277,7 @@ mod tests {
             },
             columns: 1..9,
             transpose: true,
-            heads: Some(2),
+            turned: true,
         };
         // Two inputs; the eight outputs from column 1 on belong to two heads of four features.
         let values: Vec<f32> = (0..20).map(|it| it as f32).collect();

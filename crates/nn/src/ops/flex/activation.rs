@@ -134,18 +134,6 @@ unsafe fn sigmoid<L: Lanes>(x: L) -> L {
     }
 }
 
-/// What a gate becomes.
-#[inline(always)]
-unsafe fn opened<L: Lanes>(gate: L, kind: Activation) -> L {
-    unsafe {
-        match kind {
-            Activation::GeGluTanh => gate.mul(tanh_share(gate).0),
-            Activation::GeGlu => gate.mul(normal_share(gate).0),
-            _ => gate.mul(sigmoid(gate)),
-        }
-    }
-}
-
 /// What a gate becomes, and the derivative of that.
 #[inline(always)]
 unsafe fn opening<L: Lanes>(gate: L, kind: Activation) -> (L, L) {
@@ -187,7 +175,10 @@ unsafe fn forward_span<L: Lanes>(
         unsafe {
             let gate = L::load(x.as_ptr().add(at));
             let up = L::load(x.as_ptr().add(inner + at));
-            opened(gate, kind).mul(up).store(out.as_mut_ptr().add(at));
+            opening(gate, kind)
+                .0
+                .mul(up)
+                .store(out.as_mut_ptr().add(at));
         }
         at += L::N;
     }

@@ -23,7 +23,7 @@ pub(super) struct Weights {
 }
 
 /// Log-prob of each target under the softmax of `hidden @ head^T`, softly capped where there is a cap, and the weights
-/// where one chunk holds them all.
+/// where one chunk holds them all and nothing caps them.
 pub(super) fn forward(
     hidden: &FlexTensor,
     head: &FlexTensor,
@@ -48,7 +48,7 @@ pub(super) fn forward(
                 *logp = row[target as usize];
                 weigh_row(row, logp, scale);
             });
-        kept = (index == 0).then_some(Weights { values, scale });
+        kept = (index == 0 && cap.is_none()).then_some(Weights { values, scale });
     }
     (logps, kept)
 }

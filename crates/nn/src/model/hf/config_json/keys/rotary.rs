@@ -116,15 +116,7 @@ impl<'a> Keys<'a> {
                 let message = "false is not supported in settings that differ by layer".to_owned();
                 self.problem(&format!("rope_parameters.{sort}.truncate"), message);
             }
-            let mut inner = Keys {
-                map: &table,
-                problems: Vec::new(),
-                notes: Vec::new(),
-            };
-            let rotary = inner.rotary_inside(&outside);
-            let (problems, notes) = (inner.problems, inner.notes);
-            self.take(&format!("rope_parameters.{sort}"), problems, notes);
-            rotary
+            self.inside(&format!("rope_parameters.{sort}"), &table, &outside)
         })
     }
 
