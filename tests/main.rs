@@ -16,6 +16,7 @@ mod gpu_check;
 mod guardrail;
 mod imports;
 mod judge;
+mod lora;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod memory;
 mod nli;

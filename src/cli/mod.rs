@@ -3,6 +3,7 @@
 mod chosen;
 mod doctor;
 mod list;
+mod merge;
 mod report;
 mod run;
 mod score;
@@ -41,6 +42,8 @@ enum Verb {
     Verify(verify::Verify),
     /// Score dialogues with a reward model.
     Score(score::Score),
+    /// Take an adapter (LoRA) into its base's weights.
+    Merge(merge::Merge),
     /// Print the last report of a recipe.
     Report(report::Report),
     /// Say what this machine and build can do.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Verb::Run(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Score(verb) => verb.run(),
+        Verb::Merge(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };

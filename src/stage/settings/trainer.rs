@@ -1,7 +1,9 @@
 //! Settings of training, by TRL's names.
 
+use crate::engine::LoraSettings;
 use crate::stage::settings::keys::{BATCH, COUNT, Keys, POSITIVE, SIZE, StageRef};
 use crate::stage::settings::lengths;
+use crate::stage::settings::lora;
 use crate::stage::settings::precision::{Bf16, SavedAs};
 use crate::stage::settings::produces::Produces;
 use crate::train::optimizer::AdamWConfig;
@@ -17,6 +19,8 @@ pub struct Trainer {
     pub bf16: Bf16,
     pub dtype: SavedAs,
     pub gradient_checkpointing: bool,
+    /// Adapters that are trained in the place of the model's weights.
+    pub lora: Option<LoraSettings>,
 }
 
 /// Defaults that differ between objectives; they are TRL's.
@@ -97,6 +101,7 @@ impl Trainer {
             bf16: Bf16::read(keys),
             dtype: SavedAs::read(keys),
             gradient_checkpointing: read_checkpointing(keys),
+            lora: lora::read(keys),
         }
     }
 }

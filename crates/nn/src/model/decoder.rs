@@ -11,6 +11,7 @@ use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend}
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
+use crate::model::linear::Linear;
 use crate::ops::{Angles, Ops, TreeView};
 
 /// A decoder-only language model.
@@ -57,6 +58,8 @@ impl Precision {
     /// A matrix product's input.
     pub fn lower<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
         match self {
+            // What is not trained may be held in bf16.
+            Precision::F32 if x.dtype() == DType::BF16 => x.cast(FloatDType::F32),
             Precision::F32 => x,
             Precision::Bf16 => x.cast(FloatDType::BF16),
         }
@@ -92,13 +95,6 @@ pub struct Block<B: Backend> {
     down: Linear<B>,
 }
 
-/// An affine map; the weight is `[in, out]`.
-#[derive(Module, Debug)]
-pub struct Linear<B: Backend> {
-    weight: Param<Tensor<B, 2>>,
-    bias: Option<Param<Tensor<B, 1>>>,
-}
-
 /// LayerNorm where there is a bias, else RMSNorm.
 #[derive(Module, Debug)]
 pub struct Norm<B: Backend> {
@@ -106,24 +102,22 @@ pub struct Norm<B: Backend> {
     bias: Option<Param<Tensor<B, 1>>>,
 }
 
-impl<B: Ops> Linear<B> {
-    fn forward(&self, x: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
-        let [rows, width, features] = x.dims();
-        let x = precision.lower(x.reshape([rows * width, features]));
-        let y = B::project(x, precision.lower(self.weight.val()));
-        let y = match &self.bias {
-            Some(bias) => y.add(precision.lower(bias.val()).unsqueeze()),
-            None => y,
-        };
-        let features = y.dims()[1];
-        y.reshape([rows, width, features])
-    }
-}
-
 impl<B: Ops> Norm<B> {
     fn forward(&self, x: Tensor<B, 3>, eps: f64) -> Tensor<B, 3> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         B::norm(x, self.weight.val(), bias, eps)
+    }
+}
+
+impl<B: Backend> Block<B> {
+    /// Its linear maps, by name.
+    pub fn linears(&mut self) -> [(&'static str, &mut Linear<B>); 4] {
+        [
+            ("qkv", &mut self.qkv),
+            ("out", &mut self.out),
+            ("up", &mut self.up),
+            ("down", &mut self.down),
+        ]
     }
 }
 
@@ -155,21 +149,10 @@ impl<B: Backend> Decoder<B> {
     /// [`load`](crate::model::weights::load).
     pub fn zeros(config: &DecoderConfig, device: &B::Device) -> Self {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let matrix = |shape: [usize; 2]| {
-            Param::initialized(
-                ParamId::new(),
-                Tensor::<B, 2>::zeros(shape, device).require_grad(),
-            )
-        };
-        let vector = |size: usize| {
-            Param::initialized(
-                ParamId::new(),
-                Tensor::<B, 1>::zeros([size], device).require_grad(),
-            )
-        };
-        let linear = |input: usize, output: usize, bias: bool| Linear {
-            weight: matrix([input, output]),
-            bias: bias.then(|| vector(output)),
+        let matrix = |shape: [usize; 2]| parameter(shape, device);
+        let vector = |size: usize| parameter([size], device);
+        let linear = |input: usize, output: usize, bias: bool| {
+            Linear::new(matrix([input, output]), bias.then(|| vector(output)))
         };
         let norm = || Norm {
             weight: vector(hidden),
@@ -222,14 +205,14 @@ impl<B: Backend> Decoder<B> {
             recompute: false,
         };
         if precision == Precision::F32 {
+            self.head = self.head.map(|head| head.map(|head| precision.lower(head)));
+            if self.config.tied && self.embed.val().dtype() != DType::F32 {
+                let head = precision.lower(self.head());
+                self.head = Some(Param::initialized(ParamId::new(), head));
+            }
             return self;
         }
-        let lower = |linear: Linear<B>| Linear {
-            weight: linear.weight.map(|weight| precision.lower(weight)),
-            bias: linear
-                .bias
-                .map(|bias| bias.map(|bias| precision.lower(bias))),
-        };
+        let lower = |linear: Linear<B>| linear.lowered(precision);
         self.blocks = self
             .blocks
             .into_iter()
@@ -388,7 +371,9 @@ impl<B: Ops> Decoder<B> {
     fn embedded(&self, tokens: &[u32], positions: &[u32], rows: usize) -> Tensor<B, 3> {
         let shape = [rows, tokens.len() / rows, self.config.hidden_size];
         let rows_of = |table: &Param<Tensor<B, 2>>, indices: &[u32]| {
-            B::embed(table.val(), indices).reshape(shape)
+            Precision::F32
+                .lower(B::embed(table.val(), indices))
+                .reshape(shape)
         };
         let x = rows_of(&self.embed, tokens);
         match &self.positions {
@@ -402,6 +387,16 @@ impl<B: Ops> Decoder<B> {
         let frequencies = self.config.positions.frequencies(self.config.head_dim)?;
         Some(Angles::new(&frequencies, positions))
     }
+}
+
+/// A trained parameter of zeros, which are not made before they are read.
+fn parameter<B: Backend, const D: usize>(
+    shape: [usize; D],
+    device: &B::Device,
+) -> Param<Tensor<B, D>> {
+    let zeros =
+        move |device: &B::Device, tracked| Tensor::zeros(shape, device).set_require_grad(tracked);
+    Param::uninitialized(ParamId::new(), zeros, device.clone(), true, shape.into())
 }
 
 /// Where the hidden states lie that a forest's scored tokens are read from.

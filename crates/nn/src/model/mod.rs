@@ -5,6 +5,8 @@ pub mod decoder;
 pub mod family;
 pub mod forest;
 pub mod hf;
+pub mod linear;
+pub mod lora;
 pub mod score;
 pub mod weights;
 

@@ -127,6 +127,23 @@ impl Keys<'_> {
         self.leads(key, Need::Optional, FILE_OR_FOLDER)
     }
 
+    /// A file or folder as [`Keys::path`], which is `found` where it is left out.
+    pub fn path_or_found(&mut self, key: &str, found: Option<PathBuf>) -> Option<PathBuf> {
+        let given = self.optional_path(key);
+        if given.is_some() {
+            return given;
+        }
+        let found = found?;
+        self.record(key, found.to_string_lossy().into());
+        let place = self.place(key);
+        self.found.paths.push(Link {
+            key: place,
+            origin: self.origin.clone(),
+            to: found.clone(),
+        });
+        Some(found)
+    }
+
     /// A file as [`Keys::path`], and no folder.
     pub fn file(&mut self, key: &str) -> PathBuf {
         self.leads(key, Need::Required, FILE).unwrap_or_default()
