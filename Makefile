@@ -3,6 +3,7 @@
 # make faults [MINUTES=10] [SEED=N]
 # make bench [KERNEL="word ..."]
 # make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"] [BEST="bf16"]
+# make bench-trl MODEL=dir [JOBS="dpo_model dpo_model_dialogue dpo_model_lora sft_model generate_model"]
 BACKEND ?= flex
 CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features $(BACKEND))
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
@@ -33,5 +34,5 @@ bench:
 
 # BENCH_PYTHON=path/to/python takes the place of the environment that is made otherwise.
 bench-trl:
-	@$(if $(BENCH_PYTHON),BENCH_PYTHON=$(BENCH_PYTHON)) python3 benches/side_by_side/run.py $(if $(DATA),--data $(DATA)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	@$(if $(BENCH_PYTHON),BENCH_PYTHON=$(BENCH_PYTHON)) python3 benches/side_by_side/run.py $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(STEPS),--steps $(STEPS)) $(if $(THREADS),--threads $(THREADS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(BEST),--best '$(BEST)')

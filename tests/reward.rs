@@ -1,6 +1,7 @@
 //! Scoring heads: their outputs, losses and folders against transformers, torch and TRL (tests/fixtures/scores and
 //! trl_reward, written by scripts/make_references.py), and the stages that train and use them.
 
+mod chat;
 mod heads;
 mod kills;
 mod losses;

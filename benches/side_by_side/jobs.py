@@ -20,6 +20,8 @@ class Bench:
     python: str
     steps: int
     threads: int
+    # A folder with a pre-trained model, for the jobs that take one.
+    model: typing.Optional[pathlib.Path] = None
 
     def cut(self, work, name, rows):
         """The first rows of an input as a file of its own, so that no program reads what it does not use."""
@@ -51,9 +53,9 @@ class Bench:
             result["reference_s"] = sum(manifest["seconds"] for manifest in passes)
         return result
 
-    def library(self, work, job, rows, *more):
+    def library(self, work, job, rows, *more, model="model"):
         """The bench program, which prints its result."""
-        command = [self.jobs, "--model", self.inputs / "model", "--rows", rows, job, *more]
+        command = [self.jobs, "--model", self.inputs / model, "--rows", rows, job, *more]
         result = measure.run(command, work / "log")
         return json.loads((work / "log").read_text().splitlines()[-1]) | result
 
@@ -168,6 +170,67 @@ JOBS = {
     "rank": Job(
         "ranking 30 candidates of one prompt, the other one by one", "candidates/s", rank,
         {"default": hf_rank(1), "padded batches of 30": hf_rank(30)}, {"ratio": 15}),
+}
+
+
+# The same with a pre-trained model, of which the peer takes minutes a step.
+
+LORA = {"r": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+
+
+def dpo_model(lora=None):
+    def ours(bench, work):
+        rows = bench.cut(work, "pairs.jsonl", 4 * bench.steps)
+        more = {"lora": inline(lora)} if lora else {}
+        return stepped(bench.train(work, "dpo", rows, model=bench.model, per_device_train_batch_size=4, beta=BETA,
+                                   **more), 4)
+    return ours
+
+
+def inline(table):
+    """An inline table of TOML."""
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
+
+
+def dpo_model_dialogue(bench, work):
+    rows = bench.cut(work, "dialogues.jsonl", 8 * bench.steps)
+    return stepped(bench.train(work, "dpo", rows, model=bench.model, data={"group": "dialogue"},
+                               per_device_train_batch_size=1, beta=BETA), 8)
+
+
+def sft_model(bench, work):
+    rows = bench.cut(work, "replies.jsonl", 8 * bench.steps)
+    return stepped(bench.train(work, "sft", rows, model=bench.model, data={"group": "dialogue"},
+                               per_device_train_batch_size=1), 8)
+
+
+def generate_model(bench, work):
+    rows = bench.cut(work, "prompts.jsonl", 64)
+    return bench.library(work, "generate", rows, "--new-tokens", NEW_TOKENS, model=bench.model)
+
+
+def of_model(script, name, batch, *more, rows=None):
+    return lambda bench, work: bench.peer(
+        work, script, bench.cut(work, name, rows or batch * bench.steps), batch, *more, model=bench.model)
+
+
+MODEL_JOBS = {
+    "dpo_model": Job(
+        "DPO, all weights, random rows, batches of 4", "pairs/s", dpo_model(),
+        {"default": of_model("trl_dpo.py", "pairs.jsonl", 4)}, {"ratio": 8, "memory_ratio": 0.25}),
+    "dpo_model_dialogue": Job(
+        "DPO, all weights, by dialogue, batches of 8", "pairs/s", dpo_model_dialogue,
+        {"default": of_model("trl_dpo.py", "dialogues.jsonl", 8)}, {"ratio": 25, "memory_ratio": 0.25}),
+    "dpo_model_lora": Job(
+        "DPO, LoRA of rank 16 on all linear layers, batches of 4", "pairs/s", dpo_model(LORA),
+        {"default": of_model("trl_dpo.py", "pairs.jsonl", 4, "--lora", json.dumps(LORA))},
+        {"ratio": 10, "memory_ratio": 0.15}),
+    "sft_model": Job(
+        "SFT on replies, by dialogue, 8 a batch", "replies/s", sft_model,
+        {"default": of_model("trl_sft.py", "replies.jsonl", 8)}, {"ratio": 15, "memory_ratio": 0.3}),
+    "generate_model": Job(
+        f"greedy generation, 64 prompts, {NEW_TOKENS} tokens", "tokens/s", generate_model,
+        {"default": of_model("hf_generate.py", "prompts.jsonl", 16, rows=64)}, {"ratio": 3, "memory_ratio": 0.5}),
 }
 
 

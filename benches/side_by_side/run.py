@@ -189,39 +189,49 @@ def scale(bench, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*jobs.JOBS, "scale"]
+    known = [*jobs.JOBS, "scale", *jobs.MODEL_JOBS]
     parser.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared/data")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="of training in each round; the first is not timed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--best", help="the other program's fastest setting, where it was found before")
-    parser.add_argument("--jobs", nargs="*", default=known, choices=known, metavar="JOB", help=", ".join(known))
+    parser.add_argument("--model", type=pathlib.Path, help="a folder with a pre-trained model: its jobs are run instead")
+    parser.add_argument("--jobs", nargs="*", choices=known, metavar="JOB", help=", ".join(known))
     args = parser.parse_args()
+    chosen = args.jobs or [*jobs.MODEL_JOBS] if args.model else args.jobs or [*jobs.JOBS, "scale"]
     if args.rounds < 1 or args.steps < 2 or args.threads < 1:
         stop("expected ROUNDS of at least 1, STEPS of at least 2 and THREADS of at least 1")
     missing = [name for name in NEEDED if not (args.data / name).exists()]
     if missing:
         stop(f"{args.data} has no {', '.join(missing)}: set DATA to a folder with ConvAI2's validation dialogues "
              "and GPT-2's tokenizer under these names")
+    if args.model and not (args.model / "config.json").exists():
+        stop(f"{args.model} has no config.json: expected a model folder as MODEL")
+    if not args.model and (of_model := sorted({*chosen} & {*jobs.MODEL_JOBS})):
+        stop(f"{', '.join(of_model)}: expected a folder with a pre-trained model as MODEL")
     runs = ROOT / "runs/bench"
     runs.mkdir(parents=True, exist_ok=True)
     rapport, library = build()
     python = environment()
     inputs(python, args.data, runs / "inputs")
     measure.pin(args.threads)
-    bench = jobs.Bench(runs / "inputs", rapport, library, python, args.steps, args.threads)
+    bench = jobs.Bench(runs / "inputs", rapport, library, python, args.steps, args.threads,
+                       args.model and args.model.absolute())
     path = runs / "trl.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     failed = []
-    for name in args.jobs:
+    for name in chosen:
         busy = measure.busy()
         if busy > 0.05:
             print(f"{name}: other work takes {busy:.0%} of the processors; the result will say so", flush=True)
         try:
-            if name in jobs.JOBS:
+            if name == "scale":
+                found = scale(bench, args.rounds)
+            elif name in jobs.JOBS:
                 found = compare(name, jobs.JOBS[name], bench, args.rounds, args.best)
             else:
-                found = scale(bench, args.rounds)
+                found = compare(name, jobs.MODEL_JOBS[name], bench, args.rounds, args.best)
+                found["title"] = f"{args.model.resolve().name}: {found['title']}"
         except measure.Failed as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed.append(name)

@@ -203,6 +203,32 @@ def scorer(folder):
     (folder / "rows.jsonl").write_bytes(*corpus("rows/score.jsonl"))
 
 
+def parquet_rows():
+    """Rows in Parquet, damaged anywhere, and in their footer alone."""
+    def build(kind, trainer):
+        def built(folder):
+            model(folder / "model")
+            recipe(folder, f'{MODEL}[stage.data]\nkind = "{kind}"\nper_seed = false\nmodel = "@model"\ntrain = "rows.parquet"\n'
+                           f'[stage.train]\nkind = "{trainer}"\n{STEPS}', ["train"])
+        return built
+
+    def with_footer(data):
+        whole = fixture("rows/statistics.parquet")
+        size = struct.unpack("<I", whole[-8:-4])[0]
+        return whole[:-8 - size] + data + struct.pack("<I", len(data)) + b"PAR1"
+    seeds = ["statistics", "datasets", "pages", "pages-of-1", "old", "gzip", "brotli", "lz4", "snappy", "names", "datasets-json"]
+    seeds = [fixture(f"rows/{name}.parquet") for name in seeds]
+    words = [b"PAR1", b"\x15\xfe\xff\xff\xff\x0f", b"\x19\xfc\xff\xff\xff\xff\x0f", b"\x3c" * 200, b"\xff" * 8, b"\x00" * 8]
+    yield Reader("rows-parquet", "rows.parquet", seeds, build("preferences", "dpo"), words=words, sound=False)
+    size = struct.unpack("<I", seeds[0][-8:-4])[0]
+    yield Reader("rows-parquet-footer", "rows.parquet", [seeds[0][-8 - size:-8]], build("preferences", "dpo"), words=words, wrap=with_footer,
+                 sound=False)
+    text = [fixture(f"rows/delta-{version}.parquet") for version in ("1.0", "2.0")] + [fixture("rows/lengths.parquet")]
+    yield Reader("data-parquet", "rows.parquet", [*text, fixture("rows/types.parquet"), *seeds], lambda _: None, ["data", "rows.parquet"], words)
+    lines = [fixture(f"rows/{name}") for name in ("lines.jsonl", "lines.jsonl.gz", "lines.json.zst", "list.json", "table.csv", "table.tsv.gz")]
+    yield Reader("data-text", "rows", lines, lambda _: None, ["data", "rows"], [*ROW_WORDS, b",", b"[", b"]", b'"', b"\n"])
+
+
 def score_readers():
     command = ["score", "model", "rows.jsonl"]
     yield Reader("score-rows", "rows.jsonl", corpus("rows/score.jsonl"), scorer, command, ROW_WORDS + [b'"turns"', b'"speaker"', b'"ratings"'])
@@ -356,4 +382,4 @@ def judge_readers():
 
 
 def all_readers():
-    return [*recipe_readers(), *model_readers(), *score_readers(), *data_readers(), *judge_readers(), *report_readers()]
+    return [*recipe_readers(), *model_readers(), *parquet_rows(), *score_readers(), *data_readers(), *judge_readers(), *report_readers()]

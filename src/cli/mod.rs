@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod chosen;
+mod data;
 mod doctor;
 mod list;
 mod merge;
@@ -42,6 +43,8 @@ enum Verb {
     Verify(verify::Verify),
     /// Score dialogues with a reward model.
     Score(score::Score),
+    /// Say what a file of rows holds.
+    Data(data::Data),
     /// Take an adapter (LoRA) into its base's weights.
     Merge(merge::Merge),
     /// Print the last report of a recipe.
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Verb::Run(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Score(verb) => verb.run(),
+        Verb::Data(verb) => verb.run(),
         Verb::Merge(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),

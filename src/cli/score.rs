@@ -15,14 +15,15 @@ use crate::store::{
 
 /// Scores the dialogues or texts of a file with a reward model or a classifier.
 ///
-/// Prints one line {"id": ..., "scores": {...}} for each row, in order, and two for a pair. Rows are JSON Lines: rated
+/// Prints one line {"id": ..., "scores": {...}} for each row, in order, and two for a pair. Rows are JSON Lines, a JSON
+/// list, CSV (each plain, .gz or .zst) or Parquet: rated
 /// dialogues (`turns`), `messages`, `prompt` and `completion`, `chosen` and `rejected`, or `premise` and `hypothesis` for
 /// a classifier. Conversations are written as those were that the model learned from.
 #[derive(Args)]
 pub struct Score {
     /// A reward model's artifact, or a model folder with a scoring head (ForSequenceClassification).
     model: PathBuf,
-    /// JSON Lines to score.
+    /// Rows to score.
     file: PathBuf,
     /// Write the scores here, whole or not at all, instead of printing them.
     #[arg(long)]

@@ -5,8 +5,8 @@
 pub mod archive;
 pub mod caught;
 pub mod chat;
-mod csv;
 pub mod encode;
+pub mod formats;
 pub mod jinja;
 pub mod leak;
 mod lines;
@@ -18,6 +18,7 @@ mod reference_tests;
 pub mod render;
 pub mod rows;
 pub mod star;
+pub mod survey;
 pub mod template;
 pub mod to_score;
 mod tokenizer;

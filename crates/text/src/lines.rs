@@ -1,7 +1,6 @@
 //! Text files read line by line, with every bad line reported at once.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -10,54 +9,93 @@ use rapport_store::regular;
 /// How many bad lines of a file are spelt out.
 const SHOWN: usize = 20;
 
+/// How many are counted, after which nobody needs to know.
+const COUNTED: usize = 10_000;
+
 /// What is wrong with a file, line by line.
 #[derive(Debug, thiserror::Error)]
 pub struct BadLines {
     path: PathBuf,
-    /// What comes before a number: `FILE:3`, or `FILE: item 3`.
-    place: &'static str,
-    /// Line, or item of a list, counted from 1, and message; at most [`SHOWN`].
-    shown: Vec<(usize, String)>,
+    unit: Unit,
+    /// Place and message; at most [`SHOWN`].
+    shown: Vec<String>,
     count: usize,
+}
+
+/// What rows are numbered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Lines: `FILE:3`.
+    Line,
+    /// Items of a file that is one list: `FILE: item 3`.
+    Item,
+    /// Rows of a table without lines: `FILE: row 3`.
+    Row,
+}
+
+impl Unit {
+    /// A row's place in a file, ahead of a message.
+    pub(super) fn place(self, path: &Path, number: usize) -> String {
+        let unit = match self {
+            Self::Line => "",
+            Self::Item => " item ",
+            Self::Row => " row ",
+        };
+        format!("{}:{unit}{number}", path.display())
+    }
 }
 
 impl std::fmt::Display for BadLines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (line, message)) in self.shown.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "\n" };
-            let (path, place) = (self.path.display(), self.place);
-            write!(f, "{gap}{path}:{place}{line}: {message}")?;
-        }
+        f.write_str(&self.shown.join("\n"))?;
+        let least = if self.is_full() { "at least " } else { "" };
         match self.count - self.shown.len() {
             0 => Ok(()),
-            more => write!(f, "\n{}: and {more} more bad lines", self.path.display()),
+            more => write!(
+                f,
+                "\n{}: and {least}{more} more bad lines",
+                self.path.display()
+            ),
         }
     }
 }
 
 impl BadLines {
     pub(super) fn new(path: &Path) -> Self {
+        Self::of(path, Unit::Line)
+    }
+
+    /// For a file that is one list, whose items are numbered instead of lines.
+    pub(super) fn items(path: &Path) -> Self {
+        Self::of(path, Unit::Item)
+    }
+
+    pub(super) fn of(path: &Path, unit: Unit) -> Self {
         Self {
             path: path.to_owned(),
-            place: "",
+            unit,
             shown: Vec::new(),
             count: 0,
         }
     }
 
-    /// For a file that is one list, whose items are numbered instead of lines.
-    pub(super) fn items(path: &Path) -> Self {
-        Self {
-            place: " item ",
-            ..Self::new(path)
+    /// Goes on to another file.
+    pub(super) fn turn(&mut self, path: &Path, unit: Unit) {
+        (self.path, self.unit) = (path.to_owned(), unit);
+    }
+
+    /// The number of a line, item or row counts from 1.
+    pub(super) fn add(&mut self, number: usize, message: impl AsRef<str>) {
+        self.count += 1;
+        if self.shown.len() < SHOWN {
+            let place = self.unit.place(&self.path, number);
+            self.shown.push(format!("{place}: {}", message.as_ref()));
         }
     }
 
-    pub(super) fn add(&mut self, line: usize, message: impl Into<String>) {
-        self.count += 1;
-        if self.shown.len() < SHOWN {
-            self.shown.push((line, message.into()));
-        }
+    /// Whether there are so many that the rest need not be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= COUNTED
     }
 
     /// Gives `rows` back if no line was bad.
@@ -71,7 +109,7 @@ impl BadLines {
 }
 
 /// What a line that is not UTF-8 is reported with.
-const NOT_UTF8: &str = "not valid UTF-8; save the file as UTF-8";
+pub(super) const NOT_UTF8: &str = "not valid UTF-8; save the file as UTF-8";
 
 /// Reads a UTF-8 file, without the byte order mark that some editors put in front.
 ///
@@ -103,31 +141,6 @@ pub(super) fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.trim().is_empty())
 }
 
-/// A line's number, counted from 1, and its text or what is wrong with it.
-pub(super) type Line = (usize, Result<String, String>);
-
-/// Reads the lines that hold anything one after the other, as [`read_utf8`] and [`numbered`] would
-/// together, without holding the file.
-///
-/// # Errors
-/// A file that cannot be read, by name, at once or from the line on where that begins.
-pub(super) fn stream(path: &Path) -> Result<impl Iterator<Item = Result<Line>> + use<>> {
-    regular(path)?;
-    let name = path.to_owned();
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = BufReader::with_capacity(1 << 16, file).split(b'\n');
-    let lines = lines.enumerate().map(move |(index, bytes)| {
-        let mut bytes = bytes.with_context(|| format!("cannot read {}", name.display()))?;
-        if index == 0 && bytes.starts_with(b"\xef\xbb\xbf") {
-            bytes.drain(..3);
-        }
-        let text = String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned());
-        Ok((index + 1, text))
-    });
-    let blank = |line: &Result<Line>| matches!(line, Ok((_, Ok(text))) if text.trim().is_empty());
-    Ok(lines.filter(move |line| !blank(line)))
-}
-
 /// A file's name without its ending, which starts the ids of what it holds.
 pub(super) fn stem(path: &Path) -> String {
     path.file_stem()
@@ -148,17 +161,9 @@ mod tests {
             numbered(&text).collect::<Vec<_>>(),
             [(1, "one"), (3, "three")]
         );
-        let streamed: Vec<Line> = stream(&path).unwrap().map(Result::unwrap).collect();
-        let texts: Vec<_> = streamed
-            .iter()
-            .map(|(line, text)| (*line, text.as_deref().unwrap().trim()))
-            .collect();
-        assert_eq!(texts, [(1, "one"), (3, "three")]);
         fs::write(&path, b"one\ntwo\xff\n").unwrap();
         let error = read_utf8(&path).unwrap_err().to_string();
         assert!(error.contains("a.txt:2: not valid UTF-8"), "{error}");
-        let (line, text) = stream(&path).unwrap().last().unwrap().unwrap();
-        assert_eq!((line, text), (2, Err(NOT_UTF8.to_owned())));
     }
 
     #[test]

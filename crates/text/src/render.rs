@@ -59,13 +59,51 @@ pub fn render<'a>(
     Ok((Cow::Owned(found.prompt), Cow::Owned(completions)))
 }
 
+/// The chat template by which dialogues are written for a model with that tokenizer, where it has one of its own.
+///
+/// # Errors
+/// A template that cannot be read.
+pub fn foreign(tokenizer: &Tokenizer) -> Result<Option<&ChatTemplate>> {
+    Ok(tokenizer.template()?.filter(|it| is_foreign(it)))
+}
+
+/// A conversation that is read whole, by the template: its last message follows what the template writes before a reply,
+/// so that older ones can be dropped, wherever that is how it writes both; else all is one text.
+///
+/// # Errors
+/// What the template refuses.
+pub fn whole(
+    template: &ChatTemplate,
+    messages: &[Message],
+    beside: &Beside,
+) -> Result<(Prompt, String)> {
+    if let Some((reply, history)) = messages.split_last()
+        && reply.role == "assistant"
+        && !history.is_empty()
+    {
+        let replies = [("reply", std::slice::from_ref(reply))];
+        if let Ok(found) = template.conversation(history, &replies, beside) {
+            let reply = found.replies.into_iter().map(|reply| reply.text).collect();
+            return Ok((found.prompt, reply));
+        }
+    }
+    let nothing = Prompt::Parts {
+        head: String::new(),
+        turns: Vec::new(),
+        tail: String::new(),
+        rendered: true,
+        says: None,
+    };
+    Ok((nothing, template.render(messages, beside, false)?))
+}
+
 /// Whether the chat template of a model's own writes the prompt for it, or has written it.
 ///
 /// # Errors
 /// A dialogue, where the template of the tokenizer's folder cannot be read.
 pub fn by_template(prompt: &Prompt, tokenizer: &Tokenizer) -> Result<bool> {
     Ok(match prompt {
-        Prompt::Dialogue(_) => tokenizer.template()?.is_some_and(is_foreign),
+        Prompt::Dialogue(_) => foreign(tokenizer)?.is_some(),
         written => written.rendered(),
     })
 }

@@ -1,4 +1,5 @@
-//! Rows to be scored, one JSON object a line, each in one of these forms (the first whose keys a row has):
+//! Rows to be scored, in any of the [formats](crate::formats), each in one of these forms (the first whose keys a row
+//! has):
 //!
 //! - a [rated dialogue](crate::rated): `id` and `turns`, ratings or not;
 //! - `messages`, a conversation;
@@ -7,7 +8,7 @@
 //! - `premise`, a sentence of a persona, and `hypothesis`, a reply, for a classifier.
 //!
 //! All but the first may have an `id`, a string or a number; the line's number stands in for one. Other columns of
-//! theirs are left alone.
+//! theirs are left alone, but for `tools` and `chat_template_kwargs`, which a chat template is given as in training.
 //!
 //! A model that learned from conversations reads rated dialogues and messages by its chat template. Any other reads
 //! the roles user and assistant as a transcript; messages of the role system are left out and counted.
@@ -19,9 +20,11 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::chat::{Beside, ChatTemplate, Message};
-use crate::lines::{BadLines, numbered, read_utf8};
-use crate::render::message;
-use crate::rows::{Row, kind, messages};
+use crate::formats::json::kind;
+use crate::formats::{Parsed, Row};
+use crate::lines::BadLines;
+use crate::render::{message, whole};
+use crate::rows::{Reading, beside, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
 
 /// A text to be scored.
@@ -67,18 +70,19 @@ pub struct Reads<'a> {
 /// left out.
 ///
 /// # Errors
-/// An unreadable file; or every bad row, by its line: none of the forms, an empty text, no turn of the bot, an unknown
+/// An unreadable file; or every bad row, by its place: none of the forms, an empty text, no turn of the bot, an unknown
 /// role or what the template refuses, an id that an earlier row has, `premise` and `hypothesis` where the model is no
 /// classifier.
 pub fn to_score(path: &Path, reads: Reads<'_>) -> Result<(Vec<ToScore>, usize)> {
-    let text = read_utf8(path)?;
-    let mut bad = BadLines::new(path);
+    let parsed = Parsed::open(path)?;
+    let mut bad = BadLines::of(path, parsed.format.unit());
     let (mut rows, mut left_out) = (Vec::new(), 0);
     let mut ids: HashMap<String, usize> = HashMap::new();
     let mut found = 0;
-    for (line, text) in numbered(&text) {
+    for read in parsed {
         found += 1;
-        match row(line, text, reads, &mut left_out) {
+        let (line, read) = read?;
+        match read.and_then(|read| row(line, read, reads, &mut left_out)) {
             Ok(found) => {
                 let id = found[0].id.to_string();
                 if let Some(first) = ids.insert(id.clone(), line) {
@@ -87,6 +91,9 @@ pub fn to_score(path: &Path, reads: Reads<'_>) -> Result<(Vec<ToScore>, usize)> 
                 rows.extend(found);
             }
             Err(message) => bad.add(line, message),
+        }
+        if bad.is_full() {
+            break;
         }
     }
     if found == 0 {
@@ -98,15 +105,15 @@ pub fn to_score(path: &Path, reads: Reads<'_>) -> Result<(Vec<ToScore>, usize)> 
 /// What a row holds: one text, or both sides of a pair.
 fn row(
     line: usize,
-    text: &str,
+    mut row: Row,
     reads: Reads<'_>,
     left_out: &mut usize,
 ) -> Result<Vec<ToScore>, String> {
-    let row: Row = serde_json::from_str(text)
-        .map_err(|error| format!("expected a JSON object: {error}; one line holds one row"))?;
+    row.retain(|_, value| !value.is_null());
     if row.contains_key("turns") {
-        return Ok(vec![dialogue(text, reads.template)?]);
+        return Ok(vec![dialogue(row, reads.template)?]);
     }
+    let beside = beside(&row, &Reading::by(reads.template, false))?;
     let id = match row.get("id") {
         None => Value::from(line),
         Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
@@ -118,7 +125,7 @@ fn row(
         }
     };
     let mut conversation = |list: &[Message], key: &str| match reads.template {
-        Some(template) => by_template(template, list, key),
+        Some(template) => by_template(template, list, &beside, key),
         None => {
             let (turns, system) = turns(list, key)?;
             *left_out += system;
@@ -185,35 +192,17 @@ fn row(
     Ok(vec![one(None, text)])
 }
 
-/// A conversation as the template writes it: its last message follows what it writes before a reply, so that older
-/// ones can be dropped, wherever that is how it writes both.
+/// A conversation as the template writes it.
 fn by_template(
     template: &ChatTemplate,
     messages: &[Message],
+    beside: &Beside,
     key: &str,
 ) -> Result<Scorable, String> {
     spoken(messages, key)?;
-    let refused = |error: anyhow::Error| format!("{key}: {error:#}");
-    let (history, reply) = messages.split_at(messages.len() - 1);
-    if reply[0].role == "assistant" && !history.is_empty() {
-        let replies = [(key, reply)];
-        if let Ok(found) = template.conversation(history, &replies, &Beside::default()) {
-            return Ok(Scorable::Text {
-                prompt: found.prompt,
-                completion: found.replies.into_iter().map(|reply| reply.text).collect(),
-            });
-        }
-    }
-    Ok(Scorable::Text {
-        prompt: Prompt::Parts {
-            head: String::new(),
-            turns: Vec::new(),
-            tail: String::new(),
-            rendered: true,
-            says: None,
-        },
-        completion: template.render(messages, false).map_err(refused)?,
-    })
+    let (prompt, completion) =
+        whole(template, messages, beside).map_err(|error| format!("{key}: {error:#}"))?;
+    Ok(Scorable::Text { prompt, completion })
 }
 
 /// Refuses messages of which none is the assistant's, or one is empty.
@@ -231,8 +220,8 @@ fn spoken(messages: &[Message], key: &str) -> Result<(), String> {
     }
 }
 
-fn dialogue(text: &str, template: Option<&ChatTemplate>) -> Result<ToScore, String> {
-    let row = rated::parse(text)?;
+fn dialogue(row: Row, template: Option<&ChatTemplate>) -> Result<ToScore, String> {
+    let row = rated::rated_row(row)?;
     // What the ratings' scale is makes no difference to how well scores go along with them.
     let any = Scale {
         low: f64::NEG_INFINITY,
@@ -248,7 +237,7 @@ fn dialogue(text: &str, template: Option<&ChatTemplate>) -> Result<ToScore, Stri
     let text = match template {
         Some(template) => {
             let messages: Vec<Message> = row.turns.iter().map(message).collect();
-            by_template(template, &messages, "turns")?
+            by_template(template, &messages, &Beside::default(), "turns")?
         }
         None => Scorable::Dialogue(row.turns),
     };
@@ -432,7 +421,7 @@ mod tests {
         let user = r#"{"messages": [{"role": "user", "content": "hi."}]}"#;
         let error = read(
             &[
-                "[]",
+                "3",
                 user,
                 r#"{"messages": [{"role": "tool", "content": "hi."}]}"#,
                 r#"{"prompt": "a"}"#,
@@ -448,7 +437,7 @@ mod tests {
         );
         let error = error.unwrap_err().to_string();
         for expected in [
-            ":1: expected a JSON object",
+            ":1: expected one JSON object a line",
             ":2: messages: expected one of the role assistant, found none",
             ":3: messages[0].role: expected user, assistant or system, found \"tool\"",
             ":4: expected the keys turns, or messages, or prompt and completion, or chosen and rejected, or premise and \

@@ -5,6 +5,7 @@ mod declared;
 mod decode;
 pub(super) mod names;
 mod open;
+mod sentencepiece;
 mod train;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use chat::Chat;
 pub const VERSION: u32 = 1;
 
 /// Every file of a tokenizer that a model folder may hold.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -31,6 +32,14 @@ const FILES: [&str; 7] = [
     "merges.txt",
     "added_tokens.json",
     "tokenizer.model",
+    "spiece.model",
+];
+
+/// Those that only say something about the others.
+const AROUND: [&str; 3] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
 ];
 
 /// Ends a text, for a tokenizer trained here.
@@ -84,9 +93,10 @@ impl Tokenizer {
         Self { chat, ..self }
     }
 
-    /// Adds the files without which transformers could not open the tokenizer.
-    fn complete_files(&mut self) -> Result<()> {
-        if !self.files.contains_key("tokenizer.json") {
+    /// Adds the files without which transformers could not open the tokenizer. A SentencePiece model is read by the
+    /// `class` of transformers that was followed, and a `tokenizer.json` beside it would be read in its place.
+    fn complete_files(&mut self, class: Option<&str>) -> Result<()> {
+        if class.is_none() && !self.files.contains_key("tokenizer.json") {
             let text = self
                 .inner
                 .to_string(true)
@@ -94,7 +104,8 @@ impl Tokenizer {
             self.files.insert("tokenizer.json", text.into_bytes());
         }
         if !self.files.contains_key("tokenizer_config.json") {
-            let mut config = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
+            let class = class.unwrap_or("PreTrainedTokenizerFast");
+            let mut config = json!({"tokenizer_class": class});
             config["eos_token"] = json!(self.eos.1);
             if let Some((_, name)) = &self.bos {
                 config["bos_token"] = json!(name);

@@ -5,6 +5,9 @@
 //! next; the softmax over the numbers weighs them (the expectation over score tokens of G-Eval, Liu et al., 2023, arXiv
 //! 2303.16634, computed from the log-probs rather than estimated by sampling). No text is sampled or parsed, so a
 //! model that would rather say something else is rated as well; `score_mass` tells how likely it finds a number at all.
+//!
+//! A model with a chat template of its own is asked in messages: what the numbers mean is told by the system, each shot
+//! is a question with its answer, and a number is a whole reply, which the template ends.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +16,11 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
+use crate::data::render::foreign;
 use crate::data::template::turn_text;
-use crate::data::{Completion, Example, Prompt, Rated, Role, Scale, Tokenizer};
+use crate::data::{
+    Completion, Example, History, Prompt, Rated, Role, Said, Scale, Speaker, Tokenizer, Turn,
+};
 use crate::engine::Frozen;
 use crate::stage::artifact::folder::LanguageModel;
 use crate::stage::artifact::measures::{Measure, Measures};
@@ -34,7 +40,8 @@ pub const KIND: Kind = Kind {
     about: "how well a model rates dialogues when asked, with and without examples, by the expected score",
     produces: Produces::Measure,
     // 3: where a prompt ends follows its own tokens.
-    version: 3,
+    // 4: models with a chat template of their own are asked by it.
+    version: 4,
     uses_backend: true,
     modules: modules::JUDGING,
     read,
@@ -101,28 +108,29 @@ impl Measure for PromptedRatings {
             rows.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
             rows.truncate(self.examples);
         }
-        let shots: Vec<String> = match self.shots {
+        let shots = match self.shots {
             0 => Vec::new(),
             _ => {
                 let train = RatedSet::open(data, Split::Train)?.rows;
-                let drawn = draw(&train, &impressions, self.shots, context.seed)?;
-                drawn
-                    .into_iter()
-                    .map(|row| wording.shot(row, &impressions))
-                    .collect()
+                draw(train, &impressions, self.shots, context.seed)?
             }
         };
-        let head = wording.head(&impressions);
-        let asked = rows.iter().flat_map(|row| {
-            let ask = |name: &String| wording.ask(row, name, &head, &shots);
-            impressions.iter().map(ask)
-        });
-
         let LanguageModel {
             dir,
             config,
             tokenizer,
         } = LanguageModel::read(context.input(&self.model))?;
+        let asking = Asking {
+            chat: foreign(&tokenizer)?.is_some(),
+            head: wording.head(&impressions),
+            wording: &wording,
+            impressions: &impressions,
+            shots: &shots,
+        };
+        let asked = rows.iter().flat_map(|row| {
+            let ask = |name: &String| asking.about(row, name);
+            impressions.iter().map(ask)
+        });
         let mut measures = Measures::default();
         // A line of its own ends the number, so that 1 is not the beginning of 10; an EOS says nothing more.
         let set = dataset::tokenised(
@@ -161,8 +169,7 @@ impl Measure for PromptedRatings {
             .chunks(impressions.len())
             .map(|row| row.iter().map(|answer| answer.expected).collect())
             .collect();
-        let always = format!("{head}{}", wording.filled(&wording.words.ratings));
-        let shown = self.shown(&tokenizer, &always, &shots, &rows)?;
+        let shown = self.shown(&tokenizer, &asking, &rows)?;
         measures.numbers.insert("shots_shown".into(), shown);
         let mass = answers.iter().map(|answer| answer.mass).sum::<f64>();
         let mass = mass / answers.len().max(1) as f64;
@@ -187,22 +194,17 @@ impl Measure for PromptedRatings {
 }
 
 impl PromptedRatings {
-    /// About how many shots a prompt shows, on average, where `max_length` makes the first of them go; `always` is what
-    /// stands in every prompt beside shots and dialogue.
-    fn shown(
-        &self,
-        tokenizer: &Tokenizer,
-        always: &str,
-        shots: &[String],
-        rows: &[Rated],
-    ) -> Result<f64> {
+    /// About how many shots a prompt shows, on average, where `max_length` makes the first of them go.
+    fn shown(&self, tokenizer: &Tokenizer, asking: &Asking<'_>, rows: &[Rated]) -> Result<f64> {
         let count = |text: &str| tokenizer.encode(text).map(|it| it.ids.len());
-        let always = count(always)?;
-        let shots: Vec<usize> = shots.iter().map(|it| count(it)).collect::<Result<_>>()?;
+        // What stands in every prompt beside shots and dialogue.
+        let always = format!("{}{}", asking.head, asking.wording.asks());
+        let always = count(&always)?;
+        let shots = asking.shots.iter().map(|row| asking.shot(row));
+        let shots: Vec<usize> = shots.map(|it| count(&it)).collect::<Result<_>>()?;
         let mut shown = 0;
         for row in rows {
-            let dialogue: String = row.turns.iter().map(turn_text).collect();
-            let mut tokens = always + count(&dialogue)?;
+            let mut tokens = always + count(&transcript(row))?;
             let fits = |shot: &&usize| {
                 tokens += **shot;
                 tokens <= self.max_length
@@ -214,14 +216,13 @@ impl PromptedRatings {
 }
 
 /// Rows to show as examples: such as have a rating of every impression, drawn by `seed`.
-fn draw<'a>(
-    train: &'a [Rated],
+fn draw(
+    mut rows: Vec<Rated>,
     impressions: &[String],
     shots: usize,
     seed: u64,
-) -> Result<Vec<&'a Rated>> {
-    let whole = |row: &&Rated| impressions.iter().all(|name| row.mean(name).is_some());
-    let mut rows: Vec<&Rated> = train.iter().filter(whole).collect();
+) -> Result<Vec<Rated>> {
+    rows.retain(|row| impressions.iter().all(|name| row.mean(name).is_some()));
     ensure!(
         rows.len() >= shots,
         "shots: expected at most {}, the dialogues of the training split that have a rating of every impression, \
@@ -254,6 +255,80 @@ struct Answer {
     expected: f64,
     /// The probability of any of them.
     mass: f64,
+}
+
+/// How the questions about some dialogues are put.
+struct Asking<'a> {
+    /// In messages, for a model with a chat template of its own; else in lines.
+    chat: bool,
+    /// What stands before everything else.
+    head: String,
+    wording: &'a Wording,
+    impressions: &'a [String],
+    /// Rated dialogues, shown before the one that is asked about.
+    shots: &'a [Rated],
+}
+
+impl Asking<'_> {
+    /// A score as what comes after its impression and a colon.
+    fn line(score: i64) -> String {
+        format!(" {score}\n")
+    }
+
+    /// A dialogue that has ratings, and its score of each impression.
+    fn shot(&self, row: &Rated) -> String {
+        let mut text = transcript(row) + &self.wording.asks();
+        for name in self.impressions {
+            if let Some(score) = self.wording.score(row, name) {
+                text.push_str(&format!("{name}:{}", Self::line(score)));
+            }
+        }
+        text + "\n"
+    }
+
+    /// The question about one impression of a dialogue, with every score as a completion. Those about one dialogue
+    /// begin alike and are one group, so that they share their beginning.
+    fn about(&self, row: &Rated, impression: &str) -> Example {
+        let asks = format!("{}{impression}:", self.wording.asks());
+        let (prompt, written): (_, fn(i64) -> String) = match self.chat {
+            true => {
+                let question = |row| said(Speaker::User, transcript(row) + &asks);
+                let shots = self.shots.iter().filter_map(|row| {
+                    let score = self.wording.score(row, impression)?;
+                    Some([question(row), said(Speaker::Bot, score.to_string())])
+                });
+                let history = History {
+                    persona: None,
+                    told: self.head.clone(),
+                    turns: shots.flatten().chain([question(row)]).collect(),
+                };
+                (Prompt::Dialogue(history), |score| format!(" {score}"))
+            }
+            false => {
+                let shots = self.shots.iter().map(|row| self.shot(row));
+                let turns = shots.chain(row.turns.iter().map(turn_text)).collect();
+                let prompt = Prompt::parts(self.head.clone(), turns, asks);
+                (prompt, Self::line)
+            }
+        };
+        let completion =
+            |&score: &i64| Completion::new(written(score), Role::Candidate(score.to_string()));
+        Example {
+            id: format!("{} {impression}", row.id),
+            group: row.id.clone(),
+            prompt,
+            completions: self.wording.scores.iter().map(completion).collect(),
+            meta: Default::default(),
+        }
+    }
+}
+
+fn transcript(row: &Rated) -> String {
+    row.turns.iter().map(turn_text).collect()
+}
+
+fn said(speaker: Speaker, text: String) -> Said {
+    Said::Turn(Turn { speaker, text })
 }
 
 impl Wording {
@@ -295,42 +370,16 @@ impl Wording {
         head + "\n"
     }
 
-    /// A score as what comes after its impression and a colon.
-    fn line(score: i64) -> String {
-        format!(" {score}\n")
+    /// What stands between a dialogue and the first impression.
+    fn asks(&self) -> String {
+        self.filled(&self.words.ratings)
     }
 
-    /// A dialogue that has ratings, and the whole number next to the mean of each.
-    fn shot(&self, row: &Rated, impressions: &[String]) -> String {
-        let mut text: String = row.turns.iter().map(turn_text).collect();
-        text.push_str(&self.filled(&self.words.ratings));
+    /// The whole number next to the mean of a row's ratings of an impression.
+    fn score(&self, row: &Rated, impression: &str) -> Option<i64> {
         let (low, high) = self.ends();
-        for name in impressions {
-            if let Some(mean) = row.mean(name) {
-                let score = (mean.round() as i64).clamp(low, high);
-                text.push_str(&format!("{name}:{}", Self::line(score)));
-            }
-        }
-        text + "\n"
-    }
-
-    /// The question about one impression of a dialogue, with every score as a completion. Those about one dialogue
-    /// begin alike and are one group, so that they share their beginning.
-    fn ask(&self, row: &Rated, impression: &str, head: &str, shots: &[String]) -> Example {
-        let turns = row.turns.iter().map(turn_text);
-        let completion =
-            |&score: &i64| Completion::new(Self::line(score), Role::Candidate(score.to_string()));
-        Example {
-            id: format!("{} {impression}", row.id),
-            group: row.id.clone(),
-            prompt: Prompt::parts(
-                head.to_owned(),
-                shots.iter().cloned().chain(turns).collect(),
-                format!("{}{impression}:", self.filled(&self.words.ratings)),
-            ),
-            completions: self.scores.iter().map(completion).collect(),
-            meta: Default::default(),
-        }
+        let mean = row.mean(impression)?;
+        Some((mean.round() as i64).clamp(low, high))
     }
 
     /// From the log-probs of the scores, in their order.

@@ -27,7 +27,8 @@ pub const PREFERENCES: Kind = Kind {
     about: "rows of prompt/chosen/rejected, plain or conversational",
     produces: Produces::Pairs,
     // 5: all that a row says reaches the chat template; identical pairs are left out.
-    version: 5,
+    // 6: `chat_template_kwargs` as text.
+    version: 6,
     uses_backend: false,
     modules: modules::READING,
     read: |keys| read(keys, preference_rows, false),
@@ -38,7 +39,8 @@ pub const COMPLETIONS: Kind = Kind {
     about: "rows of messages, prompt/completion or text",
     produces: Produces::Rows,
     // 4: all that a row says reaches the chat template, and its marks say what is scored.
-    version: 4,
+    // 5: `chat_template_kwargs` as text; several messages of the assistant in a row.
+    version: 5,
     uses_backend: false,
     modules: modules::READING,
     read: |keys| read(keys, sft_rows, true),
@@ -49,7 +51,8 @@ pub const LABELS: Kind = Kind {
     about: "rows of prompt/completion/label, plain or conversational",
     produces: Produces::Labels,
     // 2: all that a row says reaches the chat template.
-    version: 2,
+    // 3: `chat_template_kwargs` as text.
+    version: 3,
     uses_backend: false,
     modules: modules::READING,
     read: |keys| read(keys, labelled_rows, false),
@@ -107,11 +110,13 @@ fn read(keys: &mut Keys<'_>, reader: Reader, by_row: bool) -> Box<dyn Stage> {
         model: keys
             .doc("whose chat template renders conversational rows")
             .optional_stage("model", &[Produces::Model]),
-        train: keys.doc("JSON Lines").file("train"),
-        valid: keys.doc("JSON Lines").optional_file("valid"),
+        train: keys
+            .doc("JSON Lines, a JSON list, CSV (plain, .gz or .zst) or Parquet, or a folder of such files")
+            .path("train"),
+        valid: keys.doc("as train").optional_path("valid"),
         test: keys
-            .doc("JSON Lines of prompts to reply to and be judged on")
-            .optional_file("test"),
+            .doc("as train, of prompts to reply to and be judged on")
+            .optional_path("test"),
         settings: RowsSettings {
             shuffle: keys
                 .doc("draw rows in a new order each epoch; false keeps the file's order")
@@ -129,8 +134,6 @@ impl Stage for Rows {
             None => None,
         };
         let template = template.map(|template| template.on(self.date).given(self.kwargs.clone()));
-        // Only rows to imitate are scored by the template's own marks, as with TRL's `assistant_only_loss`.
-        let reading = Reading::by(template.as_ref(), self.settings.by_row);
         let mut measures = Measures::default();
         for name in self.kwargs.keys() {
             if template
@@ -149,6 +152,8 @@ impl Stage for Rows {
         ];
         for (split, path) in files {
             let Some(path) = path else { continue };
+            // Only rows to imitate are scored by the template's own marks, as with TRL's `assistant_only_loss`.
+            let reading = Reading::by(template.as_ref(), self.settings.by_row).of(split.name());
             let examples = (self.reader)(path, &reading)?;
             let remarks = reading.take_remarks();
             let shown = remarks.iter().take(SHOWN);

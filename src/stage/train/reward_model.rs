@@ -29,7 +29,8 @@ pub const KIND: Kind = Kind {
     produces: Produces::RewardModel,
     // 2: the saved folder keeps its source's type of weights and generation_config.json, and names the EOS trained with;
     // an EOS follows plain text in pairs; the folder says how its texts are written.
-    version: 2,
+    // 3: rated dialogues are written by a chat template of the model's own.
+    version: 3,
     uses_backend: true,
     modules: modules::TRAINING,
     read,

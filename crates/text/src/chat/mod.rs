@@ -193,10 +193,13 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// What the template refuses, such as roles that do not alternate; [`Unbounded`].
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        Ok(self
-            .rendered(messages, &Beside::default(), add_generation_prompt)?
-            .text)
+    pub fn render(
+        &self,
+        messages: &[Message],
+        beside: &Beside,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        Ok(self.rendered(messages, beside, add_generation_prompt)?.text)
     }
 
     /// The template for what a row gives.

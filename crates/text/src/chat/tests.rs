@@ -43,7 +43,10 @@ fn a_prompt_comes_in_parts_and_a_reply_goes_on_from_it() {
         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nbye<|im_end|>\n\
          <|im_start|>assistant\n"
     );
-    assert_eq!(prompt.text(), template.render(&history, true).unwrap());
+    assert_eq!(
+        prompt.text(),
+        template.render(&history, &Beside::default(), true).unwrap()
+    );
     let reply = messages(&[("assistant", "see you")]);
     let completion = template.completion(&history, &reply).unwrap();
     assert_eq!(completion, "see you<|im_end|>\n");
@@ -233,6 +236,7 @@ fn what_templates_call_works_as_in_python() {
     let template = ChatTemplate::new(source.into(), tokens.into_iter().collect()).unwrap();
     let text = template.render(
         &messages(&[("user", " hi "), ("assistant", "<b>\n")]),
+        &Beside::default(),
         false,
     );
     assert_eq!(
@@ -242,7 +246,7 @@ fn what_templates_call_works_as_in_python() {
          {\n  \"k\": [\n    1,\n    true,\n    null,\n    \"<'é\\\">\"\n  ]\n}True"
     );
     let error = template
-        .render(&messages(&[("robot", "x")]), false)
+        .render(&messages(&[("robot", "x")]), &Beside::default(), false)
         .unwrap_err();
     assert!(error.to_string().contains("no role robot"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Rated dialogues: what people, or a world's raters, think of a dialogue's bot.
 //!
-//! One JSON object a line:
+//! Rows of this form, in any of the [formats](crate::formats):
 //!
 //! ```json
 //! {"id": "d1", "dialogue": "d1", "system": "s2", "speaker": "u7",
@@ -20,7 +20,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lines::{BadLines, numbered, read_utf8};
+use crate::formats::{Parsed, Row};
+use crate::lines::BadLines;
 use crate::{Speaker, Turn};
 
 /// A dialogue and its ratings.
@@ -84,16 +85,18 @@ impl Rated {
 /// Reads a file of rated dialogues, whose scores and truths lie on `scale`.
 ///
 /// # Errors
-/// An unreadable file; or every bad row, by its line: a missing or unknown key, no turns, an empty turn, no
+/// An unreadable file; or every bad row, by its place: a missing or unknown key, no turns, an empty turn, no
 /// turn of the bot, a score outside the scale, a rater without scores or with two ratings, an id that an
 /// earlier row has.
 pub fn rated(path: &Path, scale: Scale) -> Result<Vec<Rated>> {
-    let text = read_utf8(path)?;
-    let mut bad = BadLines::new(path);
+    let parsed = Parsed::open(path)?;
+    let mut bad = BadLines::of(path, parsed.format.unit());
     let mut rows = Vec::new();
     let mut ids: HashMap<String, usize> = HashMap::new();
-    for (line, text) in numbered(&text) {
-        let row = parse(text).and_then(|row| check(&row, scale).map(|()| row));
+    for row in parsed {
+        let (line, row) = row?;
+        let row = row.and_then(rated_row);
+        let row = row.and_then(|row| check(&row, scale).map(|()| row));
         match row {
             Ok(row) => {
                 if let Some(first) = ids.insert(row.id.clone(), line) {
@@ -103,6 +106,9 @@ pub fn rated(path: &Path, scale: Scale) -> Result<Vec<Rated>> {
             }
             Err(message) => bad.add(line, message),
         }
+        if bad.is_full() {
+            break;
+        }
     }
     if ids.is_empty() {
         bad.add(1, "expected rated dialogues, found none");
@@ -110,20 +116,13 @@ pub fn rated(path: &Path, scale: Scale) -> Result<Vec<Rated>> {
     bad.or(rows)
 }
 
-pub(super) fn parse(text: &str) -> Result<Rated, String> {
-    let row: Rated = serde_json::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        let message = message
-            .rsplit_once(" at line ")
-            .map_or(&*message, |it| it.0);
-        match error.is_data() {
-            true => message.to_owned(),
-            false => format!("not valid JSON: {message} (column {})", error.column()),
-        }
-    })?;
+/// The dialogue that a row is.
+pub(super) fn rated_row(mut row: Row) -> Result<Rated, String> {
+    // What writes tables writes null for a column that the row does not have.
+    row.retain(|_, value| !value.is_null());
     // Other records let a turn have more keys than these, so they are checked here.
-    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    for (index, turn) in value["turns"].as_array().into_iter().flatten().enumerate() {
+    let turns = row.get("turns").and_then(Value::as_array);
+    for (index, turn) in turns.into_iter().flatten().enumerate() {
         let mut keys = turn.as_object().into_iter().flat_map(|turn| turn.keys());
         if let Some(key) = keys.find(|key| !["speaker", "text"].contains(&key.as_str())) {
             return Err(format!(
@@ -131,7 +130,7 @@ pub(super) fn parse(text: &str) -> Result<Rated, String> {
             ));
         }
     }
-    Ok(row)
+    serde_json::from_value(row.into()).map_err(|error| error.to_string())
 }
 
 pub(super) fn check(row: &Rated, scale: Scale) -> Result<(), String> {
@@ -253,7 +252,7 @@ mod tests {
             ":11: truth.ease: expected a number from 0 to 10, found -1",
             ":12: unknown field `rate`",
             ":13: id: line 1 has \"good\" too",
-            ":14: not valid JSON",
+            ":14: expected one JSON object a line: EOF",
         ] {
             let expected = format!("rated.jsonl{expected}");
             assert!(error.contains(&expected), "{expected}\nnot in\n{error}");

@@ -1,6 +1,6 @@
 //! Rated dialogues in a form of the user's own: a table whose columns are named.
 //!
-//! A table is a CSV file (separated by commas, semicolons or tabs), JSON Lines or a JSON list of objects. Objects
+//! A table is a file in any of the [formats](crate::formats), such as CSV. Objects
 //! within an object are columns too, as `outer.inner`. A row holds a dialogue with the scores of one rater or, in
 //! several columns, of several; rows of one dialogue are brought together.
 
@@ -16,13 +16,13 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::lines::{BadLines, stem};
+use crate::lines::stem;
 use crate::rated::utterances::shown;
 use crate::{Rated, Rating, Scale, Speaker, Turn};
 
 pub use form::{Columns, ScoreColumns, Scores, TableForm};
 
-use records::{Record, columns_of, gather, place, records};
+use records::{Record, columns_of, gather, records};
 use roles::{Roles, number};
 
 /// What was read, and what was not.
@@ -63,8 +63,7 @@ impl Found {
 /// An unreadable file, or a column that is not there; or every bad row, by its line (or its number in a list), with the
 /// column, what was expected and found, and the setting that mends it.
 pub fn table(path: &Path, form: &TableForm) -> Result<Found> {
-    let mut bad = BadLines::new(path);
-    let records = records(path, form.columns.ratings.as_deref(), &mut bad)?;
+    let (records, mut bad) = records(path, form.columns.ratings.as_deref())?;
     let known = columns_of(&records);
     if records.is_empty() {
         bad.add(1, "expected rated dialogues, found none");
@@ -91,7 +90,7 @@ pub fn table(path: &Path, form: &TableForm) -> Result<Found> {
     };
     for record in &records {
         if let Err(message) = reading.row(record) {
-            bad.add(record.line, place(record.item) + &message);
+            bad.add(record.line, message);
         }
     }
     let mut found = reading.found;
@@ -104,8 +103,7 @@ pub fn table(path: &Path, form: &TableForm) -> Result<Found> {
 /// # Errors
 /// What is no table.
 pub fn names(path: &Path) -> Result<Vec<String>> {
-    let mut bad = BadLines::new(path);
-    let records = records(path, None, &mut bad)?;
+    let (records, bad) = records(path, None)?;
     bad.or(columns_of(&records))
 }
 
@@ -181,7 +179,7 @@ impl Reading<'_> {
     /// The place of the row that the record belongs to.
     fn merge(&mut self, record: &Record, turns: Vec<Turn>) -> Result<usize, String> {
         let roles = self.roles;
-        let mut id = format!("{}:{}", self.stem, record.item.unwrap_or(record.line));
+        let mut id = format!("{}:{}", self.stem, record.line);
         if record.part > 0 {
             id.push_str(&format!(":{}", record.part));
         }

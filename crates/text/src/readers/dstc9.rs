@@ -152,7 +152,9 @@ mod tests {
         write("chatbot2.json", json!([row(one, 4), row(two, 6)]));
         let error = dstc9(dir.path()).unwrap_err().to_string();
         assert!(
-            error.contains("item 2 of the list: human (overall): expected a number from 1 to 5 or an empty cell, found 6"),
+            error.contains(
+                "item 2: human (overall): expected a number from 1 to 5 or an empty cell, found 6"
+            ),
             "{error}"
         );
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::formats::json::kind;
 use crate::lines::{BadLines, numbered, read_utf8};
-use crate::rows::kind;
 
 /// What a persona's sentence says of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::csv::csv_rows;
+use crate::formats::csv_rows;
 use crate::lines::{BadLines, read_utf8, stem};
 use crate::{Dialogue, Speaker, Turn};
 

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::json::{holds_not_finite, kind};
-use super::stream::{NO_TEMPLATE, Reading, Row, Wrong};
+use super::stream::{NO_TEMPLATE, Reading, Wrong};
 use crate::Prompt;
 use crate::chat::{Beside, Message, Reply, Unbounded};
+use crate::formats::Row;
+use crate::formats::json::{self, holds_not_finite, kind};
 
 /// Refuses roles that no template knows, whose message would be rendered as something else or not at all.
 pub(super) fn roles(messages: &[Message], key: &str, reading: &Reading<'_>) -> Result<(), Wrong> {
@@ -105,7 +106,7 @@ pub(super) fn conversation<const N: usize>(
 }
 
 /// What a row gives the template beside its messages.
-pub(super) fn beside(row: &Row, reading: &Reading<'_>) -> Result<Beside, String> {
+pub(crate) fn beside(row: &Row, reading: &Reading<'_>) -> Result<Beside, String> {
     let template = reading.template;
     for name in ["tools", "chat_template_kwargs"] {
         if row.get(name).is_some_and(holds_not_finite) {
@@ -114,16 +115,17 @@ pub(super) fn beside(row: &Row, reading: &Reading<'_>) -> Result<Beside, String>
             ));
         }
     }
-    let tools = match row.get("tools") {
-        // Some sets keep the list as text, as TRL reads it.
+    // Some sets keep them as text, since the rows of a table have the same members in all structs.
+    let given = |name: &str, expected: &str| match row.get(name) {
         Some(Value::String(text)) => {
-            let tools = serde_json::from_str(text);
-            Some(tools.map_err(|error| {
-                format!("tools: expected a list, found text that is no JSON: {error}")
-            })?)
+            let found = json::value(text);
+            found
+                .map(Some)
+                .map_err(|error| format!("{name}: expected {expected}, found {error}"))
         }
-        other => other.cloned(),
+        other => Ok(other.cloned()),
     };
+    let tools = given("tools", "a list")?;
     match &tools {
         None | Some(Value::Null) => {}
         Some(Value::Array(list)) if list.iter().all(Value::is_object) => {
@@ -138,13 +140,13 @@ pub(super) fn beside(row: &Row, reading: &Reading<'_>) -> Result<Beside, String>
             ));
         }
     }
-    let kwargs = match row.get("chat_template_kwargs") {
-        None => Default::default(),
-        Some(Value::Object(kwargs)) => kwargs.clone(),
+    let kwargs = match given("chat_template_kwargs", "an object")? {
+        None | Some(Value::Null) => Default::default(),
+        Some(Value::Object(kwargs)) => kwargs,
         Some(other) => {
             return Err(format!(
                 "chat_template_kwargs: expected an object, found {}",
-                kind(other)
+                kind(&other)
             ));
         }
     };

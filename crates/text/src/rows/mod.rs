@@ -1,12 +1,13 @@
-//! Rows in TRL's columns, plain or conversational, from JSON Lines.
+//! Rows in TRL's columns, plain or conversational, from a file in any of the [formats](crate::formats) or a folder of
+//! such.
 //!
 //! Plain text is used as it stands. Conversational rows, whose columns are lists of
 //! `{"role": ..., "content": ...}`, are rendered by the model's chat template. Every key of a message reaches it, and
 //! the columns `tools` and `chat_template_kwargs`, as in TRL.
 
+mod cells;
 mod conversation;
 mod dialogues;
-mod json;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,29 @@ use serde_json::Value;
 use crate::chat::{Message, Reply};
 use crate::{Completion, Example, Prompt, Role};
 
-pub(super) use json::kind;
-pub(super) use stream::Row;
+pub(super) use conversation::beside;
 pub use stream::{Examples, Reading};
 
+use crate::formats::Row;
+use crate::formats::json::{self, holds_not_finite, kind};
 use conversation::{conversation, roles};
-use json::holds_not_finite;
-use stream::{COMMON, Read, read};
+pub(super) use stream::COMMON;
+use stream::{Read, read};
+
+/// All columns that any form of rows reads.
+const COLUMNS: [&str; 11] = [
+    "prompt",
+    "chosen",
+    "rejected",
+    "margin",
+    "messages",
+    "completion",
+    "text",
+    "label",
+    "dialogue",
+    "tools",
+    "chat_template_kwargs",
+];
 
 /// Reads preference pairs: `prompt`, `chosen` and `rejected`. Without `prompt`, it is what `chosen`
 /// and `rejected` begin with in common, messages or text, as in TRL. Other columns are left alone and remarked.
@@ -38,7 +55,9 @@ use stream::{COMMON, Read, read};
 /// An unreadable file; or every bad row, with its line, the key, what was expected and found. Bad
 /// rows are all found before the first example is handed out.
 pub fn preference_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a>> {
-    read(path, move |line, row| preference(line, row, reading))
+    read(path, reading, &COLUMNS, move |name, row| {
+        preference(name, row, reading)
+    })
 }
 
 /// Reads rows to imitate: `messages`, or `prompt` and `completion`, or `text`, the first of these that
@@ -49,7 +68,9 @@ pub fn preference_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Exam
 /// # Errors
 /// As [`preference_rows`].
 pub fn sft_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a>> {
-    read(path, move |line, row| imitation(line, row, reading))
+    read(path, reading, &COLUMNS, move |name, row| {
+        imitation(name, row, reading)
+    })
 }
 
 /// Reads completions that are labelled as good or bad on their own: `prompt`, `completion` and `label`,
@@ -58,7 +79,9 @@ pub fn sft_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a
 /// # Errors
 /// As [`preference_rows`].
 pub fn labelled_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a>> {
-    read(path, move |line, row| labelled(line, row, reading))
+    read(path, reading, &COLUMNS, move |name, row| {
+        labelled(name, row, reading)
+    })
 }
 
 /// A column's value.
@@ -139,7 +162,7 @@ fn remark_unread(row: &Row, read: &[&str], reading: &Reading<'_>) {
     }
 }
 
-fn preference(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
+fn preference(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
     expect(row, &["chosen", "rejected"])?;
     let prompt = match row.contains_key("prompt") {
         true => Some(column(row, "prompt")?),
@@ -193,7 +216,7 @@ fn preference(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
         completion(chosen, Role::Chosen, "chosen")?,
         completion(rejected, Role::Rejected, "rejected")?,
     ];
-    let mut example = by_prompt(line, prompt, completions);
+    let mut example = by_prompt(name, prompt, completions);
     if let Some(margin) = row.get("margin") {
         // Only a reward model reads it, and says so where it is no number.
         if !margin.is_number() {
@@ -221,16 +244,21 @@ fn plain<const N: usize>(texts: [String; N]) -> [Reply; N] {
     texts.map(|text| Reply { text, marked: None })
 }
 
-fn imitation(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
+fn imitation(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
     if row.contains_key("messages") {
-        let Column::Messages(messages) = column(row, "messages")? else {
-            return Err("messages: expected a list of messages, found text".into());
+        let messages = match column(row, "messages")? {
+            Column::Messages(messages) => messages,
+            // What a table cannot hold as a list may stand there as the text of one.
+            Column::Text(text) => match json::value(&text) {
+                Ok(Value::Array(list)) => messages(&list, "messages")?,
+                _ => return Err("messages: expected a list of messages, found text".into()),
+            },
         };
         remark_unread(row, &["messages"], reading);
-        return turns(line, &messages, row, reading);
+        return turns(name, &messages, row, reading);
     }
     if row.contains_key("completion") {
-        return completed(line, row, reading, Role::Reply, &["prompt", "completion"]);
+        return completed(name, row, reading, Role::Reply, &["prompt", "completion"]);
     }
     if row.contains_key("text") {
         let Column::Text(text) = column(row, "text")? else {
@@ -241,7 +269,7 @@ fn imitation(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
         let [text] = plain([text]);
         let completions = vec![completion(text, Role::Reply, "text")?];
         return Ok(vec![by_prompt(
-            line,
+            name,
             Prompt::Text(String::new()),
             completions,
         )]);
@@ -253,7 +281,7 @@ fn imitation(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
     .into())
 }
 
-fn labelled(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
+fn labelled(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
     expect(row, &["prompt", "completion", "label"])?;
     let role = match &row["label"] {
         Value::Bool(true) => Role::Desirable,
@@ -262,11 +290,11 @@ fn labelled(line: usize, row: &Row, reading: &Reading<'_>) -> Read {
             return Err(format!("label: expected true or false, found {}", kind(other)).into());
         }
     };
-    completed(line, row, reading, role, &["prompt", "completion", "label"])
+    completed(name, row, reading, role, &["prompt", "completion", "label"])
 }
 
 /// The example of a row's prompt and completion.
-fn completed(line: usize, row: &Row, reading: &Reading<'_>, role: Role, read: &[&str]) -> Read {
+fn completed(name: &str, row: &Row, reading: &Reading<'_>, role: Role, read: &[&str]) -> Read {
     expect(row, &["prompt", "completion"])?;
     remark_unread(row, read, reading);
     let (prompt, [reply]) = match (column(row, "prompt")?, column(row, "completion")?) {
@@ -285,32 +313,25 @@ fn completed(line: usize, row: &Row, reading: &Reading<'_>, role: Role, read: &[
         }
     };
     let completions = vec![completion(reply, role, "completion")?];
-    Ok(vec![by_prompt(line, prompt, completions)])
+    Ok(vec![by_prompt(name, prompt, completions)])
 }
 
-/// One example for each of the assistant's messages.
-fn turns(line: usize, messages: &[Message], row: &Row, reading: &Reading<'_>) -> Read {
+/// One example for each of the assistant's replies: a message, or several in a row.
+fn turns(name: &str, messages: &[Message], row: &Row, reading: &Reading<'_>) -> Read {
     roles(messages, "messages", reading)?;
     let mut examples = Vec::new();
-    for (index, message) in messages.iter().enumerate() {
-        if message.role != "assistant" {
-            continue;
-        }
+    let is_reply = |at: usize| messages.get(at).is_some_and(|it| it.role == "assistant");
+    for index in (0..messages.len()).filter(|at| is_reply(*at) && (*at == 0 || !is_reply(at - 1))) {
+        let end = (index..)
+            .find(|at| !is_reply(*at))
+            .unwrap_or(messages.len());
         let key = format!("messages[{index}]");
-        let (history, reply) = (&messages[..index], &messages[index..=index]);
-        // Both would be scored as replies, and what closes the first of them twice.
-        if history.last().is_some_and(|last| last.role == "assistant") {
-            return Err(format!(
-                "{key}: expected a message to reply to before the assistant's, found another of the assistant's; make \
-                 one of the two, or write the row as prompt and completion"
-            )
-            .into());
-        }
+        let (history, reply) = (&messages[..index], &messages[index..end]);
         let (prompt, [reply]) = conversation(history, [(&key, reply)], row, reading)?;
         let completions = vec![completion(reply, Role::Reply, &key)?];
         examples.push(Example {
-            id: format!("row {line}:{index}"),
-            group: format!("row {line}"),
+            id: format!("row {name}:{index}"),
+            group: format!("row {name}"),
             prompt,
             completions,
             meta: Default::default(),
@@ -368,9 +389,9 @@ fn completion(reply: Reply, role: Role, key: &str) -> Result<Completion, String>
 }
 
 /// A row's only example, whose group follows from its prompt.
-fn by_prompt(line: usize, prompt: Prompt, completions: Vec<Completion>) -> Example {
+fn by_prompt(name: &str, prompt: Prompt, completions: Vec<Completion>) -> Example {
     Example {
-        id: format!("row {line}"),
+        id: format!("row {name}"),
         group: String::new(),
         prompt,
         completions,

@@ -5,22 +5,20 @@
 //! prompt while that lasts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Result, anyhow};
 use rapport_store::BadInput;
 use rayon::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::cells::typed;
 use super::dialogues::Prompts;
-use super::json;
 use crate::Example;
 use crate::chat::ChatTemplate;
-use crate::lines::{BadLines, Line, stream};
-
-/// A row's columns by name.
-pub(crate) type Row = Map<String, Value>;
+use crate::formats::{Columns, Format, Item, Opened, Row, open, shards};
+use crate::lines::{BadLines, Unit, stem};
 
 /// A row's examples, or what is wrong with it. A group left empty is found by prompt.
 pub(super) type Read = Result<Vec<Example>, Wrong>;
@@ -53,6 +51,8 @@ pub struct Reading<'a> {
     pub template: Option<&'a ChatTemplate>,
     /// Whether a reply's scored ranges are those that the template marks.
     pub masks: bool,
+    /// Which split's shards of a folder are read, where their names say so.
+    pub split: Option<&'static str>,
     remarks: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -62,7 +62,16 @@ impl<'a> Reading<'a> {
         Self {
             template,
             masks,
+            split: None,
             remarks: Mutex::default(),
+        }
+    }
+
+    /// The same, of a split: `train`, `valid` or `test`.
+    pub fn of(self, split: &'static str) -> Self {
+        Self {
+            split: Some(split),
+            ..self
         }
     }
 
@@ -85,7 +94,7 @@ impl<'a> Reading<'a> {
 }
 
 /// Columns that every form of rows reads.
-pub(super) const COMMON: [&str; 3] = ["dialogue", "tools", "chat_template_kwargs"];
+pub(crate) const COMMON: [&str; 3] = ["dialogue", "tools", "chat_template_kwargs"];
 
 /// Examples in the file's order.
 pub type Examples<'a> = Box<dyn Iterator<Item = Result<Example>> + 'a>;
@@ -95,40 +104,29 @@ pub(super) const NO_TEMPLATE: &str = "the row is conversational and there is no 
      with: set `model` to a model whose folder holds chat_template.jinja, or tokenizer_config.json with \
      `chat_template`; or write the rows as plain text";
 
-/// Why a file that is one list is not read.
-const ARRAY: &str = "expected one JSON object a line, found an array; convert it with: jq -c '.[]'";
-
-/// Lines parsed at once.
+/// Rows parsed at once, and about how many bytes of them.
 pub(super) const CHUNK: usize = 256;
+const CHUNK_BYTES: usize = 16 << 20;
 
-/// Reads the examples that `examples` makes of each numbered row.
+/// Reads the examples that `examples` makes of each row; `columns` are those that it reads.
 ///
 /// # Errors
-/// An unreadable file; or every bad row by line, before the first example is handed out.
+/// An unreadable file; or every bad row by its place, before the first example is handed out.
 pub(super) fn read<'a>(
     path: &Path,
-    examples: impl Fn(usize, &Row) -> Read + Sync + 'a,
+    reading: &Reading<'_>,
+    columns: &'static [&'static str],
+    examples: impl Fn(&str, &Row) -> Read + Sync + 'a,
 ) -> Result<Examples<'a>> {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("parquet") => Err(BadInput(format!(
-            "{}: Parquet is not read yet; convert it to JSON Lines with: python -c \"import pandas; \
-             pandas.read_parquet('IN.parquet').to_json('OUT.jsonl', orient='records', lines=True)\"",
-            path.display()
-        ))
-        .into()),
-        _ => json_lines(path, examples),
-    }
-}
-
-fn json_lines<'a>(
-    path: &Path,
-    examples: impl Fn(usize, &Row) -> Read + Sync + 'a,
-) -> Result<Examples<'a>> {
+    let files = shards::files(path, reading.split)?;
     let mut bad = BadLines::new(path);
     let mut prompts = Prompts::default();
     let mut found = false;
-    for chunk in parsed(path, &examples)? {
-        for (line, read) in chunk? {
+    let mut chunks = Chunks::new(files.clone(), columns);
+    while let Some(chunk) = chunks.next(&examples) {
+        let Chunk { path, unit, rows } = chunk?;
+        bad.turn(&path, unit);
+        for (number, read) in rows {
             found = true;
             match read {
                 Ok(examples) => examples
@@ -136,34 +134,25 @@ fn json_lines<'a>(
                     .filter(|example| example.group.is_empty())
                     .for_each(|example| prompts.add(&example.prompt.text())),
                 Err(Wrong::File(message)) => {
-                    return Err(BadInput(format!("{}:{line}: {message}", path.display())).into());
+                    let place = unit.place(&path, number);
+                    return Err(BadInput(format!("{place}: {message}")).into());
                 }
-                Err(Wrong::Row(message)) => bad.add(line, message),
+                Err(Wrong::Row(message)) => bad.add(number, message),
             }
+        }
+        if bad.is_full() {
+            break;
         }
     }
     if !found {
         bad.add(1, "expected rows, found none");
     }
     bad.or(())?;
-    let name = path.to_owned();
-    let rows = parsed(path, examples)?.flat_map(|chunk| match chunk {
-        Ok(rows) => rows.into_iter().map(Ok).collect(),
+    let mut chunks = Chunks::new(files, columns);
+    let chunks = std::iter::from_fn(move || chunks.next(&examples));
+    Ok(Box::new(chunks.flat_map(move |chunk| match chunk {
+        Ok(chunk) => chunk.examples(&prompts),
         Err(error) => vec![Err(error)],
-    });
-    Ok(Box::new(rows.flat_map(move |row| {
-        let examples = row.and_then(|(line, read)| {
-            read.map_err(|(Wrong::Row(message) | Wrong::File(message))| {
-                anyhow!("{}:{line}: {message}", name.display())
-            })
-        });
-        match examples {
-            Ok(examples) => examples
-                .into_iter()
-                .map(|example| Ok(grouped(example, &prompts)))
-                .collect(),
-            Err(error) => vec![Err(error)],
-        }
     })))
 }
 
@@ -178,44 +167,114 @@ fn grouped(mut example: Example, prompts: &Prompts) -> Example {
     example
 }
 
-/// A file's rows, a chunk at a time; bad ones with what is wrong.
-fn parsed<'a>(
-    path: &Path,
-    examples: impl Fn(usize, &Row) -> Read + Sync + 'a,
-) -> Result<impl Iterator<Item = Result<Vec<(usize, Read)>>> + 'a> {
-    let mut lines = stream(path)?;
-    Ok(std::iter::from_fn(move || {
-        let chunk: Result<Vec<Line>> = lines.by_ref().take(CHUNK).collect();
-        let parse = |(line, text): Line| {
-            let read = text
-                .map_err(Wrong::Row)
-                .and_then(|text| row(&text))
-                .and_then(|row| {
-                    let dialogue = row.get("dialogue").and_then(dialogue);
-                    let mut read = examples(line, &row)?;
-                    if let Some(dialogue) = dialogue {
-                        read.iter_mut()
-                            .for_each(|example| example.group.clone_from(&dialogue));
-                    }
-                    Ok(read)
-                });
-            (line, read)
-        };
-        match chunk {
-            Ok(chunk) if chunk.is_empty() => None,
-            chunk => Some(chunk.map(|chunk| chunk.into_par_iter().map(parse).collect())),
-        }
-    }))
+/// Rows of one file with what is made of them.
+struct Chunk {
+    path: PathBuf,
+    unit: Unit,
+    rows: Vec<(usize, Read)>,
 }
 
-fn row(text: &str) -> Result<Row, Wrong> {
-    if text.trim_start().starts_with('[') {
-        return Err(Wrong::File(ARRAY.into()));
+impl Chunk {
+    /// All examples in their dialogues.
+    fn examples(self, prompts: &Prompts) -> Vec<Result<Example>> {
+        let mut found = Vec::new();
+        for (number, read) in self.rows {
+            match read {
+                Ok(examples) => {
+                    found.extend(examples.into_iter().map(|it| Ok(grouped(it, prompts))));
+                }
+                Err(Wrong::Row(message) | Wrong::File(message)) => {
+                    let place = self.unit.place(&self.path, number);
+                    found.push(Err(anyhow!("{place}: {message}")));
+                }
+            }
+        }
+        found
     }
-    let mut row = json::parse(text)?;
+}
+
+/// Files one after the other, a chunk at a time.
+struct Chunks {
+    files: std::vec::IntoIter<PathBuf>,
+    columns: &'static [&'static str],
+    /// Whether a row's number alone does not tell it from those of other files.
+    several: bool,
+    open: Option<(PathBuf, Opened)>,
+}
+
+impl Chunks {
+    fn new(files: Vec<PathBuf>, columns: &'static [&'static str]) -> Self {
+        Self {
+            several: files.len() > 1,
+            files: files.into_iter(),
+            columns,
+            open: None,
+        }
+    }
+
+    /// The next chunk; bad rows with what is wrong.
+    fn next(&mut self, examples: &(impl Fn(&str, &Row) -> Read + Sync)) -> Option<Result<Chunk>> {
+        loop {
+            let (path, opened) = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let path = self.files.next()?;
+                    let opened = match open(&path, Columns::Named(self.columns)) {
+                        Ok(opened) => opened,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    self.open.insert((path, opened))
+                }
+            };
+            let mut size = 0;
+            let mut items: Vec<Item> = Vec::new();
+            while items.len() < CHUNK && size < CHUNK_BYTES {
+                match opened.items.next() {
+                    None => break,
+                    Some(Err(error)) => return Some(Err(error)),
+                    Some(Ok(item)) => {
+                        size += item.size;
+                        items.push(item);
+                    }
+                }
+            }
+            if items.is_empty() {
+                self.open = None;
+                continue;
+            }
+            let format = opened.format;
+            let shard = match self.several {
+                true => format!("{}:", stem(path)),
+                false => String::new(),
+            };
+            let parse = |item: Item| {
+                let name = format!("{shard}{}", item.number);
+                (item.number, parsed(item, &name, format, examples))
+            };
+            return Some(Ok(Chunk {
+                path: path.clone(),
+                unit: format.unit(),
+                rows: items.into_par_iter().map(parse).collect(),
+            }));
+        }
+    }
+}
+
+/// What is made of a row.
+fn parsed(item: Item, name: &str, format: Format, examples: &impl Fn(&str, &Row) -> Read) -> Read {
+    let mut row = item.raw.and_then(|raw| format.row(raw))?;
+    if format == Format::Table {
+        typed(&mut row)?;
+    }
     // What writes tables writes null for a column that the row does not have.
     row.retain(|_, value| !value.is_null());
-    Ok(row)
+    let dialogue = row.get("dialogue").and_then(dialogue);
+    let mut read = examples(name, &row)?;
+    if let Some(dialogue) = dialogue {
+        read.iter_mut()
+            .for_each(|example| example.group.clone_from(&dialogue));
+    }
+    Ok(read)
 }
 
 /// The dialogue that a row says it is of. A list or an object names none, and is a column like any

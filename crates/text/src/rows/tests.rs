@@ -172,11 +172,6 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
             "chosen: expected a completion, found none",
         ),
         (
-            sft_rows,
-            r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c"}]}"#,
-            "messages[2]: expected a message to reply to before the assistant's",
-        ),
-        (
             preference_rows,
             r#"{"prompt": "p", "chosen": [{"role": "assistant"}], "rejected": "r"}"#,
             "chosen[0].content: expected text, found nothing",
@@ -190,11 +185,6 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
             preference_rows,
             r#"{"prompt": "p""#,
             "expected one JSON object a line: EOF",
-        ),
-        (
-            sft_rows,
-            r#"["text"]"#,
-            "found an array; convert it with: jq",
         ),
         (
             sft_rows,
@@ -272,10 +262,14 @@ fn bad_rows_are_named_together_by_line_key_and_what_was_expected() {
 #[test]
 fn what_cannot_be_read_names_its_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    let error = sft_rows(&dir.path().join("rows.parquet"), &Reading::default())
-        .err()
-        .unwrap();
-    assert!(error.to_string().contains("JSON Lines"), "{error}");
+    let path = dir.path().join("rows.parquet");
+    fs::write(&path, "{}").unwrap();
+    let error = sft_rows(&path, &Reading::default()).err().unwrap();
+    let expected = match cfg!(feature = "parquet") {
+        true => "rows.parquet: not a whole Parquet file",
+        false => "rows.parquet: this build reads no Parquet; build with",
+    };
+    assert!(error.to_string().contains(expected), "{error}");
     let path = dir.path().join("rows.jsonl");
     let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
     fs::write(&path, [row; 3].join("\n")).unwrap();
@@ -447,4 +441,100 @@ fn persona_and_turns_of_a_conversation_are_known_whatever_the_template_makes_of_
     assert_eq!(prompts[1].shown(), "Persona: be kind.\nUser: who?\nBot:");
     let asked: Vec<&str> = prompts[1].turns().map(|turn| &*turn.text).collect();
     assert_eq!(asked, ["who?"]);
+}
+
+/// What each example has after its prompt.
+fn replies(reader: Reader, rows: &str) -> Vec<String> {
+    let examples = read(reader, rows).unwrap();
+    let completions = examples.iter().flat_map(|it| &it.completions);
+    completions.map(|it| it.text.clone()).collect()
+}
+
+#[test]
+fn messages_of_the_assistant_in_a_row_are_one_reply() {
+    let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c"}, {"role": "user", "content": "d"}, {"role": "assistant", "content": "e"}]}"#;
+    assert_eq!(replies(sft_rows, row), [" b\nassistant: c\n", " e\n"]);
+}
+
+#[test]
+fn a_list_of_messages_may_stand_as_text() {
+    let rows = r#"{"messages": "[{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]"}"#;
+    assert_eq!(replies(sft_rows, rows), [" b\n"]);
+}
+
+#[test]
+fn rows_are_read_alike_whatever_they_are_written_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = template();
+    let examples = |name: &str, text: &str| -> Result<Vec<Example>> {
+        let path = dir.path().join(name);
+        fs::write(&path, text)?;
+        let reading = Reading::by(Some(&template), false);
+        labelled_rows(&path, &reading)?.collect()
+    };
+    let row = r#"{"prompt": "p", "completion": "q \"r\"", "label": true}"#;
+    let expected = examples("a.jsonl", row).unwrap();
+    assert_eq!(examples("a.json", &format!("[{row}]")).unwrap(), expected);
+    let csv = "prompt,completion,label,note\np,\"q \"\"r\"\"\",True,\n";
+    let mut found = examples("a.csv", csv).unwrap();
+    assert_eq!(found[0].id, "row 2");
+    found[0].id = "row 1".into();
+    assert_eq!(found, expected);
+    let messages = "prompt,completion,label\n\"[{\"\"role\"\": \"\"user\"\", \"\"content\"\": \"\"p\"\"}]\",\
+                    \"[{\"\"role\"\": \"\"assistant\"\", \"\"content\"\": \"\"q\"\"}]\",false\n";
+    assert_eq!(
+        examples("b.csv", messages).unwrap()[0].completions[0].text,
+        " q\n"
+    );
+    let python = "prompt,completion,label\n\"[{'role': 'user'}]\",a,1\n";
+    let error = examples("c.csv", python).unwrap_err().to_string();
+    assert!(
+        error.contains("c.csv:2: prompt: expected a list of messages as JSON"),
+        "{error}"
+    );
+    // Bad rows of all shards are named together.
+    let folder = dir.path().join("shards");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("train-0.jsonl"), row).unwrap();
+    fs::write(folder.join("train-1.json"), format!("[{row}, {row}]")).unwrap();
+    let read = || -> Result<Vec<Example>> {
+        let reading = Reading::by(None, false).of("train");
+        labelled_rows(&folder, &reading)?.collect()
+    };
+    let ids: Vec<String> = read().unwrap().into_iter().map(|it| it.id).collect();
+    assert_eq!(ids, ["row train-0:1", "row train-1:1", "row train-1:2"]);
+    fs::write(folder.join("train-0.jsonl"), "{}").unwrap();
+    fs::write(folder.join("train-1.json"), "[{}, {}]").unwrap();
+    let error = read().unwrap_err().to_string();
+    let places = [
+        "train-0.jsonl:1: prompt",
+        "train-1.json: item 1: prompt",
+        "train-1.json: item 2: prompt",
+    ];
+    assert!(places.iter().all(|place| error.contains(place)), "{error}");
+}
+
+#[test]
+fn tools_and_variables_of_the_template_may_be_text() {
+    let source =
+        "{{ tools | length }} {{ deep }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    let template = ChatTemplate::new(source.into(), Default::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.jsonl");
+    let row = |more: &str| {
+        format!(
+            r#"{{"prompt": [{{"role": "user", "content": "p"}}], "completion": [{{"role": "assistant", "content": "q"}}], {more}}}"#
+        )
+    };
+    let given = r#""tools": "[{\"name\": \"f\"}]", "chat_template_kwargs": "{\"deep\": 3}""#;
+    fs::write(&path, row(given)).unwrap();
+    let reading = Reading::by(Some(&template), false);
+    let examples: Result<Vec<Example>> = sft_rows(&path, &reading).unwrap().collect();
+    assert_eq!(examples.unwrap()[0].prompt.text(), "1 3p");
+    fs::write(&path, row(r#""chat_template_kwargs": "deep""#)).unwrap();
+    let error = sft_rows(&path, &reading).err().unwrap().to_string();
+    assert!(
+        error.contains("chat_template_kwargs: expected an object, found text that is no JSON"),
+        "{error}"
+    );
 }

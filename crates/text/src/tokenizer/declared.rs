@@ -5,7 +5,7 @@
 //! have `special_tokens_map.json` and `added_tokens.json` in its place. Each token goes in at the next free id
 //! unless the vocabulary has it already, whatever id was declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -18,6 +18,18 @@ use super::names::NAMED;
 const CONFIG: &str = "tokenizer_config.json";
 const MAP: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
+
+/// What the class of transformers that reads a SentencePiece model declares with it.
+pub(super) struct Implied {
+    /// The class.
+    pub(super) by: &'static str,
+    /// Special tokens by key, where no file says otherwise.
+    pub(super) defaults: Vec<(&'static str, String)>,
+    /// The model's own, where no file names further special tokens.
+    pub(super) added: Vec<AddedToken>,
+    /// Tokens that the files list are looked for before the text is normalised.
+    pub(super) raw: bool,
+}
 
 /// What a tokenizer's files declare beside `tokenizer.json`.
 #[derive(Default)]
@@ -33,10 +45,19 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Reads the files in `dir`; `own` are the added tokens that `tokenizer.json` itself lists.
-    pub(super) fn read(dir: &Path, own: Option<&BTreeMap<u32, AddedToken>>) -> Result<Self> {
+    /// Reads the files in `dir`; `own` are the added tokens that `tokenizer.json` itself lists, `implied` what goes
+    /// with a SentencePiece model.
+    pub(super) fn read(
+        dir: &Path,
+        own: Option<&BTreeMap<u32, AddedToken>>,
+        implied: Option<&Implied>,
+    ) -> Result<Self> {
         let config = object(dir, CONFIG)?;
-        let map = object(dir, MAP)?;
+        let mut map = object(dir, MAP)?;
+        if implied.is_some() {
+            // The model's own take its place.
+            map.remove("additional_special_tokens");
+        }
         let mut special = Special::default();
         special.read(&config, CONFIG);
         // By id; of a token, the entry that comes last.
@@ -74,6 +95,16 @@ impl Declared {
                 listed.insert(*id, (token.clone(), "tokenizer.json"));
             }
         }
+        if let Some(implied) = implied {
+            let files = match config.contains_key("added_tokens_decoder") {
+                true => vec![&config],
+                false => vec![&config, &map],
+            };
+            special.imply(implied, &files);
+            for (token, _) in listed.values_mut().filter(|_| implied.raw) {
+                token.normalized = false;
+            }
+        }
         // A named token has the properties that it is listed with.
         for (token, _) in special.named.values_mut() {
             let same = |(other, _): &&(AddedToken, _)| other.content == token.content;
@@ -88,10 +119,15 @@ impl Declared {
         for (id, (token, file)) in listed {
             declared.added.push((token, file, Some(id)));
         }
+        let own = own.into_iter().flat_map(BTreeMap::values);
+        let listed = declared.added.iter().map(|(token, ..)| token).chain(own);
+        let listed: HashSet<String> = listed.map(|token| token.content.clone()).collect();
+        let mut named: HashMap<String, Vec<AddedToken>> = HashMap::new();
         for (token, file) in special.all() {
-            let in_front = declared.added.iter().map(|(token, ..)| token);
-            let own = own.into_iter().flat_map(BTreeMap::values);
-            if !in_front.chain(own).any(|t| t.content == token.content) {
+            // Of one that is declared twice with other properties, the last ones hold.
+            let same = named.entry(token.content.clone()).or_default();
+            if !listed.contains(&token.content) && !same.contains(&token) {
+                same.push(token.clone());
                 declared.added.push((token, file, None));
             }
         }
@@ -166,6 +202,26 @@ impl Special {
         self.own.extend(token);
     }
 
+    /// Takes what a class declares and the `files` do not.
+    fn imply(&mut self, implied: &Implied, files: &[&Map<String, Value>]) {
+        for (key, name) in &implied.defaults {
+            let place = NAMED.iter().position(|named| named == key);
+            if let Some(place) = place.filter(|_| !files.iter().any(|it| it.contains_key(*key))) {
+                let token = AddedToken::from(name.clone(), true);
+                self.named.insert(place, (token, implied.by));
+            }
+        }
+        let further = |file: &&Map<String, Value>| {
+            let keys = ["extra_special_tokens", "additional_special_tokens"];
+            keys.iter()
+                .any(|key| file.get(*key).is_some_and(|value| !value.is_object()))
+        };
+        if !files.iter().any(further) {
+            let added = implied.added.iter().cloned();
+            self.extra.extend(added.map(|token| (token, implied.by)));
+        }
+    }
+
     /// Takes the names that are not yet declared.
     fn fill(&mut self, file: &Map<String, Value>, name: &'static str) {
         for (place, key) in NAMED.iter().enumerate() {
@@ -215,8 +271,28 @@ fn token(value: &Value, special: bool) -> Option<AddedToken> {
     })
 }
 
+/// Names that the files list for ids, as a tokenizer's vocabulary gets them.
+pub(super) fn declared_names(
+    dir: &Path,
+    config: &Map<String, Value>,
+) -> Result<BTreeMap<u32, String>> {
+    let name = |value: &Value| Some(value["content"].as_str()?.to_owned());
+    Ok(match config.get("added_tokens_decoder") {
+        Some(decoder) => {
+            let entries = decoder.as_object().into_iter().flatten();
+            entries
+                .filter_map(|(id, token)| Some((id.parse().ok()?, name(token)?)))
+                .collect()
+        }
+        None => object(dir, ADDED)?
+            .into_iter()
+            .filter_map(|(name, id)| Some((u32::try_from(id.as_u64()?).ok()?, name)))
+            .collect(),
+    })
+}
+
 /// A JSON file's keys; none where the file is not there.
-fn object(dir: &Path, name: &str) -> Result<Map<String, Value>> {
+pub(super) fn object(dir: &Path, name: &str) -> Result<Map<String, Value>> {
     let path = dir.join(name);
     match find_json(&path)? {
         None => Ok(Map::new()),

@@ -1,6 +1,6 @@
 //! Opening a tokenizer's files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -12,16 +12,16 @@ use tokenizers::{AddedToken, Model as _};
 use super::chat::Chat;
 use super::declared::Declared;
 use super::train::{add_special, byte_level};
-use super::{END, FILES, LIMIT, Tokenizer};
+use super::{AROUND, END, FILES, LIMIT, Tokenizer, sentencepiece};
 use crate::caught::caught;
 
 /// Letters, digits, spaces, bytes of several and signs: what the parts of a tokenizer break on, if they do.
 const TRIAL: &str = " Hello, it's  42!\n naïve – 日本語 🙂\t<s>x";
 
 impl Tokenizer {
-    /// Opens a folder with `tokenizer.json` or with GPT-2's `vocab.json` and `merges.txt`, or a
-    /// `tokenizer.json` by its own path. The files around it say which token ends a text and which tokens
-    /// are added to it, as transformers reads them.
+    /// Opens a folder with `tokenizer.json`, with GPT-2's `vocab.json` and `merges.txt`, or with a SentencePiece
+    /// model (`tokenizer.model`, `spiece.model`); or a `tokenizer.json` or a `.model` by its own path. The files
+    /// around it say which token ends a text and which tokens are added to it, as transformers reads them.
     ///
     /// # Errors
     /// Missing or damaged files, or no end-of-text token to be found.
@@ -36,39 +36,50 @@ fn open(path: &Path) -> Result<Tokenizer> {
         true => path.parent().unwrap_or(Path::new("")),
         false => path,
     };
-    let json = match alone {
-        true => path.to_owned(),
-        false => dir.join("tokenizer.json"),
+    let by_name = |name: &str| match alone {
+        true if name == "tokenizer.json" => path.to_owned(),
+        _ => dir.join(name),
     };
     let mut files = BTreeMap::new();
     for name in FILES {
-        let file = match name {
-            "tokenizer.json" => json.clone(),
-            _ => dir.join(name),
-        };
+        let file = by_name(name);
         if file.exists() {
             files.insert(name, read_regular(&file, LIMIT)?);
         }
     }
+    let model = match alone && path.extension().is_some_and(|it| it == "model") {
+        true => {
+            files.retain(|name, _| AROUND.contains(name));
+            Some(path.to_owned())
+        }
+        false => sentencepiece::find(dir),
+    };
+    let mut pieces = None;
     let (main, opened) = match (
         files.get("tokenizer.json"),
         files.get("vocab.json"),
         files.get("merges.txt"),
+        model,
     ) {
         (Some(bytes), ..) => {
-            let opened = || {
+            let json = by_name("tokenizer.json");
+            let opened = caught(|| {
                 tokenizers::Tokenizer::from_bytes(bytes)
                     .map_err(|error| anyhow!("{}: not a tokenizer.json: {error}", json.display()))
-            };
-            let opened = caught(opened);
+            });
             (json, opened)
         }
-        (None, Some(vocab), Some(merges)) => {
+        (None, Some(vocab), Some(merges), _) => {
             (dir.join("merges.txt"), caught(|| gpt2(dir, vocab, merges)))
         }
+        (.., Some(model)) => {
+            let opened = caught(|| sentencepiece::read(&model, dir));
+            let opened = opened.map(|read| read.map(|read| pieces.insert(read).inner.clone()));
+            (model, opened)
+        }
         _ => bail!(
-            "{}: no tokenizer.json, and no vocab.json with merges.txt; convert the tokenizer \
-             to tokenizer.json first",
+            "{}: no tokenizer.json, no vocab.json with merges.txt, and no SentencePiece model (tokenizer.model, \
+             spiece.model); convert the tokenizer to tokenizer.json first",
             dir.display()
         ),
     };
@@ -93,8 +104,13 @@ fn open(path: &Path) -> Result<Tokenizer> {
         );
     }
     let own: BTreeMap<u32, AddedToken> = inner.get_added_tokens_decoder().into_iter().collect();
-    let declared = Declared::read(dir, files.contains_key("tokenizer.json").then_some(&own))?;
-    caught(|| add(&mut inner, &declared, &own, &mut notes)).with_context(damaged)??;
+    let declared = Declared::read(
+        dir,
+        files.contains_key("tokenizer.json").then_some(&own),
+        pieces.as_ref().map(|read| &read.implied),
+    )?;
+    let name = main.file_name().unwrap_or_default().to_string_lossy();
+    caught(|| add(&mut inner, &name, &declared, &own, &mut notes)).with_context(damaged)??;
     inner.set_encode_special_tokens(declared.split_special_tokens);
     let named = |name: String| Some((inner.token_to_id(&name)?, name));
     let by_id = |id: u32| Some((id, inner.id_to_token(id)?));
@@ -112,6 +128,28 @@ fn open(path: &Path) -> Result<Tokenizer> {
         })?;
     let bos = declared.bos.and_then(named);
     let pad = declared.pad.and_then(named).map(|(id, _)| id);
+    let mut class = None;
+    if let Some(read) = pieces {
+        let around = read.post_processor(bos.as_ref(), &eos)?;
+        inner.with_post_processor(Some(around));
+        notes.extend(read.notes);
+        // As transformers looks for it.
+        let name = match main.ends_with("spiece.model") {
+            true => "spiece.model",
+            false => "tokenizer.model",
+        };
+        files.insert(name, read.bytes);
+        class = Some(read.class);
+        if let Some(config) = files
+            .get_mut("tokenizer_config.json")
+            .filter(|_| read.unnamed)
+        {
+            // Beside a model's config.json, its `model_type` would name another class.
+            let mut keys: serde_json::Map<_, _> = serde_json::from_slice(config)?;
+            keys.insert("tokenizer_class".to_owned(), read.class.into());
+            *config = serde_json::to_vec_pretty(&keys)?;
+        }
+    }
     let template = caught(|| {
         // What a tokenizer refuses here it may refuse for want of a word; what it breaks off on is damaged.
         if let Ok(trial) = inner.encode(TRIAL, true) {
@@ -137,7 +175,7 @@ fn open(path: &Path) -> Result<Tokenizer> {
             false => Chat::find(dir),
         },
     };
-    tokenizer.complete_files()?;
+    tokenizer.complete_files(class)?;
     Ok(tokenizer)
 }
 
@@ -167,6 +205,7 @@ fn gpt2(dir: &Path, vocab: &[u8], merges: &[u8]) -> Result<tokenizers::Tokenizer
 /// Adds what the files around the tokenizer declare.
 fn add(
     inner: &mut tokenizers::Tokenizer,
+    main: &str,
     declared: &Declared,
     own: &BTreeMap<u32, AddedToken>,
     notes: &mut Vec<String>,
@@ -186,13 +225,15 @@ fn add(
     inner
         .add_tokens(tokens)
         .map_err(|error| anyhow!("adding the declared tokens: {error}"))?;
+    let mut seen = HashSet::new();
     for ((token, file, said), known) in declared.added.iter().zip(known) {
         let id = inner.token_to_id(&token.content);
-        let (Some(id), false) = (id, known) else {
+        let first = seen.insert(&token.content);
+        let (Some(id), false, true) = (id, known, first) else {
             continue;
         };
         let mut note = format!(
-            "{file} declares {:?}, which tokenizer.json lacks: it is token {id}",
+            "{file} declares {:?}, which {main} lacks: it is token {id}",
             token.content
         );
         if let Some(said) = said.filter(|said| *said != id) {

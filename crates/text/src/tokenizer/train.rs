@@ -62,7 +62,7 @@ impl Tokenizer {
             notes: Vec::new(),
             chat: Chat::default(),
         };
-        tokenizer.complete_files()?;
+        tokenizer.complete_files(None)?;
         Ok(tokenizer)
     }
 }

@@ -43,13 +43,20 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
     let wording = wording();
     let impressions = ["ease".to_owned(), "wit".to_owned()];
     let rated = row("r", &[&[("ease", 7.0), ("wit", 2.0)], &[("ease", 8.0)]]);
-    let shot = wording.shot(&rated, &impressions);
+    let asking = |chat, shots| Asking {
+        chat,
+        head: wording.head(&impressions),
+        wording: &wording,
+        impressions: &impressions,
+        shots,
+    };
+    let shots = std::slice::from_ref(&rated);
+    let shot = asking(false, shots).shot(&rated);
     assert_eq!(
         shot,
         "User: hello.\nBot: i see.\nRatings from 0 to 10:\nease: 8\nwit: 2\n\n"
     );
-    let head = wording.head(&impressions);
-    let asked = wording.ask(&row("a", &[]), "wit", &head, std::slice::from_ref(&shot));
+    let asked = asking(false, shots).about(&row("a", &[]), "wit");
     let text = asked.prompt.text();
     assert!(text.starts_with("Readers of talks"), "{text}");
     assert!(text.contains("numbers from 0 to 10, higher"), "{text}");
@@ -60,8 +67,16 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
     assert!(!asked.prompt.text_from(1).contains(&shot));
     assert_eq!(asked.completions.len(), 11);
     assert_eq!(asked.completions[10].text, " 10\n");
-    let zero = wording.ask(&row("a", &[]), "wit", &head, &[]).prompt.text();
-    assert_eq!(zero, text.replace(&shot, ""));
+    let zero = asking(false, &[]).about(&row("a", &[]), "wit");
+    assert_eq!(zero.prompt.text(), text.replace(&shot, ""));
+
+    // In messages a shot is the same question with its answer, and a number is a whole reply.
+    let asked = asking(true, shots).about(&row("a", &[]), "wit");
+    let question = "User: hello.\nBot: i see.\nRatings from 0 to 10:\nwit:";
+    let said: Vec<_> = asked.prompt.turns().map(|it| &*it.text).collect();
+    assert_eq!(said, [question, "2", question]);
+    assert_eq!(asked.prompt.history().unwrap().told, asking(true, &[]).head);
+    assert_eq!(asked.completions[10].text, " 10");
 }
 
 #[test]
@@ -103,14 +118,14 @@ fn shots_have_every_rating() {
     rows[3].ratings.pop();
     let impressions = ["ease".to_owned(), "wit".to_owned()];
     let drawn = |shots, seed| -> Vec<String> {
-        let drawn = draw(&rows, &impressions, shots, seed).unwrap();
+        let drawn = draw(rows.clone(), &impressions, shots, seed).unwrap();
         drawn.iter().map(|row| row.id.clone()).collect()
     };
     let all = drawn(19, 1);
     assert!(!all.contains(&"3".to_owned()) && all.len() == 19);
     assert_eq!(drawn(4, 1), all[..4]);
     assert_ne!(drawn(4, 1), drawn(4, 2));
-    let error = draw(&rows, &impressions, 20, 1).unwrap_err().to_string();
+    let error = draw(rows, &impressions, 20, 1).unwrap_err().to_string();
     assert!(error.contains("expected at most 19"), "{error}");
 }
 
@@ -202,6 +217,68 @@ impl Place {
         };
         Ok((lines.iter().map(row).collect(), Measures::read(&dir)?))
     }
+}
+
+#[test]
+fn a_model_with_a_chat_template_answers_in_messages() {
+    let mut place = Place::new();
+    let model = place.dir.path().join("model");
+    let template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}[/]{% endfor %}\
+                    {% if add_generation_prompt %}[assistant]{% endif %}";
+    std::fs::write(model.join("chat_template.jinja"), template).unwrap();
+    let (found, measures) = place
+        .run(|it| it.impressions = vec!["trust".into()])
+        .unwrap();
+
+    // The same by hand, from the text that the template makes.
+    let rows = RatedSet::open(&place.dir.path().join("data"), Split::Test).unwrap();
+    let head = wording().head(&["trust".to_owned()]);
+    let texts = rows.rows.iter().map(|row| Example {
+        id: row.id.clone(),
+        group: String::new(),
+        prompt: Prompt::Parts {
+            head: format!(
+                "[system]{}[/][user]{}Ratings from 0 to 10:\ntrust:[/][assistant]",
+                head.trim_end(),
+                row.turns.iter().map(turn_text).collect::<String>()
+            ),
+            turns: Vec::new(),
+            tail: String::new(),
+            rendered: true,
+            says: None,
+        },
+        completions: (0..=10)
+            .map(|score| Completion::new(format!("{score}[/]"), Role::Reply))
+            .collect(),
+        meta: Default::default(),
+    });
+    let encoding = Encoding {
+        max_length: 2000,
+        min_prompt_kept: 0.0,
+        group: Group::None,
+        shuffle: false,
+    };
+    let by_hand = place.dir.path().join("by hand");
+    std::fs::create_dir(&by_hand).unwrap();
+    let set = dataset::tokenised(
+        texts.map(Ok),
+        &Tokenizer::open(&model).unwrap(),
+        (encoding, false),
+        "test",
+        &by_hand,
+        &mut Measures::default(),
+    )
+    .unwrap();
+    let device = Bf16::default().device(backend::default_backend());
+    let model = Frozen::open(device, &model).unwrap();
+    let logps = model.logps(&set, 4, |_| true).unwrap();
+    let answers: Vec<Answer> = logps.iter().map(|it| wording().answer(it)).collect();
+    for (row, answer) in rows.rows.iter().zip(&answers) {
+        let found = found[&row.id]["trust"];
+        assert!((found - answer.expected).abs() < 1e-4, "{}", row.id);
+    }
+    let mass = answers.iter().map(|it| it.mass).sum::<f64>() / answers.len() as f64;
+    assert!((measures.numbers["score_mass"] / mass - 1.0).abs() < 1e-4);
 }
 
 #[test]

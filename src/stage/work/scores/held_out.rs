@@ -11,18 +11,16 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::precision::Bf16;
 use crate::stage::work::scores::rating_errors::{self, Cluster};
-use crate::stage::work::scores::scored;
 use crate::stage::work::scores::scorer::Scorer;
 use crate::store::Progress;
 
 /// The scores of some examples' completions by a reward model, with the name of each.
 fn scores(
     context: &Context,
-    (model, bf16): (&Path, Bf16),
+    scorer: &Scorer,
     examples: &[Example],
     measures: &mut Measures,
 ) -> Result<(Vec<String>, Vec<Vec<f64>>)> {
-    let scorer = Scorer::open(model, bf16.device(&context.backend))?;
     let what = format!("{} (test)", context.label);
     let progress = Progress::new(&what, examples.len());
     let scores = scorer.scores(examples, &what, measures, |done| {
@@ -42,8 +40,10 @@ pub fn ratings(
     cluster: Cluster,
     measures: &mut Measures,
 ) -> Result<()> {
-    let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
-    let (labels, scores) = scores(context, (model, bf16), &examples, measures)?;
+    let scorer = Scorer::open(model, bf16.device(&context.backend))?;
+    let examples = rows.iter().map(|row| scorer.dialogue(row));
+    let examples = examples.collect::<Result<Vec<_>>>()?;
+    let (labels, scores) = scores(context, &scorer, &examples, measures)?;
     for (place, label) in labels.iter().enumerate() {
         // In a world there is a truth behind the ratings, which no rater's error keeps a model from.
         let truths = rows.iter().zip(&scores).filter_map(|(row, scores)| {
@@ -71,7 +71,8 @@ pub fn pairs(
         measures.note("no pairs held out for testing");
         return Ok(());
     }
-    let (_, scores) = scores(context, (model, bf16), examples, measures)?;
+    let scorer = Scorer::open(model, bf16.device(&context.backend))?;
+    let (_, scores) = scores(context, &scorer, examples, measures)?;
     let apart: Vec<f64> = scores
         .chunks(2)
         .map(|pair| pair[0][0] - pair[1][0])
@@ -96,7 +97,8 @@ pub fn classes(
         measures.note("no examples held out for testing");
         return Ok(());
     }
-    let (labels, scores) = scores(context, (model, bf16), examples, measures)?;
+    let scorer = Scorer::open(model, bf16.device(&context.backend))?;
+    let (labels, scores) = scores(context, &scorer, examples, measures)?;
     let (mut right, mut of_class) = (Vec::new(), BTreeMap::<&str, (f64, f64)>::new());
     let mut predicted: BTreeMap<&str, f64> = BTreeMap::new();
     for (example, scores) in examples.iter().zip(&scores) {

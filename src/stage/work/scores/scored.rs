@@ -4,21 +4,37 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::data::chat::{Beside, ChatTemplate, Message};
 use crate::data::encode::{Limits, encode_all};
+use crate::data::render::{message, whole};
 use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, Turn, template};
 use crate::model::DecoderConfig;
 use crate::model::forest::Branch;
 use crate::stage::artifact::measures::Measures;
 use crate::stage::work::tokens::cuts::Cut;
+use crate::store::BadInput;
 use crate::train::{Dataset, ExamplesWriter, Units};
 
-/// A rated dialogue as a prompt and its last turn.
-pub fn of_dialogue(row: &Rated) -> Example {
-    Example {
+/// A rated dialogue as a prompt and its last turn, by the chat template if one is given.
+///
+/// # Errors
+/// What the template refuses, by the row's id.
+pub fn of_dialogue(row: &Rated, template: Option<&ChatTemplate>) -> Result<Example> {
+    let example = match template {
+        Some(template) => {
+            let messages: Vec<Message> = row.turns.iter().map(message).collect();
+            let found = whole(template, &messages, &Beside::default())
+                .map_err(|error| BadInput(format!("dialogue {}: {error:#}", row.id)));
+            let (prompt, last) = found?;
+            of_replies(&prompt, &[last])
+        }
+        None => of_turns(&row.turns),
+    };
+    Ok(Example {
         id: row.id.clone(),
         group: row.dialogue.clone(),
-        ..of_turns(&row.turns)
-    }
+        ..example
+    })
 }
 
 /// A dialogue's turns as a prompt and the last of them.
@@ -143,13 +159,13 @@ mod tests {
             ratings: Vec::new(),
             truth: None,
         };
-        let whole = of_dialogue(&row);
+        let whole = of_dialogue(&row, None).unwrap();
         let prompt = template::prompt(String::new(), &row.turns[..3]);
         let reply = of_replies(&prompt, &[" a cat.".into()]);
         assert_eq!(whole.prompt, reply.prompt);
         assert_eq!(whole.completions, reply.completions);
         row.turns.truncate(3);
-        let asked = of_dialogue(&row);
+        let asked = of_dialogue(&row, None).unwrap();
         let text = asked.prompt.text() + &asked.completions[0].text;
         assert_eq!(text, "User: hello.\nBot: hi.\nUser: pets?");
 

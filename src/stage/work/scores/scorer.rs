@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::data::chat::{ChatTemplate, Message};
 use crate::data::encode::Limits;
-use crate::data::{Example, Prompt, Tokenizer};
+use crate::data::{Example, Prompt, Rated, Tokenizer};
 use crate::engine::{Device, Frozen};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
@@ -29,7 +29,9 @@ pub struct Scorer {
     units: Vec<(f64, f64)>,
     problem: Problem,
     format: Format,
-    /// What its chat template puts after a reply, where it learned from conversations.
+    /// What writes conversations, where it learned from such.
+    template: Option<Arc<ChatTemplate>>,
+    /// What that puts after a reply.
     ending: String,
     /// The share of a prompt's tokens that must be left where the model's positions are too few.
     pub min_prompt_kept: f64,
@@ -155,6 +157,7 @@ impl Scorer {
             problem,
             format,
             ending: template.as_deref().and_then(ending).unwrap_or_default(),
+            template,
             min_prompt_kept: 0.0,
         })
     }
@@ -168,6 +171,14 @@ impl Scorer {
     /// trained on ratings.
     pub fn unit(&self, place: usize) -> (f64, f64) {
         self.units[place]
+    }
+
+    /// A rated dialogue, written as those texts were that the model learned from.
+    ///
+    /// # Errors
+    /// What its chat template refuses.
+    pub fn dialogue(&self, row: &Rated) -> Result<Example> {
+        scored::of_dialogue(row, self.template.as_deref())
     }
 
     /// Drawn replies to a prompt, ended as those were that the model learned from.
@@ -253,6 +264,7 @@ fn readable(head: &ScoreHead, outputs: &[f32]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::chat::Beside;
 
     #[test]
     fn conversations_are_written_with_what_the_recipe_gave_the_template() {
@@ -265,9 +277,10 @@ mod tests {
             .write(dir.path(), given.into_iter().collect())
             .unwrap();
         let (_, template, _) = format(dir.path()).unwrap();
-        let text = template
-            .unwrap()
-            .render(&[Message::new("user", "a")], false);
+        let text =
+            template
+                .unwrap()
+                .render(&[Message::new("user", "a")], &Beside::default(), false);
         assert_eq!(text.unwrap(), "dry[a]");
     }
 

@@ -2,4 +2,5 @@
 
 pub mod cuts;
 pub mod dataset;
+pub mod lengths;
 pub mod limits;

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::data::encode::Limits;
+use crate::data::render::foreign;
 use crate::data::{Example, Rated, Tokenizer};
 use crate::model::config::{Problem, ScoreHead};
 use crate::model::hf::config_json;
@@ -189,9 +190,15 @@ impl HeadData {
             weights: labels.iter().map(|(_, weight)| *weight).collect(),
         });
         let mut measures = Measures::default();
-        let format = Format::bare(Texts::Transcript);
+        let tokenizer = self.tokenizer(context)?;
+        let template = foreign(&tokenizer)?;
+        let format = Format::bare(match template {
+            Some(_) => Texts::Messages,
+            None => Texts::Transcript,
+        });
         let set = |rows: &[Rated], split: Split, measures: &mut Measures| -> Result<Dataset> {
-            let examples: Vec<Example> = rows.iter().map(scored::of_dialogue).collect();
+            let examples = rows.iter().map(|row| scored::of_dialogue(row, template));
+            let examples = examples.collect::<Result<Vec<_>>>()?;
             let mut set = self.tokenised(context, &examples, (split, format), measures)?;
             let targets = rows.iter().flat_map(|row| {
                 let each = head.labels.iter().zip(head.centre.iter().zip(&head.scale));

@@ -72,9 +72,16 @@ pub fn training(
     }
     if !train.examples.is_empty() {
         text.push_str("  first example, scored tokens in brackets:\n");
-        for branch in train.examples.branches(0) {
-            text.push_str(&format!("    {}\n", spelled(tokenizer, &branch)?));
-        }
+        text.push_str(&example(tokenizer, train, 0)?);
+    }
+    Ok(text)
+}
+
+/// An example's sequences as the model reads them, one a line.
+pub fn example(tokenizer: &Tokenizer, train: &Dataset, number: usize) -> Result<String> {
+    let mut text = String::new();
+    for branch in train.examples.branches(number) {
+        text.push_str(&format!("    {}\n", spelled(tokenizer, &branch)?));
     }
     Ok(text)
 }

@@ -6,16 +6,14 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use crate::csv::csv_rows;
-use crate::lines::{BadLines, numbered, read_utf8};
+use crate::formats::Parsed;
+use crate::lines::BadLines;
 use crate::rated::utterances::shown;
 
 /// A row, or the part of it that is one rater's.
 pub struct Record {
-    /// The line on which it begins; 1 in a list.
+    /// The line on which it begins, or its number in a file without lines.
     pub line: usize,
-    /// Its number in a list, from 1.
-    pub item: Option<usize>,
     /// Its number among the raters of the row, from 0.
     pub part: usize,
     /// Columns and what they hold, objects within it brought to the top.
@@ -39,12 +37,6 @@ impl Record {
     }
 }
 
-/// Where in a list a row is, ahead of a message.
-pub fn place(item: Option<usize>) -> String {
-    let item = item.map(|item| format!("item {item} of the list: "));
-    item.unwrap_or_default()
-}
-
 /// The columns of all records, in the order of their first appearance.
 pub fn columns_of(records: &[Record]) -> Vec<String> {
     let mut known: Map<String, Value> = Map::new();
@@ -58,106 +50,29 @@ pub fn columns_of(records: &[Record]) -> Vec<String> {
     known.into_iter().map(|(name, _)| name).collect()
 }
 
-/// Reads a table's records. One whose column `ratings` is a list becomes a record for each of its items.
+/// Reads a table's records, and what is wrong with others. One whose column `ratings` is a list becomes a record for each
+/// of its items.
 ///
 /// # Errors
-/// An unreadable file; rows that cannot be read are left with `bad`.
-pub fn records(path: &Path, ratings: Option<&str>, bad: &mut BadLines) -> Result<Vec<Record>> {
-    let text = read_utf8(path)?;
+/// An unreadable file.
+pub fn records(path: &Path, ratings: Option<&str>) -> Result<(Vec<Record>, BadLines)> {
+    let parsed = Parsed::open(path)?;
+    let mut bad = BadLines::of(path, parsed.format.unit());
     let mut records = Vec::new();
-    for (line, item, row) in rows(&text, bad) {
-        match split(row, ratings) {
+    for row in parsed {
+        let (line, row) = row?;
+        match row.and_then(|row| split(row, ratings)) {
             Ok(found) => {
                 let parts = found.into_iter().enumerate();
-                records.extend(parts.map(|(part, cells)| Record {
-                    line,
-                    item,
-                    part,
-                    cells,
-                }));
+                records.extend(parts.map(|(part, cells)| Record { line, part, cells }));
             }
-            Err(message) => bad.add(line, place(item) + &message),
+            Err(message) => bad.add(line, message),
+        }
+        if bad.is_full() {
+            break;
         }
     }
-    Ok(records)
-}
-
-type Row = (usize, Option<usize>, Map<String, Value>);
-
-/// JSON where the file begins as such, else CSV.
-fn rows(text: &str, bad: &mut BadLines) -> Vec<Row> {
-    match text.trim_start().chars().next() {
-        Some('[') => list(text, bad),
-        Some('{') => json_lines(text, bad),
-        _ => csv(text, bad),
-    }
-}
-
-fn list(text: &str, bad: &mut BadLines) -> Vec<Row> {
-    let items: Vec<Value> = match serde_json::from_str(text) {
-        Ok(items) => items,
-        Err(error) => {
-            bad.add(error.line(), format!("not a JSON list: {error}"));
-            return Vec::new();
-        }
-    };
-    let mut rows = Vec::with_capacity(items.len());
-    for (index, item) in items.into_iter().enumerate() {
-        match item {
-            Value::Object(row) => rows.push((1, Some(index + 1), row)),
-            other => {
-                let message = format!("expected an object, found {}", shown(&other));
-                bad.add(1, place(Some(index + 1)) + &message);
-            }
-        }
-    }
-    rows
-}
-
-fn json_lines(text: &str, bad: &mut BadLines) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (line, text) in numbered(text) {
-        match serde_json::from_str(text) {
-            Ok(Value::Object(row)) => rows.push((line, None, row)),
-            Ok(other) => bad.add(line, format!("expected an object, found {}", shown(&other))),
-            Err(error) => bad.add(
-                line,
-                format!("not a JSON object: {error}; expected one on each line, or a list of them"),
-            ),
-        }
-    }
-    rows
-}
-
-/// The separator is whichever of them the header has most of.
-fn csv(text: &str, bad: &mut BadLines) -> Vec<Row> {
-    let header = text.lines().next().unwrap_or_default();
-    let separator = [b',', b';', b'\t']
-        .into_iter()
-        .rev()
-        .max_by_key(|separator| header.matches(char::from(*separator)).count())
-        .unwrap_or(b',');
-    let mut rows = csv_rows(text, separator, bad).into_iter();
-    let (_, header) = rows.next().unwrap_or_default();
-    let header: Vec<&str> = header.iter().map(|name| name.trim()).collect();
-    if let Some(name) = (1..header.len()).find(|at| header[..*at].contains(&header[*at])) {
-        bad.add(1, format!("two columns are named {:?}", header[name]));
-    }
-    let mut found = Vec::new();
-    for (line, cells) in rows {
-        if cells.len() != header.len() {
-            let message = format!("expected {} cells, found {}", header.len(), cells.len());
-            bad.add(line, message);
-            continue;
-        }
-        let named = header
-            .iter()
-            .zip(cells)
-            .filter(|(name, _)| !name.is_empty());
-        let row = named.map(|(name, cell)| ((*name).to_owned(), Value::String(cell)));
-        found.push((line, None, row.collect()));
-    }
-    found
+    Ok((records, bad))
 }
 
 /// A row as flat records, one for each item of its `ratings`.
@@ -216,7 +131,7 @@ pub fn gather(
         let (key, turn) = match (key, turn) {
             (Ok(key), Ok(turn)) => (key, Value::from(turn)),
             (Err(message), _) | (_, Err(message)) => {
-                bad.add(record.line, place(record.item) + &message);
+                bad.add(record.line, message);
                 continue;
             }
         };

@@ -245,12 +245,12 @@ fn every_bad_row_is_named_with_its_column_and_remedy() {
         (
             "[1, {\"text\": \"hi\"}]",
             form(),
-            "item 1 of the list: expected an object, found 1",
+            "item 1: expected a JSON object, found a number",
         ),
         (
             "{\"text\": \"hi\\nho\", \"a\": 1}\n{",
             form(),
-            ":2: not a JSON object",
+            ":2: expected one JSON object a line",
         ),
         ("", form(), "expected rated dialogues, found none"),
     ] {

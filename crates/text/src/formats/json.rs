@@ -1,7 +1,7 @@
-//! One row of JSON Lines: an object, whose keys are each given once.
+//! One row as JSON: an object, whose keys are each given once.
 //!
 //! Python's `json` writes `NaN` and `Infinity`, which JSON does not have. In a column that nothing reads they stop nothing;
-//! where one is read, it is named.
+//! where one is read, it is named. So are bytes that are no text, which Parquet may hold.
 
 use std::fmt;
 
@@ -12,11 +12,41 @@ use serde_json::{Map, Number, Value};
 /// by chance.
 const NOT_FINITE: &str = "\0not finite";
 
-/// Reads a row.
+/// Key of the object that stands for bytes that are no text.
+const BINARY: &str = "\0bytes";
+
+/// What stands for a number that is not finite.
+pub fn not_finite() -> Value {
+    mark(NOT_FINITE)
+}
+
+/// What stands for bytes that are no text.
+pub fn binary() -> Value {
+    mark(BINARY)
+}
+
+fn mark(key: &str) -> Value {
+    let mark = [(key.to_owned(), Value::from(0))];
+    mark.into_iter().collect::<Map<_, _>>().into()
+}
+
+/// Reads a value that is written as text.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn value(text: &str) -> Result<Value, String> {
+    let read: Result<Unique, _> = serde_json::from_str(text);
+    match read {
+        Ok(Unique(value)) => Ok(value),
+        Err(error) => Err(format!("text that is no JSON: {error}")),
+    }
+}
+
+/// Reads a row, `expected` in words.
 ///
 /// # Errors
 /// What is wrong with it, and at which column.
-pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
+pub fn parse(text: &str, expected: &str) -> Result<Map<String, Value>, String> {
     let read = |text: &str| serde_json::from_str::<Unique>(text);
     let row = read(text).or_else(|error| match with_marks(text) {
         Some(marked) => read(&marked),
@@ -24,14 +54,11 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
     });
     match row {
         Ok(Unique(Value::Object(row))) => Ok(row),
-        Ok(Unique(other)) => Err(format!(
-            "expected one JSON object a line, found {}",
-            kind(&other)
-        )),
+        Ok(Unique(other)) => Err(format!("expected {expected}, found {}", kind(&other))),
         Err(error) => {
             // The parser counts lines within this one.
             let error = error.to_string().replace(" at line 1 column", " at column");
-            Err(format!("expected one JSON object a line: {error}"))
+            Err(format!("expected {expected}: {error}"))
         }
     }
 }
@@ -45,6 +72,7 @@ pub fn kind(value: &Value) -> &'static str {
         Value::String(_) => "text",
         Value::Array(_) => "a list",
         Value::Object(object) if object.contains_key(NOT_FINITE) => "NaN or Infinity",
+        Value::Object(object) if object.contains_key(BINARY) => "bytes that are no text",
         Value::Object(_) => "an object",
     }
 }
@@ -149,6 +177,10 @@ impl<'de> Deserialize<'de> for Unique {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Map<String, Value>, String> {
+        super::parse(text, "an object")
+    }
 
     #[test]
     fn a_key_given_twice_is_named_wherever_it_stands() {
