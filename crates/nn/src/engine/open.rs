@@ -1,7 +1,7 @@
 //! Models of folders, on a device: whole or with adapters beside a base that is not trained.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
@@ -11,6 +11,7 @@ use half::bf16;
 
 use crate::model::config::ScoreHead;
 use crate::model::hf::{self, BaseDtype, Checkpoint, Slot};
+pub use crate::model::lora::Adapted;
 use crate::model::lora::{LoraConfig, Site, Targets};
 use crate::model::{Decoder, DecoderConfig, weights};
 use crate::ops::{Packed, Packing};
@@ -26,15 +27,6 @@ pub struct LoraSettings {
     pub dora: Option<bool>,
     /// What the base's weights are held in.
     pub base_dtype: Option<BaseDtype>,
-}
-
-/// A model whose base is not trained.
-#[derive(Clone, Debug)]
-pub struct Adapted {
-    pub lora: LoraConfig,
-    /// The base's folder.
-    pub base: PathBuf,
-    pub base_dtype: BaseDtype,
 }
 
 impl LoraSettings {

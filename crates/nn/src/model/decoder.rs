@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{Activation, DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
 use crate::model::linear::Linear;
+pub use crate::model::precision::Precision;
 use crate::ops::{Angles, Ops, TreeView};
 
 /// A decoder-only language model.
@@ -43,43 +44,6 @@ pub struct Compute {
     /// Keep only each block's input for backward, and compute the block again there (Chen et al.,
     /// arXiv 1604.06174).
     pub recompute: bool,
-}
-
-/// What matrix products, and what lies between them inside a block, are computed in. Parameters,
-/// their gradients, the residual stream, norms and log-probs stay f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    #[default]
-    F32,
-    Bf16,
-}
-
-impl Precision {
-    /// A matrix product's input.
-    pub fn lower<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
-        match self {
-            // What is not trained may be held in bf16.
-            Precision::F32 if x.dtype() == DType::BF16 => x.cast(FloatDType::F32),
-            Precision::F32 => x,
-            Precision::Bf16 => x.cast(FloatDType::BF16),
-        }
-    }
-
-    /// What the keys and values of generation are kept in, where weights are in `stored`.
-    pub fn cached(self, stored: DType) -> DType {
-        match self {
-            Precision::F32 => stored,
-            Precision::Bf16 => DType::BF16,
-        }
-    }
-
-    /// What returns to the residual stream.
-    fn raise<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
-        match self {
-            Precision::F32 => x,
-            Precision::Bf16 => x.cast(FloatDType::F32),
-        }
-    }
 }
 
 /// Attention and feed-forward, each behind a norm and a residual.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, FloatDType, Tensor, backend::Backend};
 
-use crate::model::decoder::Precision;
+use crate::model::precision::Precision;
 use crate::ops::{Dropout, Fixed, LowRank, Ops, Packed, lengths};
 
 /// An affine map; the weight is `[in, out]`.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
@@ -61,6 +62,44 @@ pub const WHOLE: [(&str, &str); 7] = [
     ("score", "head"),
     ("classifier", "head"),
 ];
+
+/// What a base's weights are held in while they are not trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BaseDtype {
+    #[default]
+    F32,
+    Bf16,
+    /// Linear maps of the blocks in 8 bits, the rest in bf16.
+    Int8,
+    /// Linear maps of the blocks in 4 bits, the rest in bf16.
+    Nf4,
+}
+
+impl BaseDtype {
+    /// All of them by the names of the key `base_dtype`.
+    pub const ALL: [(&str, BaseDtype); 4] = [
+        ("f32", BaseDtype::F32),
+        ("bf16", BaseDtype::Bf16),
+        ("int8", BaseDtype::Int8),
+        ("nf4", BaseDtype::Nf4),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, dtype)| *dtype == self);
+        found.map_or("f32", |(name, _)| name)
+    }
+}
+
+/// An adapter and what it is beside.
+#[derive(Clone, Debug)]
+pub struct Adapted {
+    pub lora: LoraConfig,
+    /// The base's folder.
+    pub base: PathBuf,
+    /// What the base is held in where the adapter is trained.
+    pub base_dtype: BaseDtype,
+}
 
 /// One adapter's place.
 #[derive(Clone, Debug, PartialEq)]

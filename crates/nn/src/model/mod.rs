@@ -7,6 +7,7 @@ pub mod forest;
 pub mod hf;
 pub mod linear;
 pub mod lora;
+mod precision;
 pub mod score;
 pub mod weights;
 

@@ -15,8 +15,7 @@ use super::checkpoint::{Checkpoint, INDEX, SINGLE, Stored, base_name, listed};
 use super::config_json;
 use super::layout::{self, Part, Slot};
 use crate::model::config::DecoderConfig;
-use crate::model::lora::{AdapterValues, LoraConfig, Site, Targets, WHOLE, named};
-pub use config::BaseDtype;
+use crate::model::lora::{Adapted, AdapterValues, LoraConfig, Site, Targets, WHOLE, named};
 pub use save::{SavedAdapter, save_adapter};
 
 /// What PEFT names the description of an adapter, and its weights.
@@ -27,16 +26,6 @@ const HELD: &str = "base_dtype.json";
 
 /// What PEFT puts before the names of a model's modules.
 const PREFIX: &str = "base_model.model.";
-
-/// The adapter of an opened folder.
-#[derive(Clone, Debug)]
-pub struct Adapter {
-    pub lora: LoraConfig,
-    /// The base's folder.
-    pub base: PathBuf,
-    /// What the base was held in when the adapter was trained.
-    pub base_dtype: BaseDtype,
-}
 
 /// What is an adapter's own in its folder.
 pub const FILES: [&str; 3] = [CONFIG, WEIGHTS, HELD];
@@ -122,7 +111,7 @@ pub(super) fn open(dir: &Path) -> Result<(DecoderConfig, Checkpoint)> {
         base.display()
     ));
     checkpoint.hold(adapters);
-    checkpoint.adapter = Some(Adapter {
+    checkpoint.adapter = Some(Adapted {
         base_dtype: config::held(dir)?,
         lora,
         base,

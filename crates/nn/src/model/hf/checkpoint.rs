@@ -17,11 +17,11 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use super::{
-    adapter::Adapter,
     layout::{self, Part, Slot, slots},
     tensors::Precision,
 };
 use crate::model::config::DecoderConfig;
+use crate::model::lora::Adapted;
 use beside::HEAD;
 pub use held::Held;
 use held::Place;
@@ -45,7 +45,7 @@ pub struct Checkpoint {
     /// What was read otherwise than a file says, or left unread, for people.
     pub notes: Vec<String>,
     /// What is applied to the weights, where the folder is an adapter's.
-    pub adapter: Option<Adapter>,
+    pub adapter: Option<Adapted>,
 }
 
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rapport_store::OrBadInput as _;
 
-pub use adapter::{BaseDtype, SavedAdapter, base_of, save_adapter};
+pub use adapter::{SavedAdapter, base_of, save_adapter};
 pub use checkpoint::Checkpoint;
 pub(crate) use checkpoint::transpose;
 pub use layout::{Part, Slot, slots};
@@ -21,6 +21,7 @@ pub use save::{DEFAULT_SHARD_LIMIT, save, save_like};
 pub use tensors::Precision;
 
 use crate::model::config::DecoderConfig;
+pub use crate::model::lora::BaseDtype;
 
 /// Opens a model folder: reads its `config.json`, maps its weights and checks that they are exactly
 /// the tensors which that configuration asks for. The configuration returned is that of the weights: a head

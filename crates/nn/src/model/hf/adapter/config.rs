@@ -7,35 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::{CONFIG, HELD, is_adapter, read_table};
-use crate::model::lora::{LoraConfig, Targets, WHOLE};
-
-/// What a base's weights are held in while they are not trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BaseDtype {
-    #[default]
-    F32,
-    Bf16,
-    /// Linear maps of the blocks in 8 bits, the rest in bf16.
-    Int8,
-    /// Linear maps of the blocks in 4 bits, the rest in bf16.
-    Nf4,
-}
-
-impl BaseDtype {
-    /// All of them by the names of the key `base_dtype`.
-    pub const ALL: [(&str, BaseDtype); 4] = [
-        ("f32", BaseDtype::F32),
-        ("bf16", BaseDtype::Bf16),
-        ("int8", BaseDtype::Int8),
-        ("nf4", BaseDtype::Nf4),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(_, dtype)| *dtype == self);
-        found.map_or("f32", |(name, _)| name)
-    }
-}
+use crate::model::lora::{BaseDtype, LoraConfig, Targets, WHOLE};
 
 /// Keys that say nothing about what is computed.
 const UNREAD: [&str; 13] = [

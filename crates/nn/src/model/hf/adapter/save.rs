@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use rapport_store as store;
 use serde_json::{Value, json};
 
-use super::{BaseDtype, CONFIG, HELD, PREFIX, WEIGHTS, tensors_of};
+use super::{CONFIG, HELD, PREFIX, WEIGHTS, tensors_of};
 use crate::model::config::DecoderConfig;
 use crate::model::family::Block;
 use crate::model::hf::checkpoint::transpose;
 use crate::model::hf::config_json;
 use crate::model::hf::layout::slots;
 use crate::model::hf::tensors::{Precision, write_streamed};
-use crate::model::lora::{LoraConfig, Targets};
+use crate::model::lora::{BaseDtype, LoraConfig, Targets};
 
 /// An adapter that is to be written.
 pub struct SavedAdapter<'a> {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::config::Family;
-use crate::model::hf::{self, DEFAULT_SHARD_LIMIT, Precision, save};
+use crate::model::hf::{self, BaseDtype, DEFAULT_SHARD_LIMIT, Precision, save};
 
 fn lora() -> LoraConfig {
     LoraConfig {
