@@ -1,5 +1,6 @@
 //! One decoder for four families, its weights, and Hugging Face folders.
 
+mod adapted;
 pub mod config;
 pub mod decoder;
 pub mod family;
