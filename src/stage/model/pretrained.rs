@@ -132,14 +132,21 @@ impl Stage for Pretrained {
             Ok(_) => std::fs::remove_file(&link)?,
             Err(_) => {}
         }
-        match &self.base {
-            Some(base) => together(&path, &resolved(base)?, &link)?,
+        let (config, notes) = match &self.base {
+            Some(base) => {
+                together(&path, &resolved(base)?, &link)?;
+                self.checked(&link).or_bad_input()?
+            }
             // The weights are not copied: a folder can hold many gigabytes, and its content is part of
             // this stage's identity.
-            None => symlink(&path, &link)
-                .with_context(|| format!("cannot link {} to {}", link.display(), path.display()))?,
-        }
-        let (config, notes) = self.checked(&link).or_bad_input()?;
+            None => {
+                let checked = self.checked(&path).or_bad_input()?;
+                symlink(&path, &link).with_context(|| {
+                    format!("cannot link {} to {}", link.display(), path.display())
+                })?;
+                checked
+            }
+        };
         let mut measures = Measures {
             notes,
             ..Measures::default()
