@@ -43,7 +43,7 @@ impl LoraSettings {
     ) -> Result<Adapted> {
         let from = checkpoint.adapter.as_ref();
         let mut lora = match from {
-            Some(adapter) => self.going_on(dir, &adapter.lora)?,
+            Some(adapter) => self.going_on(dir, &adapter.lora, config)?,
             None => LoraConfig {
                 r: self.r.unwrap_or(16),
                 lora_alpha: self.alpha.unwrap_or(32.0),
@@ -79,14 +79,25 @@ impl LoraSettings {
     }
 
     /// The adapter that training goes on from, where nothing that is asked for differs from it but dropout.
-    fn going_on(&self, dir: &Path, from: &LoraConfig) -> Result<LoraConfig> {
+    fn going_on(
+        &self,
+        dir: &Path,
+        from: &LoraConfig,
+        config: &DecoderConfig,
+    ) -> Result<LoraConfig> {
+        // Targets may be written in several ways.
+        let other = |targets: &Targets| -> Result<bool> {
+            let asked = LoraConfig {
+                targets: targets.clone(),
+                ..from.clone()
+            };
+            Ok(asked.sites(config)? != from.sites(config)?)
+        };
+        let targets = self.targets.as_ref().map(other).transpose()?;
         let differs = [
             ("r", self.r.is_some_and(|it| it != from.r)),
             ("alpha", self.alpha.is_some_and(|it| it != from.lora_alpha)),
-            (
-                "targets",
-                self.targets.as_ref().is_some_and(|it| *it != from.targets),
-            ),
+            ("targets", targets.unwrap_or(false)),
             (
                 "rslora",
                 self.rslora.is_some_and(|it| it != from.use_rslora),
