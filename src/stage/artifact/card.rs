@@ -15,8 +15,12 @@ struct Base {
 const LINE: &str = "The base model is ";
 const AT: &str = " at commit ";
 
+/// What opens a whole model, and what an adapter.
+pub const WHOLE: &str = "transformers";
+pub const ADAPTER: &str = "peft";
+
 /// The card with the words that a hub reads before it, and the base model of the folder `like`, where that is known.
-pub fn with_base(card: &str, like: Option<&Path>) -> String {
+pub fn with_base(card: &str, library: &str, like: Option<&Path>) -> String {
     let base = like.and_then(base);
     let (head, line) = match base {
         Some(Base { repo, commit }) => (
@@ -25,7 +29,7 @@ pub fn with_base(card: &str, like: Option<&Path>) -> String {
         ),
         None => Default::default(),
     };
-    format!("---\nlibrary_name: transformers\n{head}tags:\n- rapport\n---\n\n{card}{line}")
+    format!("---\nlibrary_name: {library}\n{head}tags:\n- rapport\n---\n\n{card}{line}")
 }
 
 /// What a model folder came from: where it lies in a hub's cache, else what its card says.
@@ -82,7 +86,7 @@ mod tests {
         std::fs::create_dir_all(&snapshot).unwrap();
         let link = root.path().join("link");
         std::os::unix::fs::symlink(&snapshot, &link).unwrap();
-        let first = with_base("# sft\n", Some(&link));
+        let first = with_base("# sft\n", WHOLE, Some(&link));
         assert!(
             first.starts_with("---\nlibrary_name: transformers\nbase_model: org/name\n"),
             "{first}"
@@ -92,14 +96,17 @@ mod tests {
         let folder = root.path().join("sft");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("README.md"), first).unwrap();
-        assert!(with_base("# dpo\n", Some(&folder)).contains("base_model: org/name\n"));
+        assert!(with_base("# dpo\n", WHOLE, Some(&folder)).contains("base_model: org/name\n"));
         std::fs::write(
             folder.join("README.md"),
             "The base model is x\n at commit y",
         )
         .unwrap();
         for like in [None, Some(&*folder), Some(root.path())] {
-            assert!(!with_base("# x\n", like).contains("base"), "{like:?}");
+            assert!(
+                !with_base("# x\n", WHOLE, like).contains("base"),
+                "{like:?}"
+            );
         }
     }
 }
