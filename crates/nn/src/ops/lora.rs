@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, backend::Backend};
 
-use crate::ops::Ops;
 pub use packed::{Packed, Packing};
 
 /// A weight that is not trained: `[in, out]` in f32 or bf16, or packed into fewer bits.
@@ -88,14 +87,15 @@ impl Dropout {
     }
 }
 
-/// The default body of [`Ops::adapted`].
-pub fn adapted<B: Ops>(
+/// The default body of `Ops::adapted`, by the product `project`.
+pub fn adapted<B: Backend>(
     x: Tensor<B, 2>,
     weight: &Fixed<B>,
     adapters: &[LowRank<B>],
+    project: impl Fn(Tensor<B, 2>, Tensor<B, 2>) -> Tensor<B, 2>,
 ) -> Tensor<B, 2> {
     let dense = weight.dense(x.dtype());
-    let y = B::project(x.clone(), dense.clone());
+    let y = project(x.clone(), dense.clone());
     let outputs = y.dims()[1];
     let (mut parts, mut done) = (Vec::new(), 0);
     for adapter in adapters {
@@ -108,8 +108,8 @@ pub fn adapted<B: Ops>(
             Some(dropout) => dropout.apply(x.clone()),
             None => x.clone(),
         };
-        let low = B::project(seen.clone(), adapter.a.clone());
-        let added = B::project(low, adapter.b.clone()).mul_scalar(adapter.scale);
+        let low = project(seen.clone(), adapter.a.clone());
+        let added = project(low, adapter.b.clone()).mul_scalar(adapter.scale);
         let own = y.clone().narrow(1, from, count);
         let Some(magnitude) = &adapter.magnitude else {
             parts.push(own + added);
@@ -119,7 +119,7 @@ pub fn adapted<B: Ops>(
         let gain = (magnitude.clone().unsqueeze::<2>() / lengths(weight.clone(), adapter))
             .cast(FloatDType::from(x.dtype()));
         let base = match adapter.dropout {
-            Some(_) => B::project(seen, weight),
+            Some(_) => project(seen, weight),
             None => own.clone(),
         };
         parts.push(own + base * (gain.clone() - 1.0) + added * gain);

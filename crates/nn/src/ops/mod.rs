@@ -129,7 +129,7 @@ pub trait Ops: Backend {
         weight: &Fixed<Self>,
         adapters: Vec<LowRank<Self>>,
     ) -> Tensor<Self, 2> {
-        lora::adapted(x, weight, &adapters)
+        lora::adapted(x, weight, &adapters, Self::project)
     }
 
     /// [`adapted`](Self::adapted) with a gradient of its input and of the adapters.
@@ -138,7 +138,7 @@ pub trait Ops: Backend {
         weight: &Fixed<Autodiff<Self, C>>,
         adapters: Vec<LowRank<Autodiff<Self, C>>>,
     ) -> Tracked<Self, C, 2> {
-        lora::adapted(x, weight, &adapters)
+        lora::adapted(x, weight, &adapters, Self::tracked_project)
     }
 
     /// Logits on the host, `hidden @ head^T`, in place of what `into` held; with a cap, `cap * tanh(logit / cap)`.

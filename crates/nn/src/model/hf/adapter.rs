@@ -3,6 +3,7 @@
 //! Reference: PEFT's `LoraConfig` and `get_peft_model_state_dict`.
 
 mod config;
+mod files;
 mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,16 +17,9 @@ use super::config_json;
 use super::layout::{self, Part, Slot};
 use crate::model::config::DecoderConfig;
 use crate::model::lora::{Adapted, AdapterValues, LoraConfig, Site, Targets, WHOLE, named};
+pub use files::is_adapter;
+use files::{CONFIG, HELD, PREFIX, WEIGHTS};
 pub use save::{SavedAdapter, save_adapter};
-
-/// What PEFT names the description of an adapter, and its weights.
-pub const CONFIG: &str = "adapter_config.json";
-pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
-/// What its base was held in when it was trained; PEFT has no such file.
-const HELD: &str = "base_dtype.json";
-
-/// What PEFT puts before the names of a model's modules.
-const PREFIX: &str = "base_model.model.";
 
 /// What is an adapter's own in its folder.
 pub const FILES: [&str; 3] = [CONFIG, WEIGHTS, HELD];
@@ -39,11 +33,6 @@ pub fn rebase(dir: &Path, base: &Path) -> Result<()> {
     let base = Value::from(base.to_string_lossy());
     map.insert("base_model_name_or_path".into(), base);
     rapport_store::write_json(&dir.join(CONFIG), &Value::Object(map))
-}
-
-/// Whether the folder is an adapter's.
-pub fn is_adapter(dir: &Path) -> bool {
-    dir.join(CONFIG).exists()
 }
 
 /// The folder of the base of the adapter in `dir`; `dir` itself where it holds none.
@@ -282,18 +271,6 @@ impl Checkpoint {
             b: self.read(&slots[1])?,
             magnitude: slots.get(2).map(|slot| self.read(slot)).transpose()?,
         })
-    }
-}
-
-/// Reads a JSON file of the folder that holds a table.
-fn read_table(path: &Path) -> Result<serde_json::Map<String, Value>> {
-    const LIMIT: u64 = 1 << 24;
-    let text = rapport_store::read_regular(path, LIMIT)?;
-    let value: Value = serde_json::from_slice(&text)
-        .with_context(|| format!("{}: not valid JSON", path.display()))?;
-    match value {
-        Value::Object(map) => Ok(map),
-        _ => bail!("{}: expected a table", path.display()),
     }
 }
 

@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use burn::tensor::DType;
-use burn_flex::FlexTensor;
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::tensor::{DType, Tensor};
+use burn_flex::{Flex, FlexTensor};
 use half::bf16;
 use rayon::prelude::*;
 
-use crate::ops::flex::host::{like, tensor, values};
+use crate::ops::flex::host::{like, plain, tensor, values};
 use crate::ops::flex::product::{Matrix, add_to_part};
-use crate::ops::{Dropout, Packed};
+use crate::ops::record::{Tracked, raw, record, wrap};
+use crate::ops::{Dropout, Fixed, LowRank, Ops, Packed, lora};
 
 /// Values converted in a work item.
 const CHUNK: usize = 1 << 15;
@@ -183,4 +186,74 @@ pub(super) fn backward(
     }
     found[0] = on_x.map(|on_x| like(x, on_x));
     found
+}
+
+/// An adapter as the kernel reads it; nothing where it does not.
+fn part(adapter: &LowRank<Flex>) -> Option<Part> {
+    if adapter.magnitude.is_some() {
+        return None;
+    }
+    let [a, b] = plain([raw(adapter.a.clone()), raw(adapter.b.clone())])?;
+    Some(Part {
+        a,
+        b,
+        start: adapter.start,
+        scale: adapter.scale as f32,
+        dropout: adapter.dropout,
+    })
+}
+
+/// [`Ops::adapted`], by the kernel where it reads all that it is given.
+pub(super) fn plain_adapted(
+    x: Tensor<Flex, 2>,
+    weight: &Fixed<Flex>,
+    adapters: Vec<LowRank<Flex>>,
+) -> Tensor<Flex, 2> {
+    let held = Weight::new(raw(weight.tensor.clone()), weight.packed.clone());
+    let parts: Option<Vec<_>> = adapters.iter().map(part).collect();
+    match (plain([raw(x.clone())]), held, parts) {
+        (Some([plain]), Some(held), Some(parts)) => wrap(forward(&plain, &held, &parts).0),
+        _ => lora::adapted(x, weight, &adapters, Flex::project),
+    }
+}
+
+/// A fixed weight's product with its adapters, recorded with `N` inputs: `x`, then each adapter's `a` and `b`.
+pub(super) fn adapted<C: CheckpointStrategy, const N: usize>(
+    x: Tracked<Flex, C, 2>,
+    weight: &Fixed<Autodiff<Flex, C>>,
+    adapters: Vec<LowRank<Autodiff<Flex, C>>>,
+) -> Tracked<Flex, C, 2> {
+    let held = raw(weight.tensor.clone()).primitive;
+    let held = Weight::new(held, weight.packed.clone());
+    let inner = |adapter: &LowRank<Autodiff<Flex, C>>| {
+        let untracked = |it: &Tensor<Autodiff<Flex, C>, 2>| wrap(raw(it.clone()).primitive);
+        part(&LowRank {
+            a: untracked(&adapter.a),
+            b: untracked(&adapter.b),
+            magnitude: adapter
+                .magnitude
+                .as_ref()
+                .map(|it| wrap(raw(it.clone()).primitive)),
+            start: adapter.start,
+            scale: adapter.scale,
+            dropout: adapter.dropout,
+        })
+    };
+    let parts: Option<Vec<_>> = adapters.iter().map(inner).collect();
+    let input = raw(x.clone());
+    let (Some([plain]), Some(held), Some(parts)) = (plain([input.primitive.clone()]), held, parts)
+    else {
+        return lora::adapted(x, weight, &adapters, Flex::tracked_project);
+    };
+    let (out, low) = forward(&plain, &held, &parts);
+    let pairs = adapters.into_iter().flat_map(|it| [raw(it.a), raw(it.b)]);
+    let inputs: Vec<_> = std::iter::once(input).chain(pairs).collect();
+    let inputs: [_; N] = inputs.try_into().expect("two inputs an adapter");
+    let state = (plain, held, Arc::new((parts, low)));
+    record(inputs, state, out, |(x, weight, adapters), grad, needed| {
+        let (parts, low) = &*adapters;
+        let grad = grad.to_contiguous();
+        let found = backward(&x, &weight, (parts, low), &grad, &needed);
+        found.try_into().expect("one gradient an input")
+    })
 }

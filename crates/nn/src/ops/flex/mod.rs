@@ -24,7 +24,6 @@ use burn::tensor::{DType, FloatDType, Tensor};
 use burn_flex::{Flex, FlexTensor};
 
 use crate::ops::flex::host::{like, plain, tensor, values, widened};
-use crate::ops::flex::lora::Weight;
 use crate::ops::flex::product::Matrix;
 use crate::ops::record::{Tracked, raw, record, wrap};
 use crate::ops::{
@@ -293,14 +292,7 @@ impl Ops for Flex {
         weight: &Fixed<Self>,
         adapters: Vec<LowRank<Self>>,
     ) -> Tensor<Self, 2> {
-        let held = Weight::new(raw(weight.tensor.clone()), weight.packed.clone());
-        let (Some([plain]), Some(held)) = (plain([raw(x.clone())]), held) else {
-            return super::lora::adapted(x, weight, &adapters);
-        };
-        let Some(parts) = adapters.iter().map(part).collect::<Option<Vec<_>>>() else {
-            return super::lora::adapted(x, weight, &adapters);
-        };
-        wrap(lora::forward(&plain, &held, &parts).0)
+        lora::plain_adapted(x, weight, adapters)
     }
 
     fn tracked_adapted<C: CheckpointStrategy>(
@@ -309,11 +301,11 @@ impl Ops for Flex {
         adapters: Vec<LowRank<Autodiff<Self, C>>>,
     ) -> Tracked<Self, C, 2> {
         match adapters.len() {
-            0 => adapted::<C, 1>(x, weight, adapters),
-            1 => adapted::<C, 3>(x, weight, adapters),
-            2 => adapted::<C, 5>(x, weight, adapters),
-            3 => adapted::<C, 7>(x, weight, adapters),
-            _ => super::lora::adapted(x, weight, &adapters),
+            0 => lora::adapted::<C, 1>(x, weight, adapters),
+            1 => lora::adapted::<C, 3>(x, weight, adapters),
+            2 => lora::adapted::<C, 5>(x, weight, adapters),
+            3 => lora::adapted::<C, 7>(x, weight, adapters),
+            _ => crate::ops::lora::adapted(x, weight, &adapters, Self::tracked_project),
         }
     }
 
@@ -398,62 +390,6 @@ impl Ops for Flex {
         };
         wrap(tensor(vec![adamw::square_sum(values(&plain))], [1]))
     }
-}
-
-/// An adapter as the kernel reads it; nothing where it does not.
-fn part(adapter: &LowRank<Flex>) -> Option<lora::Part> {
-    if adapter.magnitude.is_some() {
-        return None;
-    }
-    let [a, b] = plain([raw(adapter.a.clone()), raw(adapter.b.clone())])?;
-    Some(lora::Part {
-        a,
-        b,
-        start: adapter.start,
-        scale: adapter.scale as f32,
-        dropout: adapter.dropout,
-    })
-}
-
-/// A fixed weight's product with its adapters, recorded with `N` inputs: `x`, then each adapter's `a` and `b`.
-fn adapted<C: CheckpointStrategy, const N: usize>(
-    x: Tracked<Flex, C, 2>,
-    weight: &Fixed<Autodiff<Flex, C>>,
-    adapters: Vec<LowRank<Autodiff<Flex, C>>>,
-) -> Tracked<Flex, C, 2> {
-    let held = raw(weight.tensor.clone()).primitive;
-    let held = Weight::new(held, weight.packed.clone());
-    let inner = |adapter: &LowRank<Autodiff<Flex, C>>| {
-        let untracked = |it: &Tensor<Autodiff<Flex, C>, 2>| wrap(raw(it.clone()).primitive);
-        part(&LowRank {
-            a: untracked(&adapter.a),
-            b: untracked(&adapter.b),
-            magnitude: adapter
-                .magnitude
-                .as_ref()
-                .map(|it| wrap(raw(it.clone()).primitive)),
-            start: adapter.start,
-            scale: adapter.scale,
-            dropout: adapter.dropout,
-        })
-    };
-    let parts: Option<Vec<_>> = adapters.iter().map(inner).collect();
-    let input = raw(x.clone());
-    let (Some([plain]), Some(held), Some(parts)) = (plain([input.primitive.clone()]), held, parts)
-    else {
-        return super::lora::adapted(x, weight, &adapters);
-    };
-    let (out, low) = lora::forward(&plain, &held, &parts);
-    let pairs = adapters.into_iter().flat_map(|it| [raw(it.a), raw(it.b)]);
-    let inputs: Vec<_> = std::iter::once(input).chain(pairs).collect();
-    let inputs: [_; N] = inputs.try_into().expect("two inputs an adapter");
-    let state = (plain, held, Arc::new((parts, low)));
-    record(inputs, state, out, |(x, weight, adapters), grad, needed| {
-        let (parts, low) = &*adapters;
-        let grad = grad.to_contiguous();
-        let found = lora::backward(&x, &weight, (parts, low), &grad, &needed);
-        found.try_into().expect("one gradient an input")
-    })
 }
 
 /// The activation of a contiguous tensor, and how wide it comes out.

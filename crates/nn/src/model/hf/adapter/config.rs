@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::{CONFIG, HELD, is_adapter, read_table};
+use super::files::{CONFIG, HELD, is_adapter, read_table};
 use crate::model::lora::{BaseDtype, LoraConfig, Targets, WHOLE};
 
 /// Keys that say nothing about what is computed.

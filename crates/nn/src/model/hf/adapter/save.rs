@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use rapport_store as store;
 use serde_json::{Value, json};
 
-use super::{CONFIG, HELD, PREFIX, WEIGHTS, tensors_of};
+use super::files::{CONFIG, HELD, PREFIX, WEIGHTS};
+use super::tensors_of;
 use crate::model::config::DecoderConfig;
 use crate::model::hf::config_json;
 use crate::model::hf::layout::slots;

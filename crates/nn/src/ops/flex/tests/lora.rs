@@ -63,7 +63,7 @@ fn adapters_add_what_the_default_body_adds() {
         assert_eq!(weight.dense(DType::F32).dims(), [70, 24]);
         for dropout in [None, Some(Dropout { rate: 0.3, seed: 7 })] {
             let plain = pass(&weight, dropout, |x, weight, it| {
-                lora::adapted(x, weight, &it)
+                lora::adapted(x, weight, &it, Ad::project)
             });
             let fused = pass(&weight, dropout, Ad::adapted);
             for (fused, plain) in fused.iter().zip(&plain) {
