@@ -175,9 +175,21 @@ JOBS = {
 
 # The same with a pre-trained model, of which the peer takes minutes a step.
 
-def dpo_model(bench, work):
-    rows = bench.cut(work, "pairs.jsonl", 4 * bench.steps)
-    return stepped(bench.train(work, "dpo", rows, model=bench.model, per_device_train_batch_size=4, beta=BETA), 4)
+LORA = {"r": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+
+
+def dpo_model(lora=None):
+    def ours(bench, work):
+        rows = bench.cut(work, "pairs.jsonl", 4 * bench.steps)
+        more = {"lora": inline(lora)} if lora else {}
+        return stepped(bench.train(work, "dpo", rows, model=bench.model, per_device_train_batch_size=4, beta=BETA,
+                                   **more), 4)
+    return ours
+
+
+def inline(table):
+    """An inline table of TOML."""
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
 
 
 def dpo_model_dialogue(bench, work):
@@ -204,11 +216,15 @@ def of_model(script, name, batch, *more, rows=None):
 
 MODEL_JOBS = {
     "dpo_model": Job(
-        "DPO, all weights, random rows, batches of 4", "pairs/s", dpo_model,
+        "DPO, all weights, random rows, batches of 4", "pairs/s", dpo_model(),
         {"default": of_model("trl_dpo.py", "pairs.jsonl", 4)}, {"ratio": 8, "memory_ratio": 0.25}),
     "dpo_model_dialogue": Job(
         "DPO, all weights, by dialogue, batches of 8", "pairs/s", dpo_model_dialogue,
         {"default": of_model("trl_dpo.py", "dialogues.jsonl", 8)}, {"ratio": 25, "memory_ratio": 0.25}),
+    "dpo_model_lora": Job(
+        "DPO, LoRA of rank 16 on all linear layers, batches of 4", "pairs/s", dpo_model(LORA),
+        {"default": of_model("trl_dpo.py", "pairs.jsonl", 4, "--lora", json.dumps(LORA))},
+        {"ratio": 10, "memory_ratio": 0.15}),
     "sft_model": Job(
         "SFT on replies, by dialogue, 8 a batch", "replies/s", sft_model,
         {"default": of_model("trl_sft.py", "replies.jsonl", 8)}, {"ratio": 15, "memory_ratio": 0.3}),
