@@ -2,13 +2,14 @@
 
 use std::path::{Component, Path};
 
+use crate::model::hf;
 use crate::store::read_regular;
 
 /// A model on a hub, at a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Base {
-    repo: String,
-    commit: String,
+pub struct Base {
+    pub repo: String,
+    pub commit: String,
 }
 
 /// Begins the line by which a card says it, for the cards of what is trained from there.
@@ -32,13 +33,14 @@ pub fn with_base(card: &str, library: &str, like: Option<&Path>) -> String {
     format!("---\nlibrary_name: {library}\n{head}tags:\n- rapport\n---\n\n{card}{line}")
 }
 
-/// What a model folder came from: where it lies in a hub's cache, else what its card says.
+/// What a model folder, or the base of an adapter's, came from: where it lies in a hub's cache, else what its card says.
 fn base(model: &Path) -> Option<Base> {
+    let model = &hf::base_of(model).ok()?;
     in_cache(&model.canonicalize().ok()?).or_else(|| said(model))
 }
 
-/// `.../models--ORG--NAME/snapshots/COMMIT/...`
-fn in_cache(path: &Path) -> Option<Base> {
+/// What lies in a hub's cache: `.../models--ORG--NAME/snapshots/COMMIT/...`
+pub fn in_cache(path: &Path) -> Option<Base> {
     let parts = path.components().filter_map(|part| match part {
         Component::Normal(part) => part.to_str(),
         _ => None,

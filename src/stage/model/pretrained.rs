@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::data::Tokenizer;
-use crate::model::hf::adapter;
+use crate::model::hf::adapter::{base_on_hub, is_adapter};
 use crate::model::{DecoderConfig, hf};
+use crate::stage::artifact::adapter;
 use crate::stage::artifact::folder::{self, model_dir};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
@@ -52,11 +53,7 @@ fn read(keys: &mut Keys<'_>, scores: bool) -> Box<dyn Stage> {
         .model_path("path");
     let on_hub = keys.is_on_hub("path");
     let base = base(keys, &path, on_hub);
-    if !on_hub
-        && path.exists()
-        && !adapter::is_adapter(&path)
-        && !path.join("config.json").is_file()
-    {
+    if !on_hub && path.exists() && !is_adapter(&path) && !path.join("config.json").is_file() {
         keys.problem(
             "path",
             format!(
@@ -71,9 +68,9 @@ fn read(keys: &mut Keys<'_>, scores: bool) -> Box<dyn Stage> {
 /// The base of an adapter: the one that is given, or that its folder names, here or on a hub. Its content takes part in
 /// the stage's identity, as the adapter's own; so what an adapter on a hub names cannot be asked for this early.
 fn base(keys: &mut Keys<'_>, path: &Path, on_hub: bool) -> Option<PathBuf> {
-    let is_adapter = adapter::is_adapter(path);
-    let named = match is_adapter && !on_hub && !keys.has("base") {
-        true => named(path).map(Some),
+    let adapts = is_adapter(path);
+    let named = match adapts && !on_hub && !keys.has("base") {
+        true => adapter::named_base(path).map(Some),
         false => Ok(None),
     };
     let (named, problem) = match named {
@@ -86,22 +83,13 @@ fn base(keys: &mut Keys<'_>, path: &Path, on_hub: bool) -> Option<PathBuf> {
     if let Some(problem) = problem {
         keys.problem("path", problem);
     }
-    if base.is_some() && !on_hub && path.exists() && !is_adapter {
+    if base.is_some() && !on_hub && path.exists() && !adapts {
         keys.problem(
             "base",
             "path is no adapter's folder, which alone has a base; leave it out",
         );
     }
     base
-}
-
-/// What an adapter's folder names as its base, in the form of the key `base`.
-fn named(path: &Path) -> Result<String> {
-    match (hf::base_of(path), adapter::base_on_hub(path)) {
-        (Ok(base), _) => Ok(base.to_string_lossy().into_owned()),
-        (Err(_), Some(name)) => Ok(format!("hub:{name}")),
-        (Err(error), None) => Err(error),
-    }
 }
 
 impl Pretrained {
@@ -146,8 +134,8 @@ impl Stage for Pretrained {
             Ok(_) => std::fs::remove_file(&link)?,
             Err(_) => {}
         }
-        if self.base.is_some() != adapter::is_adapter(&path) {
-            let (name, path) = (adapter::base_on_hub(&path), path.display());
+        if self.base.is_some() != is_adapter(&path) {
+            let (name, path) = (base_on_hub(&path), path.display());
             let message = match name {
                 _ if self.base.is_some() => {
                     format!("{path}: no adapter's folder, which alone has a base; leave base out")
@@ -159,7 +147,7 @@ impl Stage for Pretrained {
         }
         let (config, notes) = match &self.base {
             Some(base) => {
-                together(&path, &resolved(base)?, &link)?;
+                adapter::together(&path, &resolved(base)?, &link)?;
                 self.checked(&link).or_bad_input()?
             }
             // The weights are not copied: a folder can hold many gigabytes, and its content is part of
@@ -181,41 +169,4 @@ impl Stage for Pretrained {
             .insert("parameters".into(), config.parameters() as f64);
         measures.write(&context.dir)
     }
-}
-
-/// Makes a folder of an adapter's files and, where it has none of its own, its base's tokenizer, template and
-/// configurations: what opens a model opens it too.
-fn together(path: &Path, base: &Path, into: &Path) -> Result<()> {
-    const TOKENIZER: [&str; 9] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.json",
-        "merges.txt",
-        "tokenizer.model",
-        "spiece.model",
-        "chat_template.jinja",
-    ];
-    let copy = |from: &Path, name: &str| -> Result<()> {
-        let file = from.join(name);
-        if file.is_file() {
-            std::fs::copy(&file, into.join(name))
-                .with_context(|| format!("cannot copy {}", file.display()))?;
-        }
-        Ok(())
-    };
-    std::fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
-    let own = TOKENIZER.iter().any(|name| path.join(name).is_file());
-    for name in TOKENIZER {
-        copy(if own { path } else { base }, name)?;
-    }
-    for name in ["config.json", "generation_config.json"] {
-        let own = path.join(name).is_file();
-        copy(if own { path } else { base }, name)?;
-    }
-    for name in adapter::FILES {
-        copy(path, name)?;
-    }
-    adapter::rebase(into, base)
 }

@@ -22,11 +22,17 @@ pub struct Merged {
     pub notes: Vec<String>,
 }
 
-/// Writes the model of the adapter in `adapter`, or in the `model` folder there, to the new folder `out`.
+/// Writes the model of the adapter in `adapter`, or in the `model` folder there, to the new folder `out`, in whose card it
+/// is called `named`.
 ///
 /// # Errors
 /// No adapter; a folder that is not empty; weights whose logits are others than the adapter's.
-pub fn merge(adapter: &Path, out: &Path, saved: SavedAs, backend: &str) -> Result<Merged> {
+pub fn merge(
+    (adapter, named): (&Path, &Path),
+    out: &Path,
+    saved: SavedAs,
+    backend: &str,
+) -> Result<Merged> {
     let dir = match hf::adapter::is_adapter(adapter) {
         true => adapter.to_path_buf(),
         false => model_dir(adapter),
@@ -75,7 +81,7 @@ pub fn merge(adapter: &Path, out: &Path, saved: SavedAs, backend: &str) -> Resul
     }
     let card = format!(
         "# Merged with Rapport\n\nThe adapter {} taken into the base {} (held in {}).\n",
-        dir.display(),
+        named.display(),
         held.base.display(),
         held.base_dtype.name()
     );

@@ -43,7 +43,7 @@ impl Frozen {
                 let precision = self.0.compute::<B::InnerBackend>(device)?.precision;
                 let model = match self.2 {
                     None => open::<B::InnerBackend>(self.1, device)?,
-                    Some(base) => open_held::<B::InnerBackend>(self.1, base, device)?,
+                    Some(base) => open_held::<B::InnerBackend>(self.1, base, precision, device)?,
                 };
                 Ok(Box::new(OnDevice::<B::InnerBackend> {
                     model: model.frozen(precision),

@@ -10,6 +10,7 @@ use burn::tensor::backend::Backend;
 use half::bf16;
 
 use crate::model::config::ScoreHead;
+use crate::model::decoder::Precision;
 use crate::model::hf::{self, BaseDtype, Checkpoint, Slot};
 pub use crate::model::lora::Adapted;
 use crate::model::lora::{LoraConfig, Site, Targets};
@@ -134,18 +135,21 @@ pub(super) fn open<B: Backend>(dir: &Path, device: &B::Device) -> Result<Decoder
         .adapter
         .as_ref()
         .map_or(BaseDtype::F32, |it| it.base_dtype);
-    let model = read::<B>(&config, &checkpoint, (dtype, true), false, device)?;
+    let held = Held(dtype, Widened::All);
+    let model = read::<B>(&config, &checkpoint, held, false, device)?;
     beside(model, &checkpoint)
 }
 
-/// As [`open`], with the base held in `dtype`, as it is where adapters are trained beside it.
+/// As [`open`], with the base held in `dtype`, as it is where adapters are trained beside it in `precision`.
 pub(super) fn open_held<B: Backend>(
     dir: &Path,
     dtype: BaseDtype,
+    precision: Precision,
     device: &B::Device,
 ) -> Result<Decoder<B>> {
     let (config, checkpoint) = hf::open(dir)?;
-    let model = read::<B>(&config, &checkpoint, (dtype, false), false, device)?;
+    let held = Held(dtype, Widened::of(precision));
+    let model = read::<B>(&config, &checkpoint, held, false, device)?;
     beside(model, &checkpoint)
 }
 
@@ -153,15 +157,11 @@ pub(super) fn open_held<B: Backend>(
 pub(super) fn open_whole<B: Backend>(dir: &Path, device: &B::Device) -> Result<Decoder<B>> {
     let (config, checkpoint) = hf::open(dir)?;
     let Some(adapter) = &checkpoint.adapter else {
-        return read::<B>(&config, &checkpoint, (BaseDtype::F32, false), true, device);
+        let held = Held(BaseDtype::F32, Widened::All);
+        return read::<B>(&config, &checkpoint, held, true, device);
     };
-    let model = read::<B>(
-        &config,
-        &checkpoint,
-        (adapter.base_dtype, true),
-        false,
-        device,
-    )?;
+    let held = Held(adapter.base_dtype, Widened::All);
+    let model = read::<B>(&config, &checkpoint, held, false, device)?;
     let merged = beside(model, &checkpoint)?.merged();
     Ok(merged.tracked(true))
 }
@@ -172,12 +172,12 @@ pub(super) fn open_adapted<B: Backend>(
     dir: &Path,
     settings: &LoraSettings,
     head: Option<&ScoreHead>,
-    seed: u64,
+    (seed, precision): (u64, Precision),
     device: &B::Device,
 ) -> Result<(Decoder<B>, Adapted)> {
     let (config, checkpoint) = hf::open(dir)?;
     let adapted = settings.of(dir, (&config, &checkpoint), head.is_some())?;
-    let held = (adapted.base_dtype, false);
+    let held = Held(adapted.base_dtype, Widened::of(precision));
     let mut model = read::<B>(&config, &checkpoint, held, false, device)?;
     if let Some(head) = head {
         model = model.with_score(head.clone());
@@ -198,11 +198,41 @@ fn beside<B: Backend>(model: Decoder<B>, checkpoint: &Checkpoint) -> Result<Deco
     Ok(model.with_adapters(&adapter.lora, values)?.tracked(false))
 }
 
-/// The weights of an opened folder, held in `dtype`: where `wide`, in the f32 values which those stand for.
+/// What weights are held in, and which of them all the same in the f32 values that those bits stand for.
+struct Held(BaseDtype, Widened);
+
+#[derive(Clone, Copy)]
+enum Widened {
+    All,
+    /// The table that logits are computed with: every pass would widen the whole of it.
+    Head,
+    Nothing,
+}
+
+impl Widened {
+    /// For passes in that precision.
+    fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Head,
+            Precision::Bf16 => Self::Nothing,
+        }
+    }
+
+    fn holds(self, config: &DecoderConfig, slot: &Slot) -> bool {
+        let head = if config.tied { "embed" } else { "head" };
+        match self {
+            Self::All => true,
+            Self::Head => config.score.is_none() && slot.name == head,
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// The weights of an opened folder.
 fn read<B: Backend>(
     config: &DecoderConfig,
     checkpoint: &Checkpoint,
-    (dtype, wide): (BaseDtype, bool),
+    Held(dtype, widened): Held,
     tracked: bool,
     device: &B::Device,
 ) -> Result<Decoder<B>> {
@@ -215,6 +245,7 @@ fn read<B: Backend>(
             BaseDtype::F32 | BaseDtype::Bf16 => None,
         };
         let matrix = shape.len() == 2;
+        let wide = widened.holds(config, slot);
         if let Some(packing) = packing.filter(|_| matrix && slot.name.starts_with("blocks.")) {
             let [inputs, outputs] = [shape[0], shape[1]];
             let values = hf::transpose(&checkpoint.read(slot)?, inputs, outputs);

@@ -65,8 +65,13 @@ impl Work for Run<'_> {
             None => (open_whole::<B>(models.policy, device)?, None),
             Some(lora) => {
                 on.holds(lora)?;
-                let (policy, adapted) =
-                    open_adapted::<B>(models.policy, lora, None, job.seed, device)?;
+                let (policy, adapted) = open_adapted::<B>(
+                    models.policy,
+                    lora,
+                    None,
+                    (job.seed, compute.precision),
+                    device,
+                )?;
                 (policy, Some(adapted))
             }
         };
@@ -91,7 +96,8 @@ impl Work for Run<'_> {
                         if start == models.policy {
                             policy.clone().with_own_parameters()
                         } else {
-                            open_adapted::<B>(start, lora, None, seed, device)?.0
+                            open_adapted::<B>(start, lora, None, (seed, compute.precision), device)?
+                                .0
                         }
                     }
                 };

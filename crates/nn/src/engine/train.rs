@@ -68,7 +68,13 @@ impl Work for Run<'_> {
         let (mut model, adapted) = match start.lora {
             Some(lora) => {
                 on.holds(lora)?;
-                let opened = open_adapted::<B>(start.source, lora, head, job.seed, device)?;
+                let opened = open_adapted::<B>(
+                    start.source,
+                    lora,
+                    head,
+                    (job.seed, compute.precision),
+                    device,
+                )?;
                 (opened.0, Some(opened.1))
             }
             None => {

@@ -5,7 +5,7 @@
 //! Reference: transformers' `modeling_{gpt2,llama,qwen3,gemma3,...}.py`.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
@@ -225,11 +225,6 @@ impl<B: Backend> Decoder<B> {
             recompute: false,
         };
         if precision == Precision::F32 {
-            self.head = self.head.map(|head| head.map(|head| precision.lower(head)));
-            if self.config.tied && self.embed.val().dtype() != DType::F32 {
-                let head = precision.lower(self.head());
-                self.head = Some(Param::initialized(ParamId::new(), head));
-            }
             return self;
         }
         let lower = |linear: Linear<B>| linear.lowered(precision);

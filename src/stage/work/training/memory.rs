@@ -95,17 +95,18 @@ impl Estimate {
 /// Bytes of a base that is not trained, with the copies that passes over it make.
 fn held(config: &DecoderConfig, dtype: BaseDtype, low: bool) -> f64 {
     let head = (config.vocab_size * config.hidden_size) as f64;
-    let tables = if config.tied { head } else { 2.0 * head };
+    let embed = if config.tied { 0.0 } else { head };
+    let tables = head + embed;
     let blocks = config.parameters() as f64 - tables;
     let widest = (config.hidden_size * config.up_size()) as f64;
     match dtype {
         BaseDtype::F32 if low => (tables + blocks) * 6.0,
         BaseDtype::F32 => (tables + blocks) * 4.0,
-        // One linear map is widened at a time, and the head.
         BaseDtype::Bf16 if low => (tables + blocks) * 2.0,
-        BaseDtype::Bf16 => (tables + blocks) * 2.0 + 4.0 * (widest + head),
-        BaseDtype::Int8 => tables * 2.0 + blocks * 1.0625 + 4.0 * (widest + head),
-        BaseDtype::Nf4 => tables * 2.0 + blocks * 0.5625 + 4.0 * (widest + head),
+        // The head is f32, and one linear map at a time is widened.
+        BaseDtype::Bf16 => blocks * 2.0 + embed * 2.0 + 4.0 * (head + widest),
+        BaseDtype::Int8 => blocks * 1.0625 + embed * 2.0 + 4.0 * (head + widest),
+        BaseDtype::Nf4 => blocks * 0.5625 + embed * 2.0 + 4.0 * (head + widest),
     }
 }
 

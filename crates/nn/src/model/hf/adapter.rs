@@ -24,14 +24,14 @@ pub use save::{SavedAdapter, save_adapter};
 /// What is an adapter's own in its folder.
 pub const FILES: [&str; 3] = [CONFIG, WEIGHTS, HELD];
 
-/// Names another folder as the base of the adapter in `dir`.
+/// Names another base of the adapter in `dir`: a folder, or what a hub calls it with its revision.
 ///
 /// # Errors
 /// A configuration that cannot be read or written.
-pub fn rebase(dir: &Path, base: &Path) -> Result<()> {
+pub fn rebase(dir: &Path, base: &str, revision: Option<&str>) -> Result<()> {
     let mut map = config::read(dir)?;
-    let base = Value::from(base.to_string_lossy());
-    map.insert("base_model_name_or_path".into(), base);
+    map.insert("base_model_name_or_path".into(), base.into());
+    map.insert("revision".into(), revision.into());
     rapport_store::write_json(&dir.join(CONFIG), &Value::Object(map))
 }
 
