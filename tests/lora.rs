@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::parity::fixtures;
 use crate::support::in_f32;
-use crate::trl::{compare, rapport};
+use crate::trl::{self, compare, rapport};
 
 fn adapters() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(fixtures().join("lora")).unwrap();
@@ -313,4 +313,37 @@ fn a_base_in_fewer_bits_is_trained_beside_and_remembered() {
         );
     }
     assert!(far[0] < far[2] && far[2] < far[3], "{far:?}");
+}
+
+#[test]
+fn a_reward_model_of_adapters_trains_its_head_whole_and_scores_as_it_is_merged() {
+    let work = tempfile::tempdir().unwrap();
+    let (_, mut sets) = trl::settings("trl_reward", "pairs.jsonl");
+    sets.push("train.lora.r=2".into());
+    rapport(work.path(), "reward", &sets);
+    let model = work.path().join("out/model");
+    let config = json(&model.join("adapter_config.json"));
+    assert_eq!(config["task_type"], "SEQ_CLS");
+    assert_eq!(config["modules_to_save"], serde_json::json!(["score"]));
+    let merged = work.path().join("merged").display().to_string();
+    let model = model.to_str().unwrap();
+    let (done, text) = run(&["merge", model, "--out", &merged]);
+    assert!(done, "{text}");
+    let rows = fixtures().join("trl_reward/pairs.jsonl");
+    let scores = |model: &str| -> Vec<f64> {
+        let out = work.path().join("scores.jsonl").display().to_string();
+        let (done, text) = run(&["score", model, rows.to_str().unwrap(), "--out", &out]);
+        assert!(done, "{text}");
+        let lines = std::fs::read_to_string(out).unwrap();
+        let score = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["scores"]["reward"].as_f64().unwrap()
+        };
+        lines.lines().map(score).collect()
+    };
+    let (beside, merged) = (scores(model), scores(&merged));
+    assert!(beside.len() >= 16 && beside.iter().any(|score| score.abs() > 1e-3));
+    for (beside, merged) in beside.iter().zip(&merged) {
+        assert!((beside - merged).abs() < 1e-5, "{beside} {merged}");
+    }
 }

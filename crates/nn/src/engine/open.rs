@@ -45,19 +45,18 @@ impl LoraSettings {
         let from = checkpoint.adapter.as_ref();
         let mut lora = match from {
             Some(adapter) => self.going_on(dir, &adapter.lora, config)?,
-            None => LoraConfig {
-                r: self.r.unwrap_or(16),
-                lora_alpha: self.alpha.unwrap_or(32.0),
-                lora_dropout: self.dropout.unwrap_or(0.0),
-                use_rslora: self.rslora.unwrap_or(false),
-                use_dora: self.dora.unwrap_or(false),
-                targets: self.targets.clone().unwrap_or(Targets::AllLinear),
-                exclude_modules: Vec::new(),
-                rank_pattern: Vec::new(),
-                alpha_pattern: Vec::new(),
-                layers_to_transform: None,
-                modules_to_save: Vec::new(),
-            },
+            None => {
+                let plain = LoraConfig::all_linear();
+                LoraConfig {
+                    r: self.r.unwrap_or(plain.r),
+                    lora_alpha: self.alpha.unwrap_or(plain.lora_alpha),
+                    lora_dropout: self.dropout.unwrap_or(plain.lora_dropout),
+                    use_rslora: self.rslora.unwrap_or(plain.use_rslora),
+                    use_dora: self.dora.unwrap_or(plain.use_dora),
+                    targets: self.targets.clone().unwrap_or(Targets::AllLinear),
+                    ..plain
+                }
+            }
         };
         if head {
             lora.modules_to_save.push("score".into());

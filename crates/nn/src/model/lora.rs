@@ -120,6 +120,23 @@ pub struct AdapterValues {
 }
 
 impl LoraConfig {
+    /// Of rank 16 with `alpha` 32, on every linear map of every block.
+    pub fn all_linear() -> Self {
+        Self {
+            r: 16,
+            lora_alpha: 32.0,
+            lora_dropout: 0.0,
+            use_rslora: false,
+            use_dora: false,
+            targets: Targets::AllLinear,
+            exclude_modules: Vec::new(),
+            rank_pattern: Vec::new(),
+            alpha_pattern: Vec::new(),
+            layers_to_transform: None,
+            modules_to_save: Vec::new(),
+        }
+    }
+
     /// The adapters that a model is given, in the order of its parameters.
     ///
     /// # Errors
@@ -278,19 +295,12 @@ mod tests {
     use super::*;
     use crate::model::config::Family;
 
-    pub fn lora(targets: Targets) -> LoraConfig {
+    fn lora(targets: Targets) -> LoraConfig {
         LoraConfig {
             r: 4,
             lora_alpha: 8.0,
-            lora_dropout: 0.0,
-            use_rslora: false,
-            use_dora: false,
             targets,
-            exclude_modules: Vec::new(),
-            rank_pattern: Vec::new(),
-            alpha_pattern: Vec::new(),
-            layers_to_transform: None,
-            modules_to_save: Vec::new(),
+            ..LoraConfig::all_linear()
         }
     }
 
