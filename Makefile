@@ -1,4 +1,4 @@
-# make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [SET="a.b=c ..."] [JOBS=N] [WITH="hub parquet"]
+# make exp-NAME [BACKEND=flex|ndarray|wgpu|cuda] [PROFILE=sandbox|real|paper] [DATA=dir] [MODEL=dir] [LARGER=dir] [SET="a.b=c ..."] [JOBS=N] [WITH="hub parquet"]
 # make test
 # make faults [MINUTES=10] [SEED=N]
 # make bench [KERNEL="word ..."]
@@ -11,7 +11,7 @@ CARGO_FLAGS = $(if $(filter flex,$(BACKEND)),,--no-default-features --features "
 LIGHT_FLAGS = --no-default-features --features "$(strip $(BACKEND) $(WITH))"
 RAPPORT = cargo run --quiet $(CARGO_FLAGS) --
 LIGHT = cargo run --quiet $(LIGHT_FLAGS) --
-ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data $(DATA)) $(foreach s,$(SET),--set '$(s)')
+ARGS = --backend $(BACKEND) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(if $(LARGER),--larger $(LARGER)) $(foreach s,$(SET),--set '$(s)')
 
 .PHONY: build light test list doctor faults bench bench-trl
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::backend;
-use crate::recipe::{Request, Shelf};
+use crate::recipe::{Given, Request, Shelf};
 use crate::stage::KINDS;
 
 /// Which recipe, and how.
@@ -20,8 +20,14 @@ pub(super) struct Chosen {
     #[arg(long = "set", value_name = "A.B=C")]
     pub sets: Vec<String>,
     /// The folder that ${DATA} stands for in recipes.
-    #[arg(long)]
-    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// The pre-trained model that ${MODEL} stands for: its folder, or hub:ORG/NAME.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+    /// The larger one that ${LARGER} stands for.
+    #[arg(long, value_name = "DIR")]
+    pub larger: Option<String>,
     /// flex, ndarray, wgpu or cuda; by default the first that this build has.
     #[arg(long)]
     pub backend: Option<String>,
@@ -43,7 +49,11 @@ impl Chosen {
             name: &self.recipe,
             profile: self.profile.as_deref(),
             sets: &self.sets,
-            data: self.data.as_deref(),
+            given: Given {
+                data: self.data.as_deref(),
+                model: self.model.as_deref(),
+                larger: self.larger.as_deref(),
+            },
             backend: self.backend(),
             kinds: KINDS,
             pinned: false,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::backend;
-use crate::recipe::{self, FOLDER, Request, Shelf, is_name};
+use crate::recipe::{self, FOLDER, Given, Request, Shelf, is_name};
 use crate::stage::KINDS;
 use crate::store::{BadInput, print};
 
@@ -55,7 +55,7 @@ impl Init {
                     name: base,
                     profile: None,
                     sets: &[],
-                    data: None,
+                    given: Given::default(),
                     backend: backend::default_backend(),
                     kinds: KINDS,
                     pinned: false,

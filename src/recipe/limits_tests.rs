@@ -25,7 +25,7 @@ fn request<'a>(folder: &'a Path, name: &'a str, sets: &'a [String]) -> Request<'
         name,
         profile: None,
         sets,
-        data: None,
+        given: Given::default(),
         backend: "flex",
         kinds: KINDS,
         pinned: false,

@@ -26,7 +26,7 @@ pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
 pub use load::shelf::{FOLDER, Shelf};
 pub use load::{Listed, is_name, list};
-pub use planned::{DEFAULT_PROFILE, Plan, PlannedStage, Request};
+pub use planned::{DEFAULT_PROFILE, Given, Plan, PlannedStage, Request};
 
 /// Reads and checks a recipe for one profile.
 ///

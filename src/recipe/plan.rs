@@ -45,6 +45,8 @@ impl Resolved {
             paper: self.paper,
             profile: self.profile,
             backend: request.backend.to_string(),
+            given: request.given.variables(),
+            sets: request.sets.to_vec(),
             seeds: self.seeds,
             outputs: self.outputs,
             stages: self.stages,
@@ -117,7 +119,7 @@ pub(super) fn resolve(
             .iter()
             .map(|(name, node)| (name.clone(), offer(node, request.kinds)))
             .collect(),
-        data: request.data.map(Into::into),
+        given: request.given.variables(),
         pins: pins.clone(),
     };
 

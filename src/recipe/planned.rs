@@ -1,6 +1,7 @@
 //! What is asked to be planned, and what a plan holds.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
@@ -14,6 +15,32 @@ use crate::stage::settings::produces::Produces;
 /// The profile of a plan when none is asked for.
 pub const DEFAULT_PROFILE: &str = "sandbox";
 
+/// What a command line names, for recipes to lead to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// `${DATA}`: a folder.
+    pub data: Option<&'a str>,
+    /// `${MODEL}`: a pre-trained model's folder, or its name on a hub.
+    pub model: Option<&'a str>,
+    /// `${LARGER}`: that of a larger one.
+    pub larger: Option<&'a str>,
+}
+
+impl Given<'_> {
+    /// What is named, by the variable's name.
+    pub fn variables(self) -> BTreeMap<&'static str, String> {
+        let all = [
+            ("DATA", self.data),
+            ("MODEL", self.model),
+            ("LARGER", self.larger),
+        ];
+        let named = all.into_iter();
+        named
+            .filter_map(|(name, value)| Some((name, value?.to_owned())))
+            .collect()
+    }
+}
+
 /// What to plan.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -25,8 +52,8 @@ pub struct Request<'a> {
     pub profile: Option<&'a str>,
     /// The values of `--set` arguments, `a.b=c` each.
     pub sets: &'a [String],
-    /// The folder that `${DATA}` stands for.
-    pub data: Option<&'a Path>,
+    /// What the command line names.
+    pub given: Given<'a>,
     /// Name of the compute backend.
     pub backend: &'a str,
     /// The registry of stage kinds.
@@ -51,6 +78,9 @@ pub struct Plan {
     pub profile: String,
     /// Name of the compute backend.
     pub backend: String,
+    /// What the command line named, by the variable's name, and its overrides.
+    pub given: BTreeMap<&'static str, String>,
+    pub sets: Vec<String>,
     /// Seeds, without repetition.
     pub seeds: Vec<u64>,
     /// The stages that the recipe asks for.

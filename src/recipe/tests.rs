@@ -131,7 +131,7 @@ impl Recipes {
             name,
             profile,
             sets,
-            data: None,
+            given: Given::default(),
             backend: "flex",
             kinds: &KINDS,
             pinned: false,

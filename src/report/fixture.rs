@@ -1,5 +1,7 @@
 //! A made-up run, with every feature and every trap of the reports in it.
 
+use std::collections::BTreeMap;
+
 use super::summary::*;
 use crate::eval::Interval;
 
@@ -105,7 +107,7 @@ pub fn example() -> RunSummary {
         costs: vec!["Well-formed samples fell from 96% to 80%.".into()],
         notes: vec!["The base model is trained from scratch in the world and stands for a pre-trained one.".into()],
         overrides: vec!["dpo.beta=0.1".into()],
-        data: None,
+        given: BTreeMap::new(),
     }
 }
 

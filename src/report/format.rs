@@ -133,7 +133,9 @@ pub fn command(run: &RunSummary) -> String {
     };
     variable("PROFILE", &run.profile);
     variable("BACKEND", &run.backend);
-    variable("DATA", run.data.as_deref().unwrap_or_default());
+    for (name, value) in &run.given {
+        variable(name, value);
+    }
     variable("SET", &run.overrides.join(" "));
     words.join(" ")
 }

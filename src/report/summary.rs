@@ -37,8 +37,8 @@ pub struct RunSummary {
     pub notes: Vec<String>,
     /// The `--set` overrides, as `a.b=c`.
     pub overrides: Vec<String>,
-    /// The data folder given by `DATA=`, if any.
-    pub data: Option<String>,
+    /// What was given as `DATA=`, `MODEL=` or `LARGER=`, by that name.
+    pub given: BTreeMap<String, String>,
 }
 
 /// One run of one stage.

@@ -59,6 +59,12 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> RunSummary {
         recipe: plan.name.clone(),
         profile: plan.profile.clone(),
         backend: plan.backend.clone(),
+        overrides: plan.sets.clone(),
+        given: plan
+            .given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
         seeds: plan.seeds.clone(),
         title: plan.title.clone(),
         paper: plan.paper.clone(),

@@ -1,5 +1,6 @@
 //! Keys that lead elsewhere: to other stages, and to files.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use serde_json::Value as Json;
@@ -117,7 +118,8 @@ impl Keys<'_> {
     }
 
     /// A file or folder, which must be there; relative to the folder that the command runs in.
-    /// `${DATA}/` at its start stands for the data folder of the command line; `hub:` leads to a hub.
+    /// `${DATA}/` at its start stands for the data folder of the command line, `${MODEL}` and `${LARGER}` for its models;
+    /// `hub:` leads to a hub.
     pub fn path(&mut self, key: &str) -> PathBuf {
         self.leads(key, Need::Required, FILE_OR_FOLDER)
             .unwrap_or_default()
@@ -236,6 +238,32 @@ impl Keys<'_> {
         paths
     }
 
+    /// What a path leads to: one that begins with a variable of the command line stands for what was given there.
+    ///
+    /// # Errors
+    /// Words on what was not given, or is not known.
+    pub(super) fn meant(&self, text: &str) -> Result<String, (String, Lacks)> {
+        let Some((name, rest)) = text.strip_prefix("${").and_then(|it| it.split_once('}')) else {
+            return Ok(text.to_owned());
+        };
+        let Some((_, what, flag)) = GIVEN.iter().find(|(known, ..)| *known == name) else {
+            let known = GIVEN.map(|(known, ..)| known);
+            let known = suggest(name, "variables", &known);
+            let message = format!("unknown variable ${{{}}}{known}", brief(name));
+            return Err((message, Lacks::Nothing));
+        };
+        match self.scope.given.get(name) {
+            Some(given) => Ok(match rest {
+                "" => given.clone(),
+                _ => format!("{}{rest}", given.trim_end_matches('/')),
+            }),
+            None => {
+                let message = format!("{text} needs {what}: give {flag} (make ... {name}=...)");
+                Err((message, Lacks::Path))
+            }
+        }
+    }
+
     /// The path, and what it is called.
     fn existing(
         &mut self,
@@ -249,47 +277,39 @@ impl Keys<'_> {
             self.problem_at(node.origin.clone(), key, message);
             return None;
         };
-        if hub::is_name(text) {
-            return self.on_hub(text, node, key, place, wanted.wanted);
-        }
-        let (message, path) = match (text.strip_prefix("${DATA}"), &self.scope.data) {
-            (Some(_), None) => (
-                format!("{text} needs the data folder: give --data DIR (make ... DATA=DIR)"),
-                None,
-            ),
-            (Some(rest), Some(data)) => {
-                (String::new(), Some(data.join(rest.trim_start_matches('/'))))
+        let path = match self.meant(text) {
+            Ok(name) if hub::is_name(&name) => {
+                return self.on_hub(&name, node, key, place, wanted.wanted);
             }
-            (None, _) => (String::new(), Some(PathBuf::from(text))),
+            Ok(path) => PathBuf::from(path),
+            Err((message, lacks)) => {
+                self.lacking(node, key, message, lacks);
+                return None;
+            }
         };
-        let message = match &path {
-            Some(path) => match std::fs::metadata(path) {
-                Ok(it) if it.is_file() || it.is_dir() && wanted.folder => None,
-                Ok(it) => {
-                    let found = if it.is_dir() {
-                        "a folder"
-                    } else {
-                        "a pipe or device"
-                    };
-                    let what = wanted.what;
-                    let message = format!("expected {what}, found {found} at {}", path.display());
-                    self.problem_at(node.origin.clone(), key, message);
-                    return None;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(format!(
-                    "expected an existing file or folder, found none at {}",
-                    path.display()
-                )),
-                Err(error) => Some(format!("cannot read {}: {error}", path.display())),
-            },
-            None => Some(message),
-        };
-        if let Some(message) = message {
-            let mut problem = Problem::new(node.origin.clone(), self.full(key), message);
-            problem.lacks = Lacks::Path;
-            self.found.problems.push(problem);
+        let shown = path.display();
+        match std::fs::metadata(&path) {
+            Ok(it) if it.is_file() || it.is_dir() && wanted.folder => {}
+            Ok(it) => {
+                let found = if it.is_dir() {
+                    "a folder"
+                } else {
+                    "a pipe or device"
+                };
+                let message = format!("expected {}, found {found} at {shown}", wanted.what);
+                self.problem_at(node.origin.clone(), key, message);
+                return None;
+            }
+            Err(error) => {
+                let message = match error.kind() {
+                    ErrorKind::NotFound => {
+                        format!("expected an existing file or folder, found none at {shown}")
+                    }
+                    _ => format!("cannot read {shown}: {error}"),
+                };
+                self.lacking(node, key, message, Lacks::Path);
+            }
         }
-        let path = path?;
         self.found.paths.push(Link {
             key: place,
             origin: node.origin.clone(),
@@ -297,6 +317,12 @@ impl Keys<'_> {
         });
         let shown = path.to_string_lossy().into_owned();
         Some((path, shown))
+    }
+
+    fn lacking(&mut self, node: &Node, key: &str, message: String, lacks: Lacks) {
+        let mut problem = Problem::new(node.origin.clone(), self.full(key), message);
+        problem.lacks = lacks;
+        self.found.problems.push(problem);
     }
 
     /// What lies on a hub: where it will lie here, if it is known what it is.
@@ -329,6 +355,21 @@ impl Keys<'_> {
         Some((path, shown))
     }
 }
+
+/// Variables of a path: what each stands for, and how it is given.
+const GIVEN: [(&str, &str, &str); 3] = [
+    ("DATA", "the data folder", "--data DIR"),
+    (
+        "MODEL",
+        "a pre-trained model",
+        "--model DIR or --model hub:ORG/NAME",
+    ),
+    (
+        "LARGER",
+        "a larger pre-trained model",
+        "--larger DIR or --larger hub:ORG/NAME",
+    ),
+];
 
 /// What a path leads to.
 #[derive(Clone, Copy)]

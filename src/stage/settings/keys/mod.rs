@@ -56,8 +56,8 @@ pub struct OnHub {
 pub struct Scope {
     /// The recipe's stages; `None` for one whose own kind is not known.
     pub stages: BTreeMap<String, Option<Offer>>,
-    /// What `${DATA}` stands for.
-    pub data: Option<PathBuf>,
+    /// What `${DATA}`, `${MODEL}` and `${LARGER}` stand for, as far as it was given.
+    pub given: BTreeMap<&'static str, String>,
     /// What names of a hub are, by name, as far as it was asked.
     pub pins: BTreeMap<String, Pinned>,
 }
@@ -198,7 +198,7 @@ impl<'a> Keys<'a> {
     /// Whether the recipe gives `key` the name of what lies on a hub, which may not be here yet.
     pub fn is_on_hub(&self, key: &str) -> bool {
         let text = self.node(key).and_then(Node::as_str);
-        text.is_some_and(hub::is_name)
+        text.is_some_and(|text| self.meant(text).is_ok_and(|it| hub::is_name(&it)))
     }
 
     /// The raw value of `key`, which the caller reads by itself.

@@ -109,7 +109,7 @@ fn references_are_followed_and_checked() {
     ];
     let scope = Scope {
         stages: stages.map(|(name, offer)| (name.to_string(), offer)).into(),
-        data: None,
+        given: BTreeMap::new(),
         pins: BTreeMap::new(),
     };
     let text = "[s]\nmodel = \"@base\"\nwrong = \"@world\"\nunknown = \"@bsae\"\nplain = \"base\"\nodd = \"@odd\"\nmany = [\"@base\", 3]\n";
@@ -160,8 +160,9 @@ fn paths_must_exist_and_data_is_expanded() {
     std::fs::write(folder.path().join("a.txt"), "a").unwrap();
     let text = "[s]\na = \"${DATA}/a.txt\"\nb = \"${DATA}/b.txt\"\nc = 3\n";
     let read_all = |data: Option<&Path>| {
+        let given = data.map(|data| ("DATA", data.display().to_string()));
         let scope = Scope {
-            data: data.map(Into::into),
+            given: given.into_iter().collect(),
             ..Scope::default()
         };
         read(text, &scope, |keys| {
@@ -203,6 +204,52 @@ fn paths_must_exist_and_data_is_expanded() {
         "r.toml:2: stage.s.a: ${DATA}/a.txt needs the data folder: give --data DIR (make ... DATA=DIR)"
     );
     assert_eq!(found.problems[0].lacks, Lacks::Path);
+}
+
+#[test]
+fn models_of_the_command_line_are_folders_or_lie_on_a_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[s]\na = \"${MODEL}\"\nb = \"${LARGER}\"\nc = \"${MODELS}\"\n";
+    let read_all = |given: &[(&'static str, &str)]| {
+        let given = given
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        let scope = Scope {
+            given: given.collect(),
+            ..Scope::default()
+        };
+        read(text, &scope, |keys| {
+            let paths = ["a", "b", "c"].map(|key| keys.model_path(key));
+            (paths, keys.is_on_hub("a"))
+        })
+    };
+    let here = folder.path().to_str().unwrap();
+    let ((paths, on_hub), found) = read_all(&[("MODEL", here)]);
+    assert_eq!((paths[0].as_path(), on_hub), (folder.path(), false));
+    assert_eq!(
+        problems(&found),
+        [
+            "r.toml:3: stage.s.b: ${LARGER} needs a larger pre-trained model: give --larger DIR or --larger hub:ORG/NAME \
+             (make ... LARGER=...)",
+            "r.toml:4: stage.s.c: unknown variable ${MODELS}, did you mean MODEL? known variables: DATA, MODEL, LARGER",
+        ]
+    );
+    let lacks: Vec<bool> = found
+        .problems
+        .iter()
+        .map(|it| it.lacks == Lacks::Path)
+        .collect();
+    assert_eq!(
+        lacks,
+        [true, false],
+        "what is misspelt is not a matter of what is given"
+    );
+    #[cfg(feature = "hub")]
+    {
+        let ((_, on_hub), found) = read_all(&[("MODEL", "hub:org/name"), ("LARGER", here)]);
+        assert!(on_hub);
+        assert_eq!(found.on_hub[0].to.name, "hub:org/name");
+    }
 }
 
 /// One of three shapes, of which two share a key, one has a choice of its own, and one a table.
