@@ -3,7 +3,7 @@
 # make faults [MINUTES=10] [SEED=N]
 # make bench [KERNEL="word ..."]
 # make bench-trl [DATA=dir] [ROUNDS=5] [STEPS=6] [THREADS=2] [JOBS="dpo dpo_dialogue sft generate lm rank scale"] [BEST="bf16"]
-# make bench-trl MODEL=dir [JOBS="dpo_model dpo_model_dialogue sft_model generate_model"]
+# make bench-trl MODEL=dir [JOBS="dpo_model dpo_model_dialogue dpo_model_lora sft_model generate_model"]
 #
 # An experiment is built with its backend alone, and with what WITH names; everything else, as `cargo install` does, with all.
 BACKEND ?= flex

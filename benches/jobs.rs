@@ -1,4 +1,4 @@
-//! Jobs of the side-by-side that no recipe is made for: generation and ranking, through the library.
+//! Jobs of the side-by-side that no recipe is made for: generation, ranking and opening, through the library.
 //!
 //!     cargo bench --profile dev --bench jobs -- --model DIR --rows prompts.jsonl generate
 //!     cargo bench --profile dev --bench jobs -- --model DIR --rows rank.jsonl rank
@@ -51,6 +51,8 @@ enum Job {
         #[arg(long, default_value_t = 64)]
         batch: usize,
     },
+    /// The folder alone, opened.
+    Open,
     /// Candidates of one prompt scored as one tree and one by one: candidates a second, both ways.
     Rank,
 }
@@ -77,8 +79,10 @@ impl Work for Arguments {
     type Output = Result<Value>;
 
     fn run<B: TrainBackend>(self, device: &B::Device) -> Result<Value> {
+        let started = Instant::now();
         let (config, checkpoint) = hf::open(&self.model)?;
         let model = weights::load::<B, _>(&config, device, |slot| checkpoint.read(slot))?.valid();
+        let opened = started.elapsed().as_secs_f64();
         let tokenizer = Tokenizer::open(&self.model)?;
         match self.job {
             Job::Generate { new_tokens, batch } => {
@@ -92,6 +96,7 @@ impl Work for Arguments {
                 let prompts = rows(&self.rows)?;
                 replies(&model, &tokenizer, &prompts, &sampling, batch, device)
             }
+            Job::Open => Ok(json!({"value": opened.recip(), "seconds": [opened]})),
             Job::Rank => rank(&model, &tokenizer, &rows(&self.rows)?),
         }
     }

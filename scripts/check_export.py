@@ -12,13 +12,16 @@ text, its EOS, what ends a generation, and the type that the model opens in.
 
 The third form opens a folder with a scoring head and compares what `rapport score DIR ROWS.jsonl` wrote for rows of
 prompt and completion with transformers' scores for all of them in one batch, padded left and right.
+
+The folder of an adapter is opened by PEFT, beside the base that it names.
 """
 import argparse
 import json
+import pathlib
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dir")
@@ -36,9 +39,16 @@ if args.text:
                       "stops": model.generation_config.eos_token_id, "dtype": str(model.dtype)}))
     sys.exit()
 kind = AutoModelForSequenceClassification if args.scores else AutoModelForCausalLM
-model, info = kind.from_pretrained(
-    args.dir, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+adapter = pathlib.Path(args.dir, "adapter_config.json")
+base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.exists() else args.dir
+model, info = kind.from_pretrained(base, config=AutoConfig.from_pretrained(args.dir), dtype=torch.float32,
+                                   attn_implementation="eager", output_loading_info=True)
 faults = {key: sorted(map(str, value)) for key, value in info.items() if value}
+if adapter.exists():
+    from peft import PeftModel
+    # A head that the base lacks is the adapter's.
+    faults.pop("missing_keys", None)
+    model = PeftModel.from_pretrained(model, args.dir)
 if faults:
     sys.exit(f"{args.dir}: transformers reports {json.dumps(faults)}")
 model.eval()

@@ -144,6 +144,72 @@ fn a_run_takes_its_model_and_rows_from_a_hub_and_then_from_the_cache() {
     assert_eq!(server.count("GET", "/resolve/"), gets + 1);
 }
 
+/// An adapter whose base has a hub's name, here and on that hub.
+#[test]
+fn an_adapter_is_opened_with_the_base_that_it_names_on_a_hub() {
+    let [base, rows] = repos();
+    let from = root().join("tests/fixtures/lora/grown");
+    let mut adapter = Repo::new("models/org/adapter", &[]);
+    let work = tempfile::tempdir().unwrap();
+    let here = work.path().join("adapter");
+    std::fs::create_dir(&here).unwrap();
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        let mut bytes = std::fs::read(from.join(name)).unwrap();
+        if name == "adapter_config.json" {
+            let text = String::from_utf8(bytes).unwrap();
+            bytes = text
+                .replace("../../trl_dpo/model", "org/model")
+                .into_bytes();
+        }
+        std::fs::write(here.join(name), &bytes).unwrap();
+        adapter.files.insert(name.into(), bytes);
+    }
+    let server = Server::start(move |request| {
+        let repos = [("org/data", &rows), ("org/adapter", &adapter), ("", &base)];
+        let asked = repos.iter().find(|(name, _)| request.path.contains(name));
+        asked.unwrap().1.answer(request)
+    });
+    let with = |path: &str, more: &[&str]| {
+        let path = format!("model.path={path}");
+        let arguments = [&RUN[..2], &["--set", &path], &RUN[4..], more].concat();
+        run(work.path(), &server.url, &[], &arguments)
+    };
+    let (code, text) = with("adapter", &["--set", "train.lora={}"]);
+    assert_eq!(code, 0, "{text}");
+    let out = work.path().join("runs/dpo/sandbox");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let report = read(&out.join("report.md"));
+    assert!(
+        report.contains("an adapter of rank 2 for 14 linear maps, on the base"),
+        "{report}"
+    );
+    let recipe = read(&out.join("recipe.toml"));
+    let commit = repos()[0].commit.clone();
+    assert!(
+        recipe.contains(&format!("base = \"hub:org/model@{commit}\"")),
+        "{recipe}"
+    );
+    let card = read(&out.join("model/README.md"));
+    assert!(
+        card.contains("library_name: peft\nbase_model: org/model\n"),
+        "{card}"
+    );
+    // Of an adapter on a hub, the base takes part in what the stage is before anything of it is here.
+    let (code, text) = with("hub:org/adapter", &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("base = \"hub:org/model\""), "{text}");
+    let (code, text) = with("hub:org/adapter", &["--set", "model.base=hub:org/model"]);
+    assert_eq!(code, 0, "{text}");
+    let merge = ["merge", "hub:org/adapter", "--out", "merged"];
+    let (code, text) = run(work.path(), &server.url, &[], &merge);
+    assert_eq!(code, 0, "{text}");
+    assert!(read(&work.path().join("merged/README.md")).contains("hub:org/adapter"));
+    let export = ["export", "adapter", "--gguf", "F16", "--out", "x.gguf"];
+    let (code, text) = run(work.path(), &server.url, &[], &export);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("rapport merge"), "{text}");
+}
+
 #[test]
 fn what_a_hub_has_not_is_told_by_line_and_key() {
     let [model, _] = repos();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rapport::model::config::{Family, Problem, ScoreHead};
+use rapport::model::lora::LoraConfig;
 use rapport::model::weights;
 use rapport::objective::{Bco, Objective, Score, Unpaired};
 use rapport::store::{Stop, read_metrics};
@@ -40,16 +41,20 @@ fn settings(objective: &Objective) -> TrainSettings {
     }
 }
 
+/// What is trained, and whether that is adapters, which drop some of their inputs.
+type Case = (Objective, bool);
+
 /// What keeps nothing from step to step, what keeps the mean of its rewards, and what trains a scoring head.
-fn objectives() -> [Objective; 3] {
+fn cases() -> [Case; 4] {
     let bco = Unpaired::Bco(Bco { beta: 0.1 });
     let ratings = Score::Regression {
         weights: vec![1.0, 2.0],
     };
     [
-        Objective::Sft,
-        Objective::Unpaired(bco),
-        Objective::Score(ratings),
+        (Objective::Sft, false),
+        (Objective::Sft, true),
+        (Objective::Unpaired(bco), false),
+        (Objective::Score(ratings), false),
     ]
 }
 
@@ -81,12 +86,21 @@ fn dataset(count: u32, objective: &Objective) -> Dataset {
 }
 
 /// Trains in `dir` to the end, or, once a stop is asked for, for one step more.
-fn run(dir: &Path, objective: &Objective, stop: bool) -> Option<Vec<f32>> {
+fn run(dir: &Path, (objective, adapters): &Case, stop: bool) -> Option<Vec<f32>> {
     let device = Default::default();
     let mut model = model::<Ad>(&config(Family::Qwen2), 3, &device);
     if let Objective::Score(_) = objective {
         let labels = ["ease", "trust"].map(String::from).to_vec();
         model = model.with_score(ScoreHead::plain(labels, Problem::Regression));
+    }
+    if *adapters {
+        let lora = LoraConfig {
+            r: 3,
+            lora_alpha: 6.0,
+            lora_dropout: 0.3,
+            ..LoraConfig::all_linear()
+        };
+        model = model.with_adapters(&lora, LoraConfig::begin(9)).unwrap();
     }
     let asked = Stop::new();
     if stop {
@@ -124,44 +138,51 @@ fn losses(dir: &Path) -> Vec<(f64, f64, f64)> {
 
 #[test]
 fn a_run_stopped_again_and_again_ends_like_one_that_never_stopped() {
-    for objective in objectives() {
+    for case in cases() {
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let expected = run(whole.path(), &objective, false).unwrap();
+        let expected = run(whole.path(), &case, false).unwrap();
         let steps = losses(whole.path());
         assert_eq!(steps.len(), 12, "11 examples, batches of 2 x 2, 4 epochs");
         for step in 1..=7 {
-            let stopped = run(parts.path(), &objective, true);
+            let stopped = run(parts.path(), &case, true);
             assert!(stopped.is_none(), "stopped after one step");
             assert_eq!(losses(parts.path()).len(), step);
         }
-        assert_eq!(run(parts.path(), &objective, false).unwrap(), expected);
-        assert_eq!(losses(parts.path()), steps, "{objective:?}");
+        assert_eq!(run(parts.path(), &case, false).unwrap(), expected);
+        assert_eq!(losses(parts.path()), steps, "{case:?}");
     }
 }
 
 #[test]
 fn a_killed_run_goes_on_from_the_last_saved_step() {
-    for objective in objectives() {
+    for case in cases() {
         let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let expected = run(whole.path(), &objective, false).unwrap();
+        let expected = run(whole.path(), &case, false).unwrap();
         // A kill leaves the checkpoint of step 10 (save_steps 5 of 12), later lines of metrics, and a
         // torn last line: the state after a run whose end is then taken away.
-        run(killed.path(), &objective, false).unwrap();
+        run(killed.path(), &case, false).unwrap();
         let metrics = killed.path().join("metrics.jsonl");
         let mut text = std::fs::read_to_string(&metrics).unwrap();
         text.truncate(text.len() - 20);
         std::fs::write(&metrics, text).unwrap();
         assert!(killed.path().join("checkpoint/state.json").exists());
-        assert_eq!(run(killed.path(), &objective, false).unwrap(), expected);
+        let saved = std::fs::read(killed.path().join("checkpoint/model.safetensors")).unwrap();
+        let saved = safetensors::SafeTensors::deserialize(&saved).unwrap();
+        assert!(!saved.is_empty());
+        let (_, adapters) = case;
+        for name in saved.names() {
+            assert!(!adapters || name.contains(".adapters."), "{name}");
+        }
+        assert_eq!(run(killed.path(), &case, false).unwrap(), expected);
         assert_eq!(losses(killed.path()), losses(whole.path()));
     }
 }
 
 #[test]
 fn a_damaged_saved_step_is_set_aside_and_the_run_begins_anew() {
-    let objective = Objective::Unpaired(Unpaired::Bco(Bco { beta: 0.1 }));
+    let case = (Objective::Unpaired(Unpaired::Bco(Bco { beta: 0.1 })), false);
     let work = tempfile::tempdir().unwrap();
-    let expected = run(work.path(), &objective, false).unwrap();
+    let expected = run(work.path(), &case, false).unwrap();
     let steps = losses(work.path());
     let best = std::fs::read_dir(work.path()).unwrap().find_map(|entry| {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -190,7 +211,7 @@ fn a_damaged_saved_step_is_set_aside_and_the_run_begins_anew() {
                 _ => std::fs::write(&path, bytes).unwrap(),
             }
             assert_eq!(
-                run(work.path(), &objective, false).unwrap(),
+                run(work.path(), &case, false).unwrap(),
                 expected,
                 "{name} {damage}"
             );

@@ -93,9 +93,18 @@ def peer(script, name, batch, *more, rows=None):
         work, script, bench.cut(work, name, rows or batch * bench.steps), batch, *more)
 
 
-def dpo(bench, work):
+def dpo(bench, work, **more):
     rows = bench.cut(work, "pairs.jsonl", 4 * bench.steps)
-    return stepped(bench.train(work, "dpo", rows, per_device_train_batch_size=4, beta=BETA), 4)
+    return stepped(bench.train(work, "dpo", rows, per_device_train_batch_size=4, beta=BETA, **more), 4)
+
+
+LORA = {"r": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+
+
+def dpo_lora(bench, work):
+    """With adapters, whose settings are an inline table of TOML."""
+    table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in LORA.items())
+    return dpo(bench, work, lora=f"{{ {table} }}")
 
 
 def dpo_dialogue(bench, work):
@@ -192,6 +201,10 @@ MODEL_JOBS = {
     "dpo_model_dialogue": Job(
         "DPO, all weights, by dialogue, batches of 8", "pairs/s", dpo_dialogue,
         {"default": trl_dpo("dialogues.jsonl", 8)}, {"ratio": 25, "memory_ratio": 0.25}),
+    "dpo_model_lora": Job(
+        "DPO, LoRA of rank 16 on all linear layers, batches of 4", "pairs/s", dpo_lora,
+        {"default": trl_dpo("pairs.jsonl", 4, "--lora", json.dumps(LORA))},
+        {"ratio": 10, "memory_ratio": 0.15}),
     "sft_model": Job(
         "SFT on replies, by dialogue, 8 a batch", "replies/s", sft_dialogue,
         {"default": trl_sft("replies.jsonl", 8)}, {"ratio": 15, "memory_ratio": 0.3}),

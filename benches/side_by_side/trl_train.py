@@ -27,7 +27,16 @@ class Log(TrainerCallback):
             self.losses.append(float(logs["loss"]))
 
 
-def train(args, trainer_class, config_class, replies, **more):
+def peft_config(adapters):
+    if adapters is None:
+        return {}
+    from peft import LoraConfig
+    return {"peft_config": LoraConfig(
+        r=adapters["r"], lora_alpha=adapters["alpha"], lora_dropout=adapters["dropout"],
+        target_modules=adapters["targets"], task_type="CAUSAL_LM")}
+
+
+def train(args, trainer_class, config_class, replies, adapters=None, **more):
     """Trains once over the rows and writes the result; a step has `replies` units of throughput."""
 
     class InFileOrder(trainer_class):
@@ -43,6 +52,6 @@ def train(args, trainer_class, config_class, replies, **more):
     trainer = InFileOrder(
         model=AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32), args=config,
         train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(args.model),
-        callbacks=[log])
+        callbacks=[log], **peft_config(adapters))
     trainer.train()
     peer.write(args, value=replies / peer.after_the_first(log.seconds), seconds=log.seconds, losses=log.losses)

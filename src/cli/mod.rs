@@ -53,6 +53,8 @@ enum Verb {
     Push(push::Push),
     /// Write a model folder in another program's form.
     Export(model::export::Export),
+    /// Take an adapter (LoRA) into its base's weights.
+    Merge(model::merge::Merge),
     /// Print the last report of a recipe.
     Report(report::Report),
     /// Say what this machine and build can do.
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Verb::Data(verb) => verb.run(),
         Verb::Push(verb) => verb.run(),
         Verb::Export(verb) => verb.run(),
+        Verb::Merge(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use tempfile::TempDir;
 
 use crate::hub;
+use crate::stage::artifact::adapter;
 use crate::store::{Stop, print};
 
 /// Uploads a model's or an adapter's folder with its card, by the token in HF_TOKEN; what the repository has already is not
@@ -33,7 +35,9 @@ impl Push {
             false => inner,
         };
         let revision = self.revision.as_deref();
-        let done = hub::push(&dir, &self.repo, self.private, revision, &Stop::install())?;
+        let others = adapter::for_others(&dir)?;
+        let dir = others.as_ref().map_or(dir.as_path(), TempDir::path);
+        let done = hub::push(dir, &self.repo, self.private, revision, &Stop::install())?;
         print(&format!("{done}\n"))
     }
 }

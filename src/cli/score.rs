@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::stage::artifact::adapter;
 use crate::stage::work::scores::score_file::score_file;
 use crate::stage::work::scores::scorer;
 use crate::store::{
@@ -44,6 +45,10 @@ impl Score {
         let stop = Stop::install();
         self.model = hub::local(&self.model, hub::Wanted::Model, &stop)?;
         self.file = hub::local(&self.file, hub::Wanted::Data, &stop)?;
+        let beside = adapter::fetched(&self.model, &stop)?;
+        if let Some(beside) = &beside {
+            self.model = beside.path().to_path_buf();
+        }
         all_regular(&self.model).or_bad_input()?;
         check_artifact(&self.model)?;
         regular(&self.file)?;

@@ -116,3 +116,39 @@ fn settings_of_another_algorithm_are_refused_with_their_line() {
     );
     assert!(stderr.contains("rewarded_by = \"model\""), "{stderr}");
 }
+
+/// The reference of `shared` is its base with the adapter off; the values of `separate` go on from a reward model's adapter.
+#[test]
+fn adapters_are_trained_in_the_place_of_the_policy() {
+    let work = tempfile::tempdir().unwrap();
+    let sets = [
+        "outputs=[\"shared\", \"separate\"]",
+        "reward.lora.r=2",
+        "shared.lora.r=2",
+    ];
+    let recipe = recipe();
+    let mut arguments = vec!["run", recipe.as_str()];
+    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+    let (code, _, stderr) = run(work.path(), &arguments);
+    assert_eq!(code, 0, "{stderr}");
+    let summary: Value = serde_json::from_str(&read(work.path(), "summary.json")).unwrap();
+    for stage in ["shared", "separate"] {
+        // Rank 2 for seven maps of 16, 16 and 32 values.
+        let trained = &summary["metrics"][format!("{stage}.trained_parameters")]["mean"];
+        assert_eq!(
+            trained.as_f64(),
+            Some(2.0 * (4.0 * 32.0 + 3.0 * 48.0)),
+            "{stage}"
+        );
+    }
+    let metrics = read(work.path(), "metrics.jsonl");
+    let lines = metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines
+        .filter(|line: &Value| line["stage"] == "shared")
+        .collect();
+    let kl = |line: &Value| line["objective/kl"].as_f64().unwrap();
+    assert_eq!(kl(&lines[0]), 0.0);
+    assert_ne!(kl(&lines[2]), 0.0);
+}

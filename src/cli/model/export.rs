@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::model::gguf::Encoding;
+use crate::model::hf::adapter::is_adapter;
 use crate::stage::artifact::gguf;
 use crate::store::{BadInput, OrBadInput, all_regular, check_artifact, print, say};
 
@@ -42,6 +43,13 @@ impl Export {
             true => inner,
             false => self.model.clone(),
         };
+        if is_adapter(&dir) {
+            let dir = dir.display();
+            let message = format!(
+                "{dir}: an adapter; take it into its base first: rapport merge {dir} --out NEW"
+            );
+            return Err(BadInput(message).into());
+        }
         if !dir.join("config.json").exists() {
             let model = self.model.display();
             let message = format!("{model}: no model folder: it has no config.json");

@@ -1,3 +1,4 @@
 //! Verbs on a model folder.
 
 pub mod export;
+pub mod merge;

@@ -2,21 +2,26 @@
 
 use std::path::{Component, Path};
 
+use crate::model::hf;
 use crate::store::read_regular;
 
 /// A model on a hub, at a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Base {
-    repo: String,
-    commit: String,
+pub struct Base {
+    pub repo: String,
+    pub commit: String,
 }
 
 /// Begins the line by which a card says it, for the cards of what is trained from there.
 const LINE: &str = "The base model is ";
 const AT: &str = " at commit ";
 
+/// What opens a whole model, and what an adapter.
+pub const WHOLE: &str = "transformers";
+pub const ADAPTER: &str = "peft";
+
 /// The card with the words that a hub reads before it, and the base model of the folder `like`, where that is known.
-pub fn with_base(card: &str, like: Option<&Path>) -> String {
+pub fn with_base(card: &str, library: &str, like: Option<&Path>) -> String {
     let base = like.and_then(base);
     let (head, line) = match base {
         Some(Base { repo, commit }) => (
@@ -25,16 +30,17 @@ pub fn with_base(card: &str, like: Option<&Path>) -> String {
         ),
         None => Default::default(),
     };
-    format!("---\nlibrary_name: transformers\n{head}tags:\n- rapport\n---\n\n{card}{line}")
+    format!("---\nlibrary_name: {library}\n{head}tags:\n- rapport\n---\n\n{card}{line}")
 }
 
-/// What a model folder came from: where it lies in a hub's cache, else what its card says.
+/// What a model folder, or the base of an adapter's, came from: where it lies in a hub's cache, else what its card says.
 fn base(model: &Path) -> Option<Base> {
+    let model = &hf::base_of(model).ok()?;
     in_cache(&model.canonicalize().ok()?).or_else(|| said(model))
 }
 
-/// `.../models--ORG--NAME/snapshots/COMMIT/...`
-fn in_cache(path: &Path) -> Option<Base> {
+/// What lies in a hub's cache: `.../models--ORG--NAME/snapshots/COMMIT/...`
+pub fn in_cache(path: &Path) -> Option<Base> {
     let parts = path.components().filter_map(|part| match part {
         Component::Normal(part) => part.to_str(),
         _ => None,
@@ -82,7 +88,7 @@ mod tests {
         std::fs::create_dir_all(&snapshot).unwrap();
         let link = root.path().join("link");
         std::os::unix::fs::symlink(&snapshot, &link).unwrap();
-        let first = with_base("# sft\n", Some(&link));
+        let first = with_base("# sft\n", WHOLE, Some(&link));
         assert!(
             first.starts_with("---\nlibrary_name: transformers\nbase_model: org/name\n"),
             "{first}"
@@ -92,14 +98,17 @@ mod tests {
         let folder = root.path().join("sft");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("README.md"), first).unwrap();
-        assert!(with_base("# dpo\n", Some(&folder)).contains("base_model: org/name\n"));
+        assert!(with_base("# dpo\n", WHOLE, Some(&folder)).contains("base_model: org/name\n"));
         std::fs::write(
             folder.join("README.md"),
             "The base model is x\n at commit y",
         )
         .unwrap();
         for like in [None, Some(&*folder), Some(root.path())] {
-            assert!(!with_base("# x\n", like).contains("base"), "{like:?}");
+            assert!(
+                !with_base("# x\n", WHOLE, like).contains("base"),
+                "{like:?}"
+            );
         }
     }
 }

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::data::{Tokenizer, template};
+use crate::engine::{Adapted, Trained};
 use crate::model::DecoderConfig;
-use crate::model::hf::{self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, config_json};
+use crate::model::hf::{
+    self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, SavedAdapter, config_json,
+};
 use crate::stage::artifact::{card, generation};
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
@@ -55,7 +58,7 @@ impl LanguageModel {
 /// A folder that cannot be read, lacks weights, or whose tokenizer gives ids that the model has no row for.
 pub fn read(dir: &Path) -> Result<(DecoderConfig, Tokenizer)> {
     let (config, _) = hf::open(dir).or_bad_input()?;
-    let tokenizer = Tokenizer::open(dir).or_bad_input()?;
+    let tokenizer = tokenizer(dir).or_bad_input()?;
     fits(dir, &config, &tokenizer)?;
     Ok((config, tokenizer))
 }
@@ -99,29 +102,43 @@ pub fn same_tokenizer(context: &Context, model: &StageRef, reference: &StageRef)
     Ok(())
 }
 
+/// The tokenizer of a model folder; of an adapter's that has none, its base's.
+///
+/// # Errors
+/// Files that are not there, or cannot be read.
+pub fn tokenizer(dir: &Path) -> Result<Tokenizer> {
+    let own = ["tokenizer.json", "tokenizer.model", "vocab.json"];
+    match own.iter().any(|name| dir.join(name).is_file()) {
+        true => Tokenizer::open(dir),
+        false => Tokenizer::open(&hf::base_of(dir)?),
+    }
+}
+
 /// Writes weights with the tokenizer of the folder `like`, its chat template, its `generation_config.json` and the
 /// type of its weights, unless told another. The special tokens of the configurations are then those that the
 /// tokenizer names ([`generation::align`]). `values` is asked for one parameter at a time, by name.
 pub fn write(
     artifact: &Path,
     config: &DecoderConfig,
+    values: impl FnMut(&str) -> Option<Vec<f32>>,
+    tokenizer: &Tokenizer,
+    like: Option<(&Path, SavedAs)>,
+    card: &str,
+) -> Result<()> {
+    write_model(&model_dir(artifact), config, values, tokenizer, like, card)
+}
+
+/// As [`write`], to the folder `dir` itself.
+pub fn write_model(
+    dir: &Path,
+    config: &DecoderConfig,
     mut values: impl FnMut(&str) -> Option<Vec<f32>>,
     tokenizer: &Tokenizer,
     like: Option<(&Path, SavedAs)>,
     card: &str,
 ) -> Result<()> {
-    let dir = model_dir(artifact);
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    tokenizer.save(&dir)?;
-    match like.map(|(like, _)| like.join(TEMPLATE)) {
-        Some(template) if template.exists() => {
-            fs::copy(&template, dir.join(TEMPLATE))
-                .with_context(|| format!("cannot copy {}", template.display()))?;
-        }
-        Some(_) => {}
-        None => write_atomic(&dir.join(TEMPLATE), template::OWN.as_bytes())?,
-    }
-    let card = card::with_base(card, like.map(|(like, _)| like));
+    beside(dir, tokenizer, like.map(|(like, _)| like))?;
+    let card = card::with_base(card, card::WHOLE, like.map(|(like, _)| like));
     write_atomic(&dir.join("README.md"), card.as_bytes())?;
     let mut config = config.clone();
     let (precision, generation) = match like {
@@ -129,7 +146,7 @@ pub fn write(
         Some((like, SavedAs(told))) => {
             let precision = match told {
                 Some(told) => told,
-                None => Checkpoint::open(like)?.precision(),
+                None => Checkpoint::open(&hf::base_of(like)?)?.precision(),
             };
             (precision, generation::align(&mut config, like, tokenizer)?)
         }
@@ -138,7 +155,77 @@ pub fn write(
         values(&slot.name).with_context(|| format!("no weights for {}", slot.name))
     };
     let limit = DEFAULT_SHARD_LIMIT;
-    hf::save_like(&dir, &config, precision, limit, &generation, tensor)
+    hf::save_like(dir, &config, precision, limit, &generation, tensor)
+}
+
+/// Writes what was trained, as [`write`]: a whole model, or an adapter beside its base.
+pub fn write_trained(
+    artifact: &Path,
+    model: &Trained,
+    tokenizer: &Tokenizer,
+    (like, saved): (&Path, SavedAs),
+    card: &str,
+) -> Result<()> {
+    let values = |name: &str| model.weights(name);
+    let Some(adapted) = &model.adapted else {
+        let like = Some((like, saved));
+        return write(artifact, &model.config, values, tokenizer, like, card);
+    };
+    let dir = model_dir(artifact);
+    beside(&dir, tokenizer, Some(like))?;
+    let parameters = adapted.lora.parameters(&model.config)?;
+    let card = format!("{card}\n{}\n", describe(adapted, parameters));
+    let card = card::with_base(&card, card::ADAPTER, Some(like));
+    write_atomic(&dir.join("README.md"), card.as_bytes())?;
+    let mut config = model.config.clone();
+    let generation = generation::align(&mut config, like, tokenizer)?;
+    let base = adapted.base.canonicalize();
+    let adapter = SavedAdapter {
+        lora: &adapted.lora,
+        base: &base.with_context(|| format!("cannot resolve {}", adapted.base.display()))?,
+        base_dtype: adapted.base_dtype,
+        precision: saved.0.unwrap_or(Precision::F32),
+        generation: &generation,
+    };
+    hf::save_adapter(&dir, &config, &adapter, values)
+}
+
+/// An adapter in words: what it is like, and what it is an adapter of.
+pub fn describe(adapted: &Adapted, parameters: usize) -> String {
+    let Adapted {
+        lora,
+        base,
+        base_dtype,
+    } = adapted;
+    let base = base.canonicalize().unwrap_or_else(|_| base.clone());
+    let kind = match (lora.use_dora, lora.use_rslora) {
+        (false, false) => "LoRA",
+        (false, true) => "rsLoRA",
+        (true, false) => "DoRA",
+        (true, true) => "rsLoRA and DoRA",
+    };
+    format!(
+        "an adapter ({kind}, r {}, alpha {}) with {parameters} trained parameters, beside the base {}, held in {}",
+        lora.r,
+        lora.lora_alpha,
+        base.display(),
+        base_dtype.name()
+    )
+}
+
+/// Writes the tokenizer's files, and the chat template of the folder `like`, if it has one; ours where nothing is told.
+fn beside(dir: &Path, tokenizer: &Tokenizer, like: Option<&Path>) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    tokenizer.save(dir)?;
+    match like.map(|like| like.join(TEMPLATE)) {
+        Some(template) if template.exists() => {
+            fs::copy(&template, dir.join(TEMPLATE))
+                .with_context(|| format!("cannot copy {}", template.display()))?;
+        }
+        Some(_) => {}
+        None => write_atomic(&dir.join(TEMPLATE), template::OWN.as_bytes())?,
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What stages pass on: the files of their artifacts.
 
+pub mod adapter;
 pub mod card;
 pub mod drawn;
 pub mod examples;

@@ -3,6 +3,7 @@
 pub mod judge;
 pub mod keys;
 pub mod lengths;
+pub mod lora;
 pub mod loss;
 pub mod ppo;
 pub mod precision;

@@ -2,8 +2,10 @@
 
 mod looks;
 
+use crate::engine::LoraSettings;
 use crate::stage::settings::keys::{BATCH, COUNT, Keys, POSITIVE, SIZE, StageRef};
 use crate::stage::settings::lengths;
+use crate::stage::settings::lora;
 use crate::stage::settings::precision::{Bf16, SavedAs};
 use crate::stage::settings::produces::Produces;
 use crate::train::TrainSettings;
@@ -23,6 +25,8 @@ pub struct Trainer {
     pub bf16: Bf16,
     pub dtype: SavedAs,
     pub gradient_checkpointing: bool,
+    /// Adapters that are trained in the place of the model's weights.
+    pub lora: Option<LoraSettings>,
 }
 
 /// Reads the learning rate's schedule.
@@ -97,6 +101,7 @@ impl Trainer {
             bf16: Bf16::read(keys),
             dtype: SavedAs::read(keys),
             gradient_checkpointing: read_checkpointing(keys),
+            lora: lora::read(keys),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 
 use crate::data::{Example, Tokenizer};
-use crate::engine::{self, PpoModels, Trained, Values};
+use crate::engine::{self, LoraSettings, PpoModels, Trained, Values};
 use crate::generate::Sampling;
 use crate::model::{DecoderConfig, hf};
 use crate::stage::artifact::examples::prompts;
@@ -15,6 +15,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, StageRef};
+use crate::stage::settings::lora;
 use crate::stage::settings::ppo::{self, Trunk};
 use crate::stage::settings::precision::{Bf16, SavedAs};
 use crate::stage::settings::produces::{EXAMPLES, Produces};
@@ -22,7 +23,7 @@ use crate::stage::settings::reward::RewardSource;
 use crate::stage::settings::sampling::PromptKept;
 use crate::stage::settings::splits::Split;
 use crate::stage::settings::trainer::read_checkpointing;
-use crate::stage::work::training::memory;
+use crate::stage::work::training::{memory, preview};
 use crate::store::read_metrics;
 use crate::train::checkpoint;
 use crate::train::ppo::{PpoJob, PpoOutcome, PpoSettings};
@@ -53,6 +54,7 @@ struct Reinforce {
     bf16: Bf16,
     gradient_checkpointing: bool,
     trunk: Trunk,
+    lora: Option<LoraSettings>,
 }
 
 fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
@@ -82,6 +84,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         bf16: Bf16::read(keys),
         gradient_checkpointing: read_checkpointing(keys),
         trunk,
+        lora: lora::read(keys),
     })
 }
 
@@ -132,6 +135,7 @@ impl Stage for Reinforce {
                 (None, true) => Values::Policy,
                 (Some(start), true) => Values::Own(start),
             },
+            lora: self.lora.as_ref(),
         };
         let mut device = self.bf16.device(&context.backend);
         device.compute.recompute = self.gradient_checkpointing;
@@ -149,14 +153,14 @@ impl Stage for Reinforce {
             policy.config.parameters(),
             context.seed
         );
-        folder::write(
-            &context.dir,
-            &policy.config,
-            |name| policy.weights(name),
-            &tokenizer,
-            Some((&dir, self.dtype)),
-            &card,
-        )?;
+        if let Some(adapted) = &policy.adapted {
+            let trained = adapted.lora.parameters(&policy.config)?;
+            measures
+                .numbers
+                .insert("trained_parameters".into(), trained as f64);
+            measures.note(folder::describe(adapted, trained));
+        }
+        folder::write_trained(&context.dir, &policy, &tokenizer, (&dir, self.dtype), &card)?;
         measures.write(&context.dir)?;
         checkpoint::discard(&context.dir)
     }
@@ -181,6 +185,13 @@ impl Stage for Reinforce {
             settings.num_mini_batches * settings.num_ppo_epochs,
             settings.minibatch_size(),
         );
+        if let Some(lora) = &self.lora {
+            text.push_str(&preview::adapters(
+                &model_dir(context.input(&self.model)),
+                lora,
+                false,
+            )?);
+        }
         for note in &measures.notes {
             text.push_str(&format!("  {note}\n"));
         }

@@ -2,6 +2,7 @@
 
 pub mod judge;
 pub mod kl;
+pub mod merging;
 pub mod samples;
 pub mod sampling;
 pub mod scores;

@@ -5,8 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::backend::{self, Work};
-use crate::engine::{Device, open};
+use crate::engine::Device;
+use crate::engine::open::{open, open_held};
 use crate::generate::{self, Reply, Request, Sampling};
+use crate::model::forest::Forest;
+use crate::model::hf::BaseDtype;
 use crate::model::{Decoder, DecoderConfig};
 use crate::objective::{Objective, Running};
 use crate::ops::{Ops, TrainBackend};
@@ -21,19 +24,34 @@ impl Frozen {
     /// # Errors
     /// A backend that this build lacks or that has no such precision; a folder that cannot be read.
     pub fn open(device: Device<'_>, dir: &Path) -> Result<Self> {
-        struct Open<'a>(Device<'a>, &'a Path);
+        Self::read(device, dir, None)
+    }
+
+    /// As [`open`](Self::open), with the base held as it is where adapters are trained beside it.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_held(device: Device<'_>, dir: &Path, base: BaseDtype) -> Result<Self> {
+        Self::read(device, dir, Some(base))
+    }
+
+    fn read(device: Device<'_>, dir: &Path, base: Option<BaseDtype>) -> Result<Self> {
+        struct Open<'a>(Device<'a>, &'a Path, Option<BaseDtype>);
         impl Work for Open<'_> {
             type Output = Result<Box<dyn Passes>>;
             fn run<B: TrainBackend>(self, device: &B::Device) -> Self::Output {
                 let precision = self.0.compute::<B::InnerBackend>(device)?.precision;
-                let model = open::<B::InnerBackend>(self.1, device)?;
+                let model = match self.2 {
+                    None => open::<B::InnerBackend>(self.1, device)?,
+                    Some(base) => open_held::<B::InnerBackend>(self.1, base, precision, device)?,
+                };
                 Ok(Box::new(OnDevice::<B::InnerBackend> {
                     model: model.frozen(precision),
                     device: device.clone(),
                 }))
             }
         }
-        backend::dispatch(device.backend, Open(device, dir))?.map(Self)
+        backend::dispatch(device.backend, Open(device, dir, base))?.map(Self)
     }
 
     /// Its shape.
@@ -69,6 +87,11 @@ impl Frozen {
         self.0.evaluate(set, batch)
     }
 
+    /// Logits after each of `tokens`, one row of the vocabulary after the other.
+    pub fn logits(&self, tokens: &[u32]) -> Vec<f32> {
+        self.0.logits(tokens)
+    }
+
     /// Draws one reply for each request, as [`generate::generate`].
     pub fn generate(
         &self,
@@ -96,6 +119,7 @@ trait Passes {
         going: Going<'_>,
     ) -> Option<Vec<f32>>;
     fn evaluate(&self, set: &Dataset, batch: usize) -> Evaluation;
+    fn logits(&self, tokens: &[u32]) -> Vec<f32>;
     fn generate(
         &self,
         requests: &[Request],
@@ -133,6 +157,13 @@ impl<B: Ops> Passes for OnDevice<B> {
     fn evaluate(&self, set: &Dataset, batch: usize) -> Evaluation {
         let running = Running::default();
         train::evaluate(&self.model, set, &Objective::Sft, batch, &running)
+    }
+
+    fn logits(&self, tokens: &[u32]) -> Vec<f32> {
+        let hidden = self.model.forest_hidden(&Forest::path(tokens));
+        let mut logits = Vec::new();
+        self.model.logits(hidden.squeeze_dim(0), &mut logits);
+        logits
     }
 
     fn generate(

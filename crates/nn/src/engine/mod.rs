@@ -4,21 +4,23 @@
 //! given and gives back are token ids, plain numbers and weights by name; it knows no text.
 
 mod frozen;
+mod merge;
+mod open;
 mod ppo;
 mod train;
-
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use burn::tensor::DType;
 use burn::tensor::backend::{Backend, DTypeUsage};
 
 use crate::model::decoder::{Compute, Precision};
-use crate::model::{Decoder, hf, weights};
+use crate::model::hf::BaseDtype;
 
 pub use frozen::Frozen;
+pub use merge::merge;
+pub use open::{Adapted, LoraSettings};
 pub use ppo::{PpoModels, Values, ppo};
-pub use train::{Trained, train};
+pub use train::{Start, Trained, train};
 
 /// On which backend a model is computed, and how.
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +57,20 @@ impl<'a> Device<'a> {
         }
         Ok(self.compute)
     }
-}
 
-/// Reads a model folder's weights onto a device.
-///
-/// # Errors
-/// A folder that cannot be read, or whose weights do not fit its configuration.
-fn open<B: Backend>(dir: &Path, device: &B::Device) -> Result<Decoder<B>> {
-    let (config, checkpoint) = hf::open(dir)?;
-    weights::load(&config, device, |slot| checkpoint.read(slot))
+    /// Refuses a base in fewer bits than the backend reads.
+    ///
+    /// # Errors
+    /// `int8` or `nf4` on a GPU.
+    fn holds(&self, lora: &LoraSettings) -> Result<()> {
+        let packed = matches!(lora.base_dtype, Some(BaseDtype::Int8 | BaseDtype::Nf4));
+        if packed && !matches!(self.backend, "flex" | "ndarray") {
+            bail!(
+                "base_dtype: int8 and nf4 are held and widened on the host, which the {} backend would wait for; use \
+                 bf16, or --backend flex",
+                self.backend
+            );
+        }
+        Ok(())
+    }
 }

@@ -5,10 +5,12 @@
 //! Reference: transformers' `modeling_{gpt2,llama,qwen3,gemma3,...}.py`.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::config::{DecoderConfig, Norm as NormKind, Positions, ScoreHead};
 use crate::model::forest::Forest;
+use crate::model::linear::Linear;
+pub use crate::model::precision::Precision;
 use crate::model::views::TreeViews;
 use crate::ops::Ops;
 
@@ -43,41 +45,6 @@ pub struct Compute {
     pub recompute: bool,
 }
 
-/// What matrix products, and what lies between them inside a block, are computed in. Parameters,
-/// their gradients, the residual stream, norms and log-probs stay f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    #[default]
-    F32,
-    Bf16,
-}
-
-impl Precision {
-    /// A matrix product's input.
-    pub fn lower<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
-        match self {
-            Precision::F32 => x,
-            Precision::Bf16 => x.cast(FloatDType::BF16),
-        }
-    }
-
-    /// What the keys and values of generation are kept in, where weights are in `stored`.
-    pub fn cached(self, stored: DType) -> DType {
-        match self {
-            Precision::F32 => stored,
-            Precision::Bf16 => DType::BF16,
-        }
-    }
-
-    /// What returns to the residual stream.
-    fn raise<B: Backend, const D: usize>(self, x: Tensor<B, D>) -> Tensor<B, D> {
-        match self {
-            Precision::F32 => x,
-            Precision::Bf16 => x.cast(FloatDType::F32),
-        }
-    }
-}
-
 /// Attention and feed-forward, each with a residual, and a norm ahead of it, behind it, or both.
 #[derive(Module, Debug)]
 pub struct Block<B: Backend> {
@@ -96,32 +63,11 @@ pub struct Block<B: Backend> {
     mlp_post_norm: Option<Norm<B>>,
 }
 
-/// An affine map; the weight is `[in, out]`.
-#[derive(Module, Debug)]
-pub struct Linear<B: Backend> {
-    weight: Param<Tensor<B, 2>>,
-    bias: Option<Param<Tensor<B, 1>>>,
-}
-
 /// LayerNorm where there is a bias, else RMSNorm.
 #[derive(Module, Debug)]
 pub struct Norm<B: Backend> {
     weight: Param<Tensor<B, 1>>,
     bias: Option<Param<Tensor<B, 1>>>,
-}
-
-impl<B: Ops> Linear<B> {
-    fn forward(&self, x: Tensor<B, 3>, precision: Precision) -> Tensor<B, 3> {
-        let [rows, width, features] = x.dims();
-        let x = precision.lower(x.reshape([rows * width, features]));
-        let y = B::project(x, precision.lower(self.weight.val()));
-        let y = match &self.bias {
-            Some(bias) => y.add(precision.lower(bias.val()).unsqueeze()),
-            None => y,
-        };
-        let features = y.dims()[1];
-        y.reshape([rows, width, features])
-    }
 }
 
 impl<B: Ops> Norm<B> {
@@ -140,6 +86,18 @@ fn normed<B: Ops>(norm: &Option<Norm<B>>, x: Tensor<B, 3>, config: &DecoderConfi
     match norm {
         Some(norm) => norm.forward(x, config),
         None => x,
+    }
+}
+
+impl<B: Backend> Block<B> {
+    /// Its linear maps, by name.
+    pub fn linears(&mut self) -> [(&'static str, &mut Linear<B>); 4] {
+        [
+            ("qkv", &mut self.qkv),
+            ("out", &mut self.out),
+            ("up", &mut self.up),
+            ("down", &mut self.down),
+        ]
     }
 }
 
@@ -204,21 +162,10 @@ impl<B: Backend> Decoder<B> {
     /// [`load`](crate::model::weights::load).
     pub fn zeros(config: &DecoderConfig, device: &B::Device) -> Self {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let matrix = |shape: [usize; 2]| {
-            Param::initialized(
-                ParamId::new(),
-                Tensor::<B, 2>::zeros(shape, device).require_grad(),
-            )
-        };
-        let vector = |size: usize| {
-            Param::initialized(
-                ParamId::new(),
-                Tensor::<B, 1>::zeros([size], device).require_grad(),
-            )
-        };
-        let linear = |input: usize, output: usize, bias: bool| Linear {
-            weight: matrix([input, output]),
-            bias: bias.then(|| vector(output)),
+        let matrix = |shape: [usize; 2]| parameter(shape, device);
+        let vector = |size: usize| parameter([size], device);
+        let linear = |input: usize, output: usize, bias: bool| {
+            Linear::new(matrix([input, output]), bias.then(|| vector(output)))
         };
         let norm = |size: usize| Norm {
             weight: vector(size),
@@ -280,12 +227,7 @@ impl<B: Backend> Decoder<B> {
         if precision == Precision::F32 {
             return self;
         }
-        let lower = |linear: Linear<B>| Linear {
-            weight: linear.weight.map(|weight| precision.lower(weight)),
-            bias: linear
-                .bias
-                .map(|bias| bias.map(|bias| precision.lower(bias))),
-        };
+        let lower = |linear: Linear<B>| linear.lowered(precision);
         self.blocks = self
             .blocks
             .into_iter()
@@ -435,7 +377,9 @@ impl<B: Ops> Decoder<B> {
     fn embedded(&self, tokens: &[u32], positions: &[u32], rows: usize) -> Tensor<B, 3> {
         let shape = [rows, tokens.len() / rows, self.config.hidden_size];
         let rows_of = |table: &Param<Tensor<B, 2>>, indices: &[u32]| {
-            B::embed(table.val(), indices).reshape(shape)
+            Precision::F32
+                .lower(B::embed(table.val(), indices))
+                .reshape(shape)
         };
         let x = rows_of(&self.embed, tokens);
         let x = match self.config.embedding_scale() {
@@ -447,6 +391,16 @@ impl<B: Ops> Decoder<B> {
             None => x,
         }
     }
+}
+
+/// A trained parameter of zeros, which are not made before they are read.
+fn parameter<B: Backend, const D: usize>(
+    shape: [usize; D],
+    device: &B::Device,
+) -> Param<Tensor<B, D>> {
+    let zeros =
+        move |device: &B::Device, tracked| Tensor::zeros(shape, device).set_require_grad(tracked);
+    Param::uninitialized(ParamId::new(), zeros, device.clone(), true, shape.into())
 }
 
 /// Where the hidden states lie that a forest's scored tokens are read from.

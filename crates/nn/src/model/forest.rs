@@ -87,6 +87,19 @@ pub struct Forest {
 const FULL: f64 = 0.97;
 
 impl Forest {
+    /// One sequence in a row of its own, of which nothing is scored.
+    pub fn path(tokens: &[u32]) -> Self {
+        let length = tokens.len();
+        Self {
+            rows: 1,
+            width: length,
+            tokens: tokens.to_vec(),
+            position: (0..length as u32).collect(),
+            end: vec![length as u32; length],
+            ..Self::default()
+        }
+    }
+
     /// Lays out `trees`, each a set of branches that may share prefixes, into rows of about equal
     /// load and at most `max_width` columns (as many as the largest tree where that has more).
     ///

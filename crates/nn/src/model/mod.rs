@@ -1,11 +1,15 @@
 //! One decoder for all families, its weights, and Hugging Face folders.
 
+mod adapted;
 pub mod config;
 pub mod decoder;
 pub mod family;
 pub mod forest;
 pub mod gguf;
 pub mod hf;
+pub mod linear;
+pub mod lora;
+mod precision;
 pub mod score;
 pub mod views;
 pub mod weights;

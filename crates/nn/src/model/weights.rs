@@ -59,6 +59,8 @@ pub struct Parameter {
     pub name: String,
     pub id: ParamId,
     pub shape: Vec<usize>,
+    /// Whether it is trained.
+    pub tracked: bool,
 }
 
 /// Every parameter of a module, in its order.
@@ -80,6 +82,7 @@ pub fn parameters<B: Backend, M: Module<B>>(model: &M) -> Vec<Parameter> {
                 name: self.path.join("."),
                 id: param.id,
                 shape: param.dims().to_vec(),
+                tracked: param.val().is_require_grad(),
             });
         }
     }
@@ -88,13 +91,19 @@ pub fn parameters<B: Backend, M: Module<B>>(model: &M) -> Vec<Parameter> {
     parameters.found
 }
 
+/// How many values of a module are trained.
+pub fn trained<B: Backend, M: Module<B>>(model: &M) -> usize {
+    let trained = parameters(model).into_iter().filter(|it| it.tracked);
+    trained.map(|it| it.shape.iter().product::<usize>()).sum()
+}
+
 /// A tensor's values on the host, row-major.
 pub fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     let values = tensor.into_data().convert::<f32>();
     values.into_vec().expect("converted to f32 just before")
 }
 
-/// A decoder with the values that `value` gives for each slot of its configuration.
+/// A decoder with the values that `value` gives for each slot of its configuration, one at a time.
 ///
 /// # Errors
 ///
@@ -104,12 +113,34 @@ pub fn load<B: Backend, E>(
     device: &B::Device,
     mut value: impl FnMut(&Slot) -> Result<Vec<f32>, E>,
 ) -> Result<Decoder<B>, E> {
-    let mut arrays = BTreeMap::new();
-    for slot in slots(config) {
-        let values = value(&slot)?;
-        arrays.insert(slot.name, (slot.shape, values));
+    let value = |slot: &Slot| Ok(TensorData::new(value(slot)?, slot.shape.clone()));
+    fill(Decoder::zeros(config, device), true, value)
+}
+
+/// As [`load`], into the parameters of `model`, each in the type of what `value` gives for it; `tracked` says whether
+/// they are trained.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn fill<B: Backend, E>(
+    model: Decoder<B>,
+    tracked: bool,
+    value: impl FnMut(&Slot) -> Result<TensorData, E>,
+) -> Result<Decoder<B>, E> {
+    let slots = slots(&model.config).into_iter();
+    let mut loader = Loader {
+        tracked,
+        path: Vec::new(),
+        slots: slots.map(|slot| (slot.name.clone(), slot)).collect(),
+        value,
+        failed: None,
+    };
+    let model = model.map(&mut loader);
+    match loader.failed {
+        Some(error) => Err(error),
+        None => Ok(model),
     }
-    Ok(assign(Decoder::zeros(config, device), arrays))
 }
 
 /// Replaces the parameters of `model` by arrays under the same names.
@@ -118,10 +149,29 @@ pub fn load<B: Backend, E>(
 ///
 /// If a parameter has no array of its shape: callers have them from the same module, or by [`slots`].
 pub fn assign<B: Backend, M: Module<B>>(model: M, arrays: BTreeMap<String, Array>) -> M {
-    model.map(&mut Writer {
+    let mut writer = Writer {
         path: Vec::new(),
         arrays,
-    })
+        all: true,
+    };
+    model.map(&mut writer)
+}
+
+/// Replaces those parameters of `model` of which there are arrays, as a run's checkpoint has them of what is trained.
+///
+/// # Panics
+///
+/// If an array is of no parameter, or of another shape.
+pub fn restore<B: Backend, M: Module<B>>(model: M, arrays: BTreeMap<String, Array>) -> M {
+    let mut writer = Writer {
+        path: Vec::new(),
+        arrays,
+        all: false,
+    };
+    let model = model.map(&mut writer);
+    let left = writer.arrays.keys().next();
+    assert!(left.is_none(), "no parameter named {left:?}");
+    model
 }
 
 /// Seeded random weights for training from scratch: normal with standard deviation `range`, norms
@@ -185,6 +235,8 @@ impl<B: Backend> ModuleVisitor<B> for Reader {
 struct Writer {
     path: Vec<String>,
     arrays: BTreeMap<String, Array>,
+    /// Whether each parameter must have one.
+    all: bool,
 }
 
 impl<B: Backend> ModuleMapper<B> for Writer {
@@ -198,13 +250,50 @@ impl<B: Backend> ModuleMapper<B> for Writer {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let name = self.path.join(".");
-        let (shape, values) = self
-            .arrays
-            .remove(&name)
-            .unwrap_or_else(|| panic!("no array named {name}"));
+        let Some((shape, values)) = self.arrays.remove(&name) else {
+            assert!(!self.all, "no array named {name}");
+            return param;
+        };
         let (id, old, mapper) = param.consume();
         assert_eq!(old.dims().as_slice(), shape, "shape of {name}");
         let new = Tensor::from_data(TensorData::new(values, shape), &old.device());
         Param::from_mapped_value(id, new.set_require_grad(old.is_require_grad()), mapper)
+    }
+}
+
+struct Loader<F, E> {
+    tracked: bool,
+    path: Vec<String>,
+    /// Those still to come, by name.
+    slots: BTreeMap<String, Slot>,
+    value: F,
+    failed: Option<E>,
+}
+
+impl<B: Backend, E, F: FnMut(&Slot) -> Result<TensorData, E>> ModuleMapper<B> for Loader<F, E> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let slot = self.slots.remove(&self.path.join("."));
+        let (Some(slot), None) = (slot, &self.failed) else {
+            return param;
+        };
+        let data = match (self.value)(&slot) {
+            Ok(data) => data,
+            Err(error) => {
+                self.failed = Some(error);
+                return param;
+            }
+        };
+        let dtype = data.dtype;
+        // What is lazy has no values yet: they are never made.
+        let new = Tensor::from_data(data, (&param.lazy_device(), dtype));
+        Param::initialized(param.id, new.set_require_grad(self.tracked))
     }
 }

@@ -11,6 +11,7 @@ mod entropy;
 mod flex;
 mod kv_cache;
 mod logps;
+mod lora;
 mod norm;
 mod record;
 mod rotary;
@@ -28,6 +29,7 @@ pub use attention::TreeView;
 pub use cache::{CacheView, LayerCache};
 pub use kv_cache::KvCache;
 pub use logps::{DEFAULT_LOGITS_CHUNK, branch_sums};
+pub use lora::{Dropout, Fixed, LowRank, Packed, Packing, lengths};
 pub use rotary::Angles;
 
 use record::Tracked;
@@ -119,6 +121,24 @@ pub trait Ops: Backend {
         weight: Tracked<Self, C, 2>,
     ) -> Tracked<Self, C, 2> {
         x.matmul(weight)
+    }
+
+    /// [`project`](Self::project) by a weight that is not trained, and what adapters add to it.
+    fn adapted(
+        x: Tensor<Self, 2>,
+        weight: &Fixed<Self>,
+        adapters: Vec<LowRank<Self>>,
+    ) -> Tensor<Self, 2> {
+        lora::adapted(x, weight, &adapters, Self::project)
+    }
+
+    /// [`adapted`](Self::adapted) with a gradient of its input and of the adapters.
+    fn tracked_adapted<C: CheckpointStrategy>(
+        x: Tracked<Self, C, 2>,
+        weight: &Fixed<Autodiff<Self, C>>,
+        adapters: Vec<LowRank<Autodiff<Self, C>>>,
+    ) -> Tracked<Self, C, 2> {
+        lora::adapted(x, weight, &adapters, Self::tracked_project)
     }
 
     /// Logits on the host, `hidden @ head^T`, in place of what `into` held; with a cap, `cap * tanh(logit / cap)`.
@@ -286,6 +306,14 @@ impl<B: Ops, C: CheckpointStrategy> Ops for Autodiff<B, C> {
 
     fn project(x: Tensor<Self, 2>, weight: Tensor<Self, 2>) -> Tensor<Self, 2> {
         B::tracked_project(x, weight)
+    }
+
+    fn adapted(
+        x: Tensor<Self, 2>,
+        weight: &Fixed<Self>,
+        adapters: Vec<LowRank<Self>>,
+    ) -> Tensor<Self, 2> {
+        B::tracked_adapted(x, weight, adapters)
     }
 
     fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {

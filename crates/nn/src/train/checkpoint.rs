@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use burn::tensor::backend::Backend;
 use rapport_store::{self as store, Seal, Seals, say};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -268,9 +267,9 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Writes the weights after `step` as the best so far. Those that the newest checkpoint knows stay
+    /// Writes the trained weights after `step` as the best so far. Those that the newest checkpoint knows stay
     /// too: a killed run goes back to them.
-    pub fn keep<B: Backend, M: Module<B>>(&self, step: usize, model: &M) -> Result<()> {
+    pub fn keep<B: TrainBackend, M: Module<B>>(&self, step: usize, model: &M) -> Result<()> {
         let file = self.dir.join(best_file(step));
         write_model(&file, model)?;
         *self.best.borrow_mut() = Some((step, Seal::of(&file)?));
@@ -304,9 +303,10 @@ impl Checkpoints {
     }
 }
 
-/// Writes a model's parameters, one copied at a time.
-fn write_model<B: Backend, M: Module<B>>(path: &Path, model: &M) -> Result<()> {
+/// Writes those of a model's parameters that are trained, one copied at a time.
+fn write_model<B: TrainBackend, M: Module<B>>(path: &Path, model: &M) -> Result<()> {
     let heads = weights::parameters(model).into_iter();
+    let heads = heads.filter(|it| it.tracked);
     let heads: Vec<_> = heads.map(|it| (it.name, it.shape)).collect();
     tensors::write_each(path, &heads, |name| {
         weights::read(model, name).with_context(|| format!("no parameter {name}"))

@@ -20,6 +20,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rapport_store::{Metrics, Progress, Stop};
 use serde_json::{Map, Value, json};
 
@@ -65,6 +67,8 @@ pub struct Outcome<M> {
     /// What all steps cost, validation left out.
     pub cost: Cost,
     pub parameters: usize,
+    /// How many of them were trained, adapters included.
+    pub trained: usize,
 }
 
 impl<M> Outcome<M> {
@@ -78,6 +82,7 @@ impl<M> Outcome<M> {
             evaluations: self.evaluations,
             cost: self.cost,
             parameters: self.parameters,
+            trained: self.trained,
         }
     }
 }
@@ -105,9 +110,10 @@ pub fn train<B: TrainBackend>(
     let mut state = State::default();
     if let Some(saved) = checkpoints.load::<State>()? {
         adamw.restore(&model, saved.optimizer, saved.state.step, device);
-        model = weights::assign(model, saved.model);
+        model = weights::restore(model, saved.model);
         state = saved.state;
     }
+    let trained = weights::trained(&model);
     let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
     let progress = Progress::resume(job.label, total, state.step);
 
@@ -126,8 +132,9 @@ pub fn train<B: TrainBackend>(
             }
             let factor = settings.lr_scheduler_type.factor(state.step, warmup, total);
             let learning_rate = settings.learning_rate * factor;
+            let drawn = drawn(job.seed, state.step);
             let (gradients, mut line) =
-                gradients(&model, job.objective, &batches, &mut state.running);
+                step_gradients(&model, job.objective, &batches, &mut state.running, drawn);
             // JSON has no number for one that is not finite.
             let loss = line.get("loss").and_then(Value::as_f64);
             let loss = loss.unwrap_or(f64::NAN);
@@ -215,11 +222,12 @@ pub fn train<B: TrainBackend>(
     })?;
     drop(adamw);
     let model = match state.best {
-        Some(step) => weights::assign(model, checkpoints.best(step)?),
+        Some(step) => weights::restore(model, checkpoints.best(step)?),
         None => model,
     };
     Ok(Outcome {
         parameters: model.config.parameters(),
+        trained,
         model,
         steps: state.step,
         planned: total,
@@ -240,6 +248,23 @@ pub fn gradients<B: TrainBackend>(
     batches: &[Batch],
     running: &mut Running,
 ) -> (GradientsParams, Map<String, Value>) {
+    step_gradients(model, objective, batches, running, 0)
+}
+
+/// What draws the dropout of a step; further micro-batches of it follow on.
+pub fn drawn(seed: u64, step: usize) -> u64 {
+    ChaCha8Rng::seed_from_u64(seed ^ (step as u64).rotate_left(32)).random()
+}
+
+/// [`gradients`], where `drawn` says what adapters drop of their inputs.
+fn step_gradients<B: TrainBackend>(
+    model: &Decoder<B>,
+    objective: &Objective,
+    batches: &[Batch],
+    running: &mut Running,
+    drawn: u64,
+) -> (GradientsParams, Map<String, Value>) {
+    let dropped = |micro: usize| model.dropped(drawn.wrapping_add(micro as u64));
     let normaliser: Normaliser = batches.iter().map(|b| b.normaliser).sum();
     let mut settle = |statistics: Statistics| {
         running.update(&statistics);
@@ -247,17 +272,19 @@ pub fn gradients<B: TrainBackend>(
     };
     let several = objective.needs_statistics() && batches.len() > 1;
     let settled = several.then(|| {
-        let untracked = model.valid();
-        let statistics = batches.iter().map(|batch| {
-            let policy = untracked.branch_values(&batch.forest);
+        let statistics = batches.iter().enumerate().map(|(micro, batch)| {
+            let model = dropped(micro).map_or_else(|| model.valid(), |model| model.valid());
+            let policy = model.branch_values(&batch.forest);
             objective.statistics(&batch.branches(policy))
         });
         settle(statistics.sum())
     });
     let mut accumulator = GradientsAccumulator::new();
     let mut totals = Totals::default();
-    for batch in batches {
-        let (loss, gradients) = recompute::backward(model, &batch.forest, |policy| {
+    for (micro, batch) in batches.iter().enumerate() {
+        let dropped = dropped(micro);
+        let pass = dropped.as_ref().unwrap_or(model);
+        let (loss, gradients) = recompute::backward(pass, &batch.forest, |policy| {
             let branches = batch.branches(policy);
             let shared = settled.unwrap_or_else(|| settle(objective.statistics(&branches)));
             objective.loss(&branches, &normaliser, &shared)

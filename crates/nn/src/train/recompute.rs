@@ -1,12 +1,12 @@
 //! Backward through decoders, whole or block by block.
 
-use burn::module::AutodiffModule;
+use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 
-use crate::model::Decoder;
 use crate::model::forest::Forest;
 use crate::model::views::TreeViews;
+use crate::model::{Decoder, weights};
 use crate::objective::Loss;
 use crate::ops::TrainBackend;
 
@@ -40,6 +40,12 @@ pub fn through<B: TrainBackend, M: AutodiffModule<B>>(
     let read = |decoder: &&Decoder<B>| decoder.scored_hidden(forest);
     let gradients = loss(decoders.iter().map(read).collect()).backward();
     GradientsParams::from_grads(gradients, module)
+}
+
+/// Whether any parameter of a module is trained.
+fn trained<B: TrainBackend, M: Module<B>>(module: &M) -> bool {
+    let parameters = weights::parameters(module);
+    parameters.iter().any(|parameter| parameter.tracked)
 }
 
 fn by_blocks<B: TrainBackend, M: AutodiffModule<B>>(
@@ -78,14 +84,30 @@ fn by_blocks<B: TrainBackend, M: AutodiffModule<B>>(
         y.mul(Tensor::from_inner(slope)).sum().backward()
     };
     for ((decoder, (view, mut inputs)), mut slope) in decoders.iter().zip(below).zip(slopes) {
+        // Where what enters the first block is not trained, nothing goes on from its slope.
+        let entered = [Some(&decoder.embed), decoder.positions.as_ref()]
+            .into_iter()
+            .flatten();
+        let enters = entered
+            .into_iter()
+            .any(|table| table.val().is_require_grad());
         while let Some(x) = inputs.pop() {
-            let x = tracked(x);
+            let first = inputs.is_empty() && !enters;
+            if first && !trained(&decoder.blocks[0]) {
+                break;
+            }
+            let x = match first {
+                true => Tensor::from_inner(x),
+                false => tracked(x),
+            };
             let mut gradients = follow(decoder.block(inputs.len(), x.clone(), &view), slope);
             slope = x.grad_remove(&mut gradients);
             accumulator.accumulate(module, GradientsParams::from_grads(gradients, module));
         }
-        let gradients = follow(decoder.enter(forest), slope);
-        accumulator.accumulate(module, GradientsParams::from_grads(gradients, module));
+        if enters {
+            let gradients = follow(decoder.enter(forest), slope);
+            accumulator.accumulate(module, GradientsParams::from_grads(gradients, module));
+        }
     }
     accumulator.grads()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use super::{Keys, Lacks, Link, Need, Node, OnHub, Problem, StageRef, brief, suggest};
+use super::{Keys, Lacks, Link, Need, Node, OnHub, Problem, StageRef, Value, brief, suggest};
 use crate::hub::{self, Wanted};
 use crate::stage::settings::produces::Produces;
 
@@ -131,6 +131,22 @@ impl Keys<'_> {
     /// A model's folder, as [`Keys::path`].
     pub fn model_path(&mut self, key: &str) -> PathBuf {
         self.leads(key, Need::Required, MODEL).unwrap_or_default()
+    }
+
+    /// A model's folder as [`Keys::model_path`]; where it is left out, `found`, which may lie on a hub too.
+    pub fn model_path_or_found(&mut self, key: &str, found: Option<String>) -> Option<PathBuf> {
+        let given = self.leads(key, Need::Optional, MODEL);
+        if self.has(key) {
+            return given;
+        }
+        let node = Node {
+            value: Value::Str(found?),
+            origin: self.origin.clone(),
+        };
+        let place = self.place(key);
+        let (path, shown) = self.existing(&node, key, place, MODEL)?;
+        self.record(key, shown.into());
+        Some(path)
     }
 
     /// A tokenizer's file or folder, as [`Keys::path`].

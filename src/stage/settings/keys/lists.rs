@@ -46,6 +46,23 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// A string or a list of strings, at least one; or nothing.
+    pub fn optional_names(&mut self, key: &str) -> Option<Vec<String>> {
+        let mut names = Vec::new();
+        let expected = "a string, or a list of at least one";
+        self.read(key, Need::Optional, expected, |node| {
+            let one = std::slice::from_ref(node);
+            let items = match &node.value {
+                Value::Array(items) if items.len() <= MOST_ITEMS => items.as_slice(),
+                _ => one,
+            };
+            let found = items.iter().map(|item| item.as_str().map(str::to_string));
+            names = found.collect::<Option<Vec<_>>>()?;
+            (!names.is_empty()).then(|| Json::from(names.clone()))
+        })?;
+        Some(names)
+    }
+
     fn list<T: Into<Json> + Clone>(
         &mut self,
         key: &str,

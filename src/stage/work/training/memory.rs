@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::DecoderConfig;
 use crate::model::decoder::{Compute, Precision};
 use crate::model::forest::Forest;
+use crate::model::hf::BaseDtype;
 use crate::stage::artifact::measures::Measures;
 
 /// Bytes of a process that has read a tokenizer and not yet a model; measured.
@@ -21,17 +22,22 @@ pub struct Estimate {
 
 impl Estimate {
     /// For a step whose largest micro-batch is `forest`, on a backend that computes `chunk` logits at a time.
-    /// `widened` says that it keeps bf16 values in f32 too, for kernels that read nothing else.
+    /// `widened` says that it keeps bf16 values in f32 too, for kernels that read nothing else; `adapted`, how many values
+    /// are trained beside a base that is not, and what that is held in.
     pub fn new(
         config: &DecoderConfig,
         forest: &Forest,
         compute: Compute,
         (widened, chunk): (bool, usize),
+        adapted: Option<(usize, BaseDtype)>,
     ) -> Self {
         let low = compute.precision == Precision::Bf16;
         let parameters = config.parameters() as f64;
         // Under bf16 a step holds a copy of the weights in two bytes.
-        let state = parameters * if low { 18.0 } else { 16.0 };
+        let state = match adapted {
+            None => parameters * if low { 18.0 } else { 16.0 },
+            Some((trained, dtype)) => 16.0 * trained as f64 + held(config, dtype, low),
+        };
         // In f32 a block keeps its input and the residual after attention; what lies between them is
         // in the precision of the matrix products.
         let inner_bytes = match (low, widened) {
@@ -83,6 +89,24 @@ impl Estimate {
     /// All of it, the process included.
     pub fn total(&self) -> f64 {
         self.state + self.activations + PROCESS
+    }
+}
+
+/// Bytes of a base that is not trained, with the copies that passes over it make.
+fn held(config: &DecoderConfig, dtype: BaseDtype, low: bool) -> f64 {
+    let head = (config.vocab_size * config.hidden_size) as f64;
+    let embed = if config.tied { 0.0 } else { head };
+    let tables = head + embed;
+    let blocks = config.parameters() as f64 - tables;
+    let widest = (config.hidden_size * config.up_size()) as f64;
+    match dtype {
+        BaseDtype::F32 if low => (tables + blocks) * 6.0,
+        BaseDtype::F32 => (tables + blocks) * 4.0,
+        BaseDtype::Bf16 if low => (tables + blocks) * 2.0,
+        // The head is f32, and one linear map at a time is widened.
+        BaseDtype::Bf16 => blocks * 2.0 + embed * 2.0 + 4.0 * (head + widest),
+        BaseDtype::Int8 => blocks * 1.0625 + embed * 2.0 + 4.0 * (head + widest),
+        BaseDtype::Nf4 => blocks * 0.5625 + embed * 2.0 + 4.0 * (head + widest),
     }
 }
 

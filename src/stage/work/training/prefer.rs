@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::data::Tokenizer;
 use crate::engine::Frozen;
+use crate::model::hf::{self, BaseDtype};
 use crate::objective::{Objective, Unpaired};
 use crate::stage::artifact::examples::{RowsSettings, Take};
 use crate::stage::artifact::folder::{LanguageModel, model_dir, same_tokenizer};
@@ -235,6 +236,11 @@ impl Prefer {
             "backend": context.backend,
             "bf16": self.trainer.bf16(&context.backend),
         });
+        let mut settings = settings;
+        let held = self.held(context)?;
+        if let Some(dtype) = held {
+            settings["base_dtype"] = json!(dtype.name());
+        }
         let hash = hash_json(&settings);
         let dir = match context.store.begin(KIND, &hash, &context.stop)? {
             Begun::Finished(dir) => dir,
@@ -270,6 +276,17 @@ impl Prefer {
         Ok(())
     }
 
+    /// What the reference is held in where it is the model that is trained from, and that in fewer bits than f32.
+    fn held(&self, context: &Context) -> Result<Option<BaseDtype>> {
+        let (None, Some(lora)) = (&self.reference, &self.trainer.lora) else {
+            return Ok(None);
+        };
+        let dir = model_dir(context.input(&self.trainer.model));
+        let (config, checkpoint) = hf::open(&dir)?;
+        let adapted = lora.of(&dir, (&config, &checkpoint), false)?;
+        Ok(Some(adapted.base_dtype).filter(|dtype| *dtype != BaseDtype::F32))
+    }
+
     /// Scores those units with a reference, in the policy's precision: the first step's margins are exactly zero.
     fn score(
         &self,
@@ -279,7 +296,11 @@ impl Prefer {
         (set, units): (&Dataset, &[usize]),
     ) -> Result<Vec<f32>> {
         let LanguageModel { dir, .. } = LanguageModel::read(reference)?;
-        let reference = Frozen::open(self.trainer.bf16.device(&context.backend), &dir)?;
+        let device = self.trainer.bf16.device(&context.backend);
+        let reference = match self.held(context)? {
+            Some(dtype) => Frozen::open_held(device, &dir, dtype)?,
+            None => Frozen::open(device, &dir)?,
+        };
         let label = format!("{} reference ({})", context.label, split.name());
         let progress = Progress::new(&label, units.len());
         let batches: Vec<_> = set.by_tokens(units, REFERENCE_TOKENS).collect();

@@ -1,13 +1,16 @@
 //! What a dry run shows of a training stage: size, memory, and one example with its loss mask.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::backend;
 use crate::data::Tokenizer;
+use crate::engine::LoraSettings;
 use crate::model::forest::Branch;
 use crate::model::hf;
 use crate::objective::Objective;
-use crate::stage::artifact::folder::model_dir;
+use crate::stage::artifact::folder::{self, model_dir};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::trainer::Trainer;
@@ -25,7 +28,16 @@ pub fn training(
     objective: &Objective,
     train: &Dataset,
 ) -> Result<String> {
-    let (config, _) = hf::open(&model_dir(context.input(&trainer.model)))?;
+    let dir = model_dir(context.input(&trainer.model));
+    let (config, checkpoint) = hf::open(&dir)?;
+    let scores = matches!(objective, Objective::Score(_));
+    let adapted = trainer.lora.as_ref();
+    let adapted = adapted.map(|lora| lora.of(&dir, (&config, &checkpoint), scores));
+    let adapted = adapted.transpose()?;
+    let held = adapted.as_ref().map(|adapted| -> Result<_> {
+        Ok((adapted.lora.parameters(&config)?, adapted.base_dtype))
+    });
+    let held = held.transpose()?;
     let micro = trainer.settings.per_device_train_batch_size;
     let micro_batches = train.micro_batches(0, context.seed, micro);
     let compute = trainer.device(context).compute;
@@ -37,7 +49,7 @@ pub fn training(
     let chunk = backend::logits_chunk(&context.backend);
     let estimates = batches
         .iter()
-        .map(|batch| Estimate::new(&config, &batch.forest, compute, (widened, chunk)));
+        .map(|batch| Estimate::new(&config, &batch.forest, compute, (widened, chunk), held));
     let largest = estimates.max_by(|a, b| a.total().total_cmp(&b.total()));
     let mut text = format!(
         "  {} parameters ({}), {} examples in {} units\n  first micro-batch: {}\n",
@@ -47,6 +59,9 @@ pub fn training(
         train.units.len(),
         batches.first().map_or("none".into(), describe),
     );
+    if let Some(lora) = &trainer.lora {
+        text.push_str(&adapters(&dir, lora, scores)?);
+    }
     if let Some(largest) = largest {
         text.push_str(&format!(
             "  memory: about {:.2} GB (weights, gradient and moments {:.2}, activations {:.2})\n",
@@ -69,6 +84,18 @@ pub fn example(tokenizer: &Tokenizer, train: &Dataset, number: usize) -> Result<
         text.push_str(&format!("    {}\n", spelled(tokenizer, &branch)?));
     }
     Ok(text)
+}
+
+/// What is trained of the model in `dir`, and what is not.
+pub fn adapters(dir: &Path, lora: &LoraSettings, scores: bool) -> Result<String> {
+    let (config, checkpoint) = hf::open(dir)?;
+    let adapted = lora.of(dir, (&config, &checkpoint), scores)?;
+    let trained = adapted.lora.parameters(&config)?;
+    Ok(format!(
+        "  {}; {} frozen\n",
+        folder::describe(&adapted, trained),
+        config.parameters()
+    ))
 }
 
 /// What the run will remark of what it trains on.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 
 use crate::data::Tokenizer;
-use crate::engine::{self, Device, Trained};
+use crate::engine::{self, Device, Start, Trained};
 use crate::model::config::ScoreHead;
 use crate::model::decoder::Precision;
 use crate::model::hf::config_json;
@@ -145,7 +145,12 @@ impl Trainer {
             stop: &context.stop,
         };
         let device = self.device(context);
-        let outcome = engine::train(device, &dir, head.map(|head| (head, pad)), &job)?;
+        let start = Start {
+            source: &dir,
+            head: head.map(|head| (head, pad)),
+            lora: self.lora.as_ref(),
+        };
+        let outcome = engine::train(device, start, &job)?;
         memory::note_peak(&mut measures);
         if outcome.steps < outcome.planned {
             measures.note(format!(
@@ -160,13 +165,18 @@ impl Trainer {
              The settings are in `artifact.json` beside this folder.\n",
             context.label, outcome.steps, outcome.kept_step, outcome.parameters, context.seed
         );
-        let model = outcome.model;
-        folder::write(
+        if let Some(adapted) = &outcome.model.adapted {
+            let trained = outcome.trained as f64;
+            measures
+                .numbers
+                .insert("trained_parameters".into(), trained);
+            measures.note(folder::describe(adapted, outcome.trained));
+        }
+        folder::write_trained(
             &context.dir,
-            &model.config,
-            |name| model.weights(name),
+            &outcome.model,
             tokenizer,
-            Some((&dir, self.dtype)),
+            (&dir, self.dtype),
             &card,
         )?;
         measures.write(&context.dir)?;

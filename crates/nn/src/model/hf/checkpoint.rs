@@ -1,6 +1,7 @@
 //! A folder's weights: `model.safetensors`, or shards named by `model.safetensors.index.json`.
 
 mod beside;
+mod held;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,8 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use half::{bf16, f16, slice::HalfFloatSliceExt};
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use rapport_store::read_regular;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
@@ -18,10 +18,13 @@ use serde_json::Value;
 
 use super::{
     layout::{self, Part, Slot, slots},
-    tensors::{Precision, f32_values},
+    tensors::Precision,
 };
 use crate::model::config::DecoderConfig;
+use crate::model::lora::Adapted;
 use beside::HEAD;
+pub use held::Held;
+use held::Place;
 
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
@@ -41,16 +44,18 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Stored>,
     /// What was read otherwise than a file says, or left unread, for people.
     pub notes: Vec<String>,
+    /// What is applied to the weights, where the folder is an adapter's.
+    pub adapter: Option<Adapted>,
 }
 
-#[derive(Debug)]
-struct Stored {
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
     /// The name as the file has it.
-    name: String,
+    pub name: String,
     shard: usize,
     start: usize,
     end: usize,
-    shape: Vec<usize>,
+    pub shape: Vec<usize>,
     dtype: Dtype,
 }
 
@@ -65,6 +70,7 @@ impl Checkpoint {
             shards: Vec::new(),
             tensors: BTreeMap::new(),
             notes: Vec::new(),
+            adapter: None,
         };
         if dir.join(SINGLE).is_file() {
             checkpoint.map(SINGLE)?;
@@ -96,13 +102,32 @@ impl Checkpoint {
 
     fn map(&mut self, file: &str) -> Result<()> {
         let path = self.dir.join(file);
+        for stored in self.map_file(&path)? {
+            let name = base_name(&stored.name).to_owned();
+            let known = stored.name.clone();
+            if let Some(other) = self.tensors.insert(name, stored) {
+                bail!(
+                    "{}: {known} is also stored as {}",
+                    path.display(),
+                    other.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps a safetensors file, and says what it holds.
+    ///
+    /// # Errors
+    /// A file that is missing or damaged.
+    pub(super) fn map_file(&mut self, path: &Path) -> Result<Vec<Stored>> {
         let context = || format!("{}: cannot be read", path.display());
         ensure!(
             !path.exists() || path.is_file(),
             "{}: not a regular file",
             path.display()
         );
-        let handle = File::open(&path).with_context(context)?;
+        let handle = File::open(path).with_context(context)?;
         // SAFETY: the map is read only; a file cut short by another process while it is mapped would
         // end this one, as it would any reader that maps its weights. Our own writers never change a
         // file in place: they rename a new one over it.
@@ -114,25 +139,37 @@ impl Checkpoint {
             )
         })?;
         let data = header + 8; // the header's own length comes first, in 8 bytes
-        for (name, info) in metadata.tensors() {
-            let stored = Stored {
-                shard: self.shards.len(),
-                start: data + info.data_offsets.0,
-                end: data + info.data_offsets.1,
-                shape: info.shape.clone(),
-                dtype: info.dtype,
-                name: name.clone(),
-            };
-            if let Some(other) = self.tensors.insert(base_name(&name).to_string(), stored) {
-                bail!(
-                    "{}: {name} is also stored as {}",
-                    path.display(),
-                    other.name
-                );
-            }
-        }
+        let tensors = metadata.tensors().into_iter();
+        let stored = tensors.map(|(name, info)| Stored {
+            shard: self.shards.len(),
+            start: data + info.data_offsets.0,
+            end: data + info.data_offsets.1,
+            shape: info.shape.clone(),
+            dtype: info.dtype,
+            name,
+        });
+        let stored = stored.collect();
         self.shards.push(map);
-        Ok(())
+        Ok(stored)
+    }
+
+    /// Puts a tensor in the place of that name.
+    pub(super) fn replace(&mut self, name: &str, stored: Stored) {
+        self.tensors.insert(name.to_owned(), stored);
+    }
+
+    /// Takes in tensors that are not the model's own, to be read by their names.
+    pub(super) fn hold(&mut self, tensors: BTreeMap<String, Stored>) {
+        let named = tensors.into_iter();
+        self.tensors
+            .extend(named.map(|(name, stored)| (base_name(&name).to_owned(), stored)));
+    }
+
+    /// Makes the embedding a head of its own, unless there is one.
+    pub(super) fn keep_head(&mut self, embedding: &str) {
+        if let Some(table) = self.tensors.get(embedding).cloned() {
+            self.tensors.entry(HEAD.to_owned()).or_insert(table);
+        }
     }
 
     /// Settles whether the head is the embedding, as transformers does: a head that is stored beside an
@@ -172,7 +209,7 @@ impl Checkpoint {
         // As numbers: two types may hold the same ones, and zero has two signs.
         let pieces = a.chunks(wide << 16).zip(b.chunks(other_wide << 16));
         pieces
-            .map(|(a, b)| (to_f32(a, one.dtype), to_f32(b, other.dtype)))
+            .map(|(a, b)| (held::values(a, one.dtype), held::values(b, other.dtype)))
             .all(|(a, b)| a == b)
     }
 
@@ -256,59 +293,62 @@ impl Checkpoint {
         Ok(stored)
     }
 
-    /// The values of one of our tensors, in our layout (row-major), converted to f32.
+    /// The values of one of our tensors, in our layout (row-major), as f32.
+    ///
+    /// # Errors
+    /// Those of [`read_as`](Self::read_as).
+    pub fn read(&self, slot: &Slot) -> Result<Vec<f32>> {
+        self.read_as(slot)
+    }
+
+    /// The values of one of our tensors, in our layout (row-major), rounded to `T` where it has fewer digits than what
+    /// is stored. They go there straight from the mapped file.
     ///
     /// # Errors
     /// A part of it is missing, or has another shape, an unreadable type or a value that is not finite.
-    pub fn read(&self, slot: &Slot) -> Result<Vec<f32>> {
-        let width = slot.shape.last().copied().unwrap_or(1);
-        let rows = slot.len() / width.max(1);
-        let mut joined = Vec::new();
+    pub fn read_as<T: Held>(&self, slot: &Slot) -> Result<Vec<T>> {
+        let mut values = T::zeros(slot.len());
         for part in &slot.parts {
             let stored = self
                 .stored(slot, part)
                 .with_context(|| format!("{}: cannot load {}", self.dir.display(), slot.name))?;
             let bytes = &self.shards[stored.shard][stored.start..stored.end];
-            let values = to_f32(bytes, stored.dtype);
-            if let Some(at) = values.par_iter().position_any(|value| !value.is_finite()) {
+            let place = Place {
+                width: slot.shape.last().copied().unwrap_or(1),
+                start: part.columns.start,
+                columns: part.columns.len(),
+                transpose: part.transpose,
+            };
+            if !held::fill(&mut values, place, bytes, stored.dtype)
+                && let Some((at, value)) = held::not_finite(bytes, stored.dtype)
+            {
                 bail!(
-                    "{}: {}: not a finite number ({} at value {at} of {}); a training that diverged or a damaged \
+                    "{}: {}: not a finite number ({value} at value {at} of {}); a training that diverged or a damaged \
                      file leaves such weights, so take an earlier or another copy of the model",
                     self.dir.display(),
                     stored.name,
-                    values[at],
-                    values.len()
+                    stored.shape.iter().product::<usize>()
                 );
             }
-            let columns = part.columns.len();
-            let values = if part.transpose {
-                transpose(&values, columns, rows)
-            } else {
-                values
-            };
-            if slot.parts.len() == 1 {
-                let mut values = values;
-                slot.order(&mut values);
-                return Ok(values);
-            }
-            if joined.is_empty() {
-                joined = vec![0.0; slot.len()];
-            }
-            let from = values.par_chunks_exact(columns.max(1));
-            joined
-                .par_chunks_exact_mut(width.max(1))
-                .zip(from)
-                .for_each(|(row, values)| {
-                    row[part.columns.clone()].copy_from_slice(values);
-                });
+            self.forget(stored);
         }
-        Ok(joined)
+        slot.order(&mut values);
+        Ok(values)
+    }
+
+    /// Takes what was read of a tensor out of this process: a whole model in the map would stand there twice.
+    fn forget(&self, stored: &Stored) {
+        let (map, length) = (&self.shards[stored.shard], stored.end - stored.start);
+        // SAFETY: pages of a file that is mapped to be read are read again where they are asked for again. Where the
+        // system does not take the advice, they stay: nothing is lost.
+        let _ =
+            unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, stored.start, length) };
     }
 }
 
 /// A stored name without the base model's prefix: folders are saved with it or, from the base class
 /// alone, without. A head has one name, whatever its family calls it.
-fn base_name(name: &str) -> &str {
+pub(super) fn base_name(name: &str) -> &str {
     if name == "embed_out.weight" {
         return HEAD;
     }
@@ -319,7 +359,7 @@ fn base_name(name: &str) -> &str {
 }
 
 /// The first of a list, and how many more there are.
-fn listed(all: &[String], between: &str) -> String {
+pub(super) fn listed(all: &[String], between: &str) -> String {
     let mut text = all[..all.len().min(LISTED)].join(between);
     if all.len() > LISTED {
         text.push_str(&format!("{between}and {} more", all.len() - LISTED));
@@ -377,23 +417,8 @@ fn width(dtype: Dtype) -> Option<usize> {
     }
 }
 
-fn to_f32(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
-    let pairs = || bytes.as_chunks::<2>().0.iter();
-    match dtype {
-        Dtype::BF16 => {
-            let short: Vec<_> = pairs().map(|pair| bf16::from_le_bytes(*pair)).collect();
-            short.to_f32_vec()
-        }
-        Dtype::F16 => {
-            let short: Vec<_> = pairs().map(|pair| f16::from_le_bytes(*pair)).collect();
-            short.to_f32_vec()
-        }
-        _ => f32_values(bytes),
-    }
-}
-
 /// `[rows, columns]` to `[columns, rows]`, both row-major.
-pub(super) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     // Tiles keep both sides in cache: a plain double loop misses on every value of a large matrix.
     const TILE: usize = 32;
     let mut out = vec![0.0; values.len()];

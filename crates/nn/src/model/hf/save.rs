@@ -111,7 +111,7 @@ pub fn save_like(
 }
 
 /// What `part` holds of a slot's values, in the stored layout; `None` if it is all of them as they are.
-fn stored_values(slot: &Slot, part: &Part, values: &[f32]) -> Option<Vec<f32>> {
+pub(super) fn stored_values(slot: &Slot, part: &Part, values: &[f32]) -> Option<Vec<f32>> {
     let width = slot.shape.last().copied().unwrap_or(1).max(1);
     let rows = values.len() / width;
     let columns = part.columns.clone();

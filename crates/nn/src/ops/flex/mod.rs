@@ -9,6 +9,7 @@ mod embed;
 mod host;
 mod lanes;
 mod logps;
+mod lora;
 mod norm;
 mod product;
 #[cfg(test)]
@@ -25,7 +26,9 @@ use burn_flex::{Flex, FlexTensor};
 use crate::ops::flex::host::{like, plain, tensor, values, widened};
 use crate::ops::flex::product::Matrix;
 use crate::ops::record::{Tracked, raw, record, wrap};
-use crate::ops::{Activation, AdamWStep, CacheView, LayerCache, Moved, Ops, TreeView};
+use crate::ops::{
+    Activation, AdamWStep, CacheView, Fixed, LayerCache, LowRank, Moved, Ops, TreeView,
+};
 
 impl Ops for Flex {
     const LOGITS_CHUNK: usize = logps::CHUNK;
@@ -282,6 +285,28 @@ impl Ops for Flex {
                 needed[1].then(|| like(&weight, on_weight())),
             ]
         })
+    }
+
+    fn adapted(
+        x: Tensor<Self, 2>,
+        weight: &Fixed<Self>,
+        adapters: Vec<LowRank<Self>>,
+    ) -> Tensor<Self, 2> {
+        lora::plain_adapted(x, weight, adapters)
+    }
+
+    fn tracked_adapted<C: CheckpointStrategy>(
+        x: Tracked<Self, C, 2>,
+        weight: &Fixed<Autodiff<Self, C>>,
+        adapters: Vec<LowRank<Autodiff<Self, C>>>,
+    ) -> Tracked<Self, C, 2> {
+        match adapters.len() {
+            0 => lora::adapted::<C, 1>(x, weight, adapters),
+            1 => lora::adapted::<C, 3>(x, weight, adapters),
+            2 => lora::adapted::<C, 5>(x, weight, adapters),
+            3 => lora::adapted::<C, 7>(x, weight, adapters),
+            _ => crate::ops::lora::adapted(x, weight, &adapters, Self::tracked_project),
+        }
     }
 
     fn activate(x: Tensor<Self, 3>, kind: Activation) -> Tensor<Self, 3> {

@@ -48,6 +48,20 @@ pub struct States<B: Backend> {
     pub values: Option<Tensor<B, 1>>,
 }
 
+impl<B: Backend> ActorCritic<B> {
+    /// As [`Decoder::dropped`], of the policy and the value head's own trunk.
+    pub fn dropped(&self, seed: u64) -> Option<Self> {
+        let policy = self.policy.dropped(seed)?;
+        let mut value = self.value.clone();
+        if let Some(trunk) = value.as_mut().and_then(|head| head.trunk.as_mut())
+            && let Some(dropped) = trunk.dropped(!seed)
+        {
+            *trunk = dropped;
+        }
+        Some(Self { policy, value })
+    }
+}
+
 impl<B: Ops> ActorCritic<B> {
     /// The decoders whose hidden states are read: the policy, then the value head's own, where it has one.
     pub fn decoders(&self) -> Vec<&Decoder<B>> {

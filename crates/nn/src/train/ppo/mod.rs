@@ -26,6 +26,7 @@ use serde_json::json;
 
 use crate::model::{Decoder, weights};
 use crate::ops::TrainBackend;
+use crate::train;
 use crate::train::checkpoint::Checkpoints;
 use crate::train::optimizer::AdamW;
 pub use actor_critic::{ActorCritic, ValueHead};
@@ -123,7 +124,7 @@ pub fn train<B: TrainBackend>(
     let mut state = PpoState::new(settings.algorithm.kl_coef());
     if let Some(saved) = checkpoints.load::<PpoState>()? {
         adamw.restore(&model, saved.optimizer, saved.state.updates, device);
-        model = weights::assign(model, saved.model);
+        model = weights::restore(model, saved.model);
         state = saved.state;
     }
     let mut metrics = Metrics::open(&job.dir.join("metrics.jsonl"), state.step as u64)?;
@@ -153,7 +154,7 @@ pub fn train<B: TrainBackend>(
             state.kl_coef,
         );
         if settings.keep_best && state.is_best(&targets.objective) {
-            checkpoints.keep(step, &untracked.policy)?;
+            checkpoints.keep(step, &model.policy)?;
         }
         drop(untracked);
 
@@ -166,7 +167,11 @@ pub fn train<B: TrainBackend>(
         let mut updates = Updates::default();
         'epochs: for epoch in 0..settings.num_ppo_epochs {
             for minibatch in minibatches(epoch) {
-                let (gradients, update) = updating.gradients(&model, &minibatch);
+                let drawn = train::drawn(job.seed, adamw.steps()) ^ job.seed;
+                let (gradients, update) = match model.dropped(drawn) {
+                    Some(dropped) => updating.gradients(&dropped, &minibatch),
+                    None => updating.gradients(&model, &minibatch),
+                };
                 if settings.target_kl > 0.0 && update.approxkl > settings.target_kl {
                     updates.stopped = true;
                     break 'epochs;
@@ -213,7 +218,7 @@ pub fn train<B: TrainBackend>(
     drop(adamw);
     let policy = model.valid().policy;
     let policy = match state.best {
-        Some(step) => weights::assign(policy, checkpoints.best(step)?),
+        Some(step) => weights::restore(policy, checkpoints.best(step)?),
         None => policy,
     };
     Ok(PpoOutcome {

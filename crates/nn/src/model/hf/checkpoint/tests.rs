@@ -1,5 +1,6 @@
 use std::fs;
 
+use half::f16;
 use rapport_store as store;
 use serde_json::json;
 
@@ -477,14 +478,36 @@ fn a_head_that_the_model_does_not_have_is_left_out_and_named() {
 }
 
 #[test]
-fn an_adapter_in_the_folder_is_refused_with_the_remedy() {
+fn an_adapter_beside_whole_weights_is_refused_with_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("adapter_config.json"), "{}").unwrap();
     let alone = message(hf::open(dir.path()));
+    assert!(alone.contains("peft_type: expected LORA"), "{alone}");
     save_example(dir.path(), &config(Family::Llama));
     let beside = message(hf::open(dir.path()));
-    for text in [alone, beside] {
-        assert!(text.contains("merge_and_unload") && text.contains("adapter_config.json"));
+    assert!(beside.contains("does not say which is meant"), "{beside}");
+}
+
+#[test]
+fn values_are_held_in_fewer_digits_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(Family::Qwen2);
+    // A third of them needs more digits than bf16 has.
+    let thirds = |slot: &Slot| -> Vec<f32> { values(slot).iter().map(|it| it / 3.0).collect() };
+    let write = |slot: &Slot| Ok(thirds(slot));
+    save(
+        dir.path(),
+        &config,
+        Precision::F32,
+        DEFAULT_SHARD_LIMIT,
+        write,
+    )
+    .unwrap();
+    let (_, checkpoint) = hf::open(dir.path()).unwrap();
+    for slot in slots(&config) {
+        let held = checkpoint.read_as::<half::bf16>(&slot).unwrap();
+        let rounded = thirds(&slot).into_iter().map(half::bf16::from_f32);
+        assert!(held.into_iter().eq(rounded), "{}", slot.name);
     }
 }
 

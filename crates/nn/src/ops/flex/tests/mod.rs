@@ -1,5 +1,6 @@
 //! Each kernel against the default body it replaces, and against finite differences.
 
+mod lora;
 mod record;
 mod torch;
 
