@@ -22,7 +22,7 @@ show-%: light
 	@$(LIGHT) show $* $(ARGS)
 
 light:
-	@cargo build $(LIGHT_FLAGS)
+	@cargo build --bin rapport $(LIGHT_FLAGS)
 
 build:
 	@cargo build $(CARGO_FLAGS)

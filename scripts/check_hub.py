@@ -237,7 +237,8 @@ def main():
     env = plain | {"HF_HOME": str(work / "ours")}
     subprocess.run([rapport, "push", str(made), "org/ours", "--private"], cwd=work, env=env, check=True)
     code = "from huggingface_hub import HfApi; a = HfApi(); a.create_repo('org/theirs', exist_ok=True); "
-    code += f"a.upload_folder(repo_id='org/theirs', folder_path={str(made)!r})"
+    # Hidden files are a folder's own affair.
+    code += f"a.upload_folder(repo_id='org/theirs', folder_path={str(made)!r}, ignore_patterns=['.*'])"
     python(code, **env)
     routes = {}
     for who in ("ours", "theirs"):
