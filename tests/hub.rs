@@ -70,7 +70,7 @@ fn repos() -> [Repo; 2] {
     ]
 }
 
-/// Every file below a folder that is small, by its path.
+/// Every file below a folder, by its path.
 fn everything(folder: &Path, found: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -20,8 +20,11 @@ class Bench:
     python: str
     steps: int
     threads: int
-    # A folder with a pre-trained model, for the jobs that take one.
-    model: typing.Optional[pathlib.Path] = None
+    # A model's folder, or its name among the inputs, for the jobs that name none.
+    model: typing.Union[str, pathlib.Path] = "model"
+
+    def folder(self, model):
+        return self.inputs / (model or self.model)
 
     def cut(self, work, name, rows):
         """The first rows of an input as a file of its own, so that no program reads what it does not use."""
@@ -32,9 +35,9 @@ class Bench:
         target.write_text("".join(lines[:rows]), encoding="utf-8")
         return target
 
-    def train(self, work, recipe, rows, model="model", data=(), **train):
+    def train(self, work, recipe, rows, model=None, data=(), **train):
         """`rapport run` in an empty folder, so that no finished stage is found and reused."""
-        keys = {"model.path": self.inputs / model, "data.train": rows, "data.shuffle": "false",
+        keys = {"model.path": self.folder(model), "data.train": rows, "data.shuffle": "false",
                 "train.num_train_epochs": 1, "train.save_steps": 0}
         keys |= {f"data.{key}": value for key, value in dict(data).items()}
         keys |= {f"train.{key}": value for key, value in (TRAINING | train).items()}
@@ -53,15 +56,15 @@ class Bench:
             result["reference_s"] = sum(manifest["seconds"] for manifest in passes)
         return result
 
-    def library(self, work, job, rows, *more, model="model"):
+    def library(self, work, job, rows, *more, model=None):
         """The bench program, which prints its result."""
-        command = [self.jobs, "--model", self.inputs / model, "--rows", rows, job, *more]
+        command = [self.jobs, "--model", self.folder(model), "--rows", rows, job, *more]
         result = measure.run(command, work / "log")
         return json.loads((work / "log").read_text().splitlines()[-1]) | result
 
-    def peer(self, work, script, rows, batch, *more, model="model"):
+    def peer(self, work, script, rows, batch, *more, model=None):
         """One of the drivers of the other program."""
-        command = [self.python, HERE / script, "--model", self.inputs / model, "--rows", rows, "--batch", batch,
+        command = [self.python, HERE / script, "--model", self.folder(model), "--rows", rows, "--batch", batch,
                    "--threads", self.threads, "--json", work / "result.json", *more]
         result = measure.run(command, work / "log")
         return json.loads((work / "result.json").read_text()) | result
@@ -84,9 +87,24 @@ def stepped(result, units):
     return result | {"value": units / measure.after_the_first(result["seconds"])}
 
 
-def dpo(bench, work):
+def peer(script, name, batch, *more, rows=None):
+    """A driver of the other program over the first rows of an input: those of all steps, unless told how many."""
+    return lambda bench, work: bench.peer(
+        work, script, bench.cut(work, name, rows or batch * bench.steps), batch, *more)
+
+
+def dpo(bench, work, **more):
     rows = bench.cut(work, "pairs.jsonl", 4 * bench.steps)
-    return stepped(bench.train(work, "dpo", rows, per_device_train_batch_size=4, beta=BETA), 4)
+    return stepped(bench.train(work, "dpo", rows, per_device_train_batch_size=4, beta=BETA, **more), 4)
+
+
+LORA = {"r": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+
+
+def dpo_lora(bench, work):
+    """With adapters, whose settings are an inline table of TOML."""
+    table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in LORA.items())
+    return dpo(bench, work, lora=f"{{ {table} }}")
 
 
 def dpo_dialogue(bench, work):
@@ -96,8 +114,7 @@ def dpo_dialogue(bench, work):
 
 
 def trl_dpo(name, batch, *more):
-    return lambda bench, work: bench.peer(
-        work, "trl_dpo.py", bench.cut(work, name, batch * bench.steps), batch, *more)
+    return peer("trl_dpo.py", name, batch, *more)
 
 
 def sft(bench, work):
@@ -106,8 +123,7 @@ def sft(bench, work):
 
 
 def trl_sft(name, batch, *more):
-    return lambda bench, work: bench.peer(
-        work, "trl_sft.py", bench.cut(work, name, batch * bench.steps), batch, *more)
+    return peer("trl_sft.py", name, batch, *more)
 
 
 def generate(bench, work):
@@ -116,8 +132,7 @@ def generate(bench, work):
 
 
 def hf_generate(batch, *more):
-    return lambda bench, work: bench.peer(
-        work, "hf_generate.py", bench.cut(work, "prompts.jsonl", 64), batch, *more)
+    return peer("hf_generate.py", "prompts.jsonl", batch, *more, rows=64)
 
 
 def lm(bench, work):
@@ -136,7 +151,7 @@ def rank(bench, work):
 
 
 def hf_rank(batch):
-    return lambda bench, work: bench.peer(work, "hf_rank.py", bench.cut(work, "rank.jsonl", 4), batch)
+    return peer("hf_rank.py", "rank.jsonl", batch, rows=4)
 
 
 JOBS = {
@@ -173,64 +188,29 @@ JOBS = {
 }
 
 
-# The same with a pre-trained model, of which the peer takes minutes a step.
-
-LORA = {"r": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
-
-
-def dpo_model(lora=None):
-    def ours(bench, work):
-        rows = bench.cut(work, "pairs.jsonl", 4 * bench.steps)
-        more = {"lora": inline(lora)} if lora else {}
-        return stepped(bench.train(work, "dpo", rows, model=bench.model, per_device_train_batch_size=4, beta=BETA,
-                                   **more), 4)
-    return ours
-
-
-def inline(table):
-    """An inline table of TOML."""
-    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
-
-
-def dpo_model_dialogue(bench, work):
-    rows = bench.cut(work, "dialogues.jsonl", 8 * bench.steps)
-    return stepped(bench.train(work, "dpo", rows, model=bench.model, data={"group": "dialogue"},
-                               per_device_train_batch_size=1, beta=BETA), 8)
-
-
-def sft_model(bench, work):
+def sft_dialogue(bench, work):
     rows = bench.cut(work, "replies.jsonl", 8 * bench.steps)
-    return stepped(bench.train(work, "sft", rows, model=bench.model, data={"group": "dialogue"},
-                               per_device_train_batch_size=1), 8)
+    return stepped(bench.train(work, "sft", rows, data={"group": "dialogue"}, per_device_train_batch_size=1), 8)
 
 
-def generate_model(bench, work):
-    rows = bench.cut(work, "prompts.jsonl", 64)
-    return bench.library(work, "generate", rows, "--new-tokens", NEW_TOKENS, model=bench.model)
-
-
-def of_model(script, name, batch, *more, rows=None):
-    return lambda bench, work: bench.peer(
-        work, script, bench.cut(work, name, rows or batch * bench.steps), batch, *more, model=bench.model)
-
-
+# With a pre-trained model, of which the peer takes minutes a step.
 MODEL_JOBS = {
     "dpo_model": Job(
-        "DPO, all weights, random rows, batches of 4", "pairs/s", dpo_model(),
-        {"default": of_model("trl_dpo.py", "pairs.jsonl", 4)}, {"ratio": 8, "memory_ratio": 0.25}),
+        "DPO, all weights, random rows, batches of 4", "pairs/s", dpo,
+        {"default": trl_dpo("pairs.jsonl", 4)}, {"ratio": 8, "memory_ratio": 0.25}),
     "dpo_model_dialogue": Job(
-        "DPO, all weights, by dialogue, batches of 8", "pairs/s", dpo_model_dialogue,
-        {"default": of_model("trl_dpo.py", "dialogues.jsonl", 8)}, {"ratio": 25, "memory_ratio": 0.25}),
+        "DPO, all weights, by dialogue, batches of 8", "pairs/s", dpo_dialogue,
+        {"default": trl_dpo("dialogues.jsonl", 8)}, {"ratio": 25, "memory_ratio": 0.25}),
     "dpo_model_lora": Job(
-        "DPO, LoRA of rank 16 on all linear layers, batches of 4", "pairs/s", dpo_model(LORA),
-        {"default": of_model("trl_dpo.py", "pairs.jsonl", 4, "--lora", json.dumps(LORA))},
+        "DPO, LoRA of rank 16 on all linear layers, batches of 4", "pairs/s", dpo_lora,
+        {"default": trl_dpo("pairs.jsonl", 4, "--lora", json.dumps(LORA))},
         {"ratio": 10, "memory_ratio": 0.15}),
     "sft_model": Job(
-        "SFT on replies, by dialogue, 8 a batch", "replies/s", sft_model,
-        {"default": of_model("trl_sft.py", "replies.jsonl", 8)}, {"ratio": 15, "memory_ratio": 0.3}),
+        "SFT on replies, by dialogue, 8 a batch", "replies/s", sft_dialogue,
+        {"default": trl_sft("replies.jsonl", 8)}, {"ratio": 15, "memory_ratio": 0.3}),
     "generate_model": Job(
-        f"greedy generation, 64 prompts, {NEW_TOKENS} tokens", "tokens/s", generate_model,
-        {"default": of_model("hf_generate.py", "prompts.jsonl", 16, rows=64)}, {"ratio": 3, "memory_ratio": 0.5}),
+        f"greedy generation, 64 prompts, {NEW_TOKENS} tokens", "tokens/s", generate,
+        {"default": hf_generate(16)}, {"ratio": 3, "memory_ratio": 0.5}),
 }
 
 

@@ -5,6 +5,7 @@ of docs/performance.md after each job. Needs cargo, and a Python with venv and p
 an environment of their own.
 """
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -207,16 +208,15 @@ def main():
              "and GPT-2's tokenizer under these names")
     if args.model and not (args.model / "config.json").exists():
         stop(f"{args.model} has no config.json: expected a model folder as MODEL")
-    if not args.model and (of_model := sorted({*chosen} & {*jobs.MODEL_JOBS})):
-        stop(f"{', '.join(of_model)}: expected a folder with a pre-trained model as MODEL")
+    if not args.model and (without := sorted({*chosen} & {*jobs.MODEL_JOBS})):
+        stop(f"{', '.join(without)}: expected a folder with a pre-trained model as MODEL")
     runs = ROOT / "runs/bench"
     runs.mkdir(parents=True, exist_ok=True)
     rapport, library = build()
     python = environment()
     inputs(python, args.data, runs / "inputs")
     measure.pin(args.threads)
-    bench = jobs.Bench(runs / "inputs", rapport, library, python, args.steps, args.threads,
-                       args.model and args.model.absolute())
+    bench = jobs.Bench(runs / "inputs", rapport, library, python, args.steps, args.threads)
     path = runs / "trl.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     failed = []
@@ -230,7 +230,8 @@ def main():
             elif name in jobs.JOBS:
                 found = compare(name, jobs.JOBS[name], bench, args.rounds, args.best)
             else:
-                found = compare(name, jobs.MODEL_JOBS[name], bench, args.rounds, args.best)
+                of_model = dataclasses.replace(bench, model=args.model.absolute())
+                found = compare(name, jobs.MODEL_JOBS[name], of_model, args.rounds, args.best)
                 found["title"] = f"{args.model.resolve().name}: {found['title']}"
         except measure.Failed as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)

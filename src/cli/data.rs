@@ -7,11 +7,10 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::data::Tokenizer;
-use crate::data::chat::ChatTemplate;
 use crate::data::survey::{ColumnSurvey, Survey, survey};
 use crate::hub::{self, Wanted};
 use crate::stage::work::tokens::lengths::{Lengths, Tokenised, tokenised};
-use crate::store::{BadInput, OrBadInput as _, Stop, print, print_json};
+use crate::store::{BadInput, Stop, print, print_json};
 
 /// Says what a file of rows holds: columns, duplicates, lengths in tokens, and three rows as a model reads them.
 ///
@@ -59,18 +58,12 @@ impl Data {
             .into_iter()
             .find(|it| self.split.as_deref() == Some(it));
         let found = survey(&self.file, split)?;
-        let opened = match &self.tokenizer {
-            Some(dir) => Some((
-                Tokenizer::open(dir).or_bad_input()?,
-                ChatTemplate::find(dir)?,
-            )),
-            None => None,
-        };
-        let tokens = match (&opened, found.form) {
-            (Some((tokenizer, template)), Some(form)) => Some(tokenised(
+        let tokenizer = self.tokenizer.as_deref().map(Tokenizer::open);
+        let tokens = match (tokenizer.transpose()?, found.form) {
+            (Some(tokenizer), Some(form)) => Some(tokenised(
                 &self.file,
                 form,
-                (tokenizer, template.as_ref()),
+                &tokenizer,
                 (split, self.max_length.map(|it| it as usize)),
             )?),
             _ => None,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::backend;
-use crate::recipe::{self, FOLDER, Given, Request, Shelf, is_name};
+use crate::recipe::{self, FOLDER, Given, Request, Shelf};
 use crate::stage::KINDS;
 use crate::store::{BadInput, print};
 
@@ -39,13 +39,8 @@ enum Kind {
 
 impl Init {
     pub fn run(self) -> Result<()> {
-        if !is_name(&self.name) {
-            return Err(BadInput(format!(
-                "{}: expected a name of letters, digits, spaces, -, _ and dots that begins with no dot",
-                self.name
-            ))
-            .into());
-        }
+        recipe::check_name(&self.name)
+            .map_err(|expected| BadInput(format!("{}: {expected}", self.name)))?;
         let shelf = Shelf::new(self.experiments.as_deref());
         let text = match &self.extends {
             None => self.kind.recipe(&self.name),

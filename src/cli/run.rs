@@ -44,8 +44,8 @@ impl Run {
             pinned: true,
             ..self.chosen.request()
         })?;
-        let places = Places::new(&plan, &self.runs, self.out)?;
-        let places = places.with_tensorboard(self.tensorboard);
+        let mut places = Places::new(&plan, &self.runs, self.out)?;
+        places.tensorboard = self.tensorboard;
         if self.dry_run {
             return print(&dry_run(&plan, &places)?);
         }

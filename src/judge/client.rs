@@ -161,8 +161,10 @@ impl Client {
 
     /// The text without the key, which a server may repeat.
     pub(super) fn hide(&self, text: &str) -> String {
-        let hidden = self.hide_bytes(text.as_bytes().to_vec());
-        String::from_utf8_lossy(&hidden).into_owned()
+        match &self.key {
+            Some(key) => key.hide(text),
+            None => text.to_owned(),
+        }
     }
 
     fn hide_bytes(&self, text: Vec<u8>) -> Vec<u8> {

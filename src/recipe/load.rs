@@ -14,7 +14,7 @@ use crate::stage::settings::keys::{Node, Origin, Problem, Problems, Table, Value
 use super::DEFAULT_PROFILE;
 use super::chain::path_of;
 use super::layer::lay;
-use shelf::{Place, Shelf, built_in, name_of, names_in};
+use shelf::{Place, Shelf, built_in, file_in, name_of, names_in};
 
 /// A recipe with what it extends, before a profile is chosen.
 pub(super) struct Recipe {
@@ -104,7 +104,7 @@ pub(super) fn load(shelf: &Shelf<'_>, name: &str) -> Result<Recipe, Problems> {
         ))
         .into());
     };
-    check_name(&place.name()).map_err(wrong)?;
+    check_name(&place.name()).map_err(|expected| wrong(format!("{expected}; rename it")))?;
     let mut root = read_chain(shelf, &place)?;
     let mut problems = Vec::new();
     let profiles = take_profiles(&mut root, &mut problems);
@@ -169,15 +169,15 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// What a recipe or profile may be called: a run's folder bears its name.
-fn check_name(name: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What is expected of any other name.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
     let plain = |letter: char| letter.is_alphanumeric() || "-_. ".contains(letter);
     if !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.') {
         return Ok(());
     }
-    Err(
-        "expected a name of letters, digits, spaces, -, _ and dots that begins with no dot; rename it"
-            .into(),
-    )
+    Err("expected a name of letters, digits, spaces, -, _ and dots that begins with no dot")
 }
 
 /// Bytes of one recipe file.
@@ -251,7 +251,7 @@ fn base(shelf: &Shelf<'_>, place: &Place, extends: &Node) -> Result<Place, Probl
     };
     let beside = match (folder, is_path(name)) {
         (_, true) => Some(PathBuf::from(name)),
-        (Some(folder), false) => Some(folder.join(format!("{name}.toml"))),
+        (Some(folder), false) => Some(file_in(folder, name)),
         (None, false) => None,
     };
     let beside = beside.map(Place::File).filter(Place::is_there);
@@ -304,8 +304,8 @@ fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, N
     }
     for (name, node) in entries {
         let key = format!("profile.{name}");
-        if let Err(message) = check_name(name) {
-            wrong(node, &key, message);
+        if let Err(expected) = check_name(name) {
+            wrong(node, &key, format!("{expected}; rename it"));
         }
         let Some(table) = node.as_table() else {
             wrong(

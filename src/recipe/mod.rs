@@ -25,7 +25,7 @@ use crate::store::Stop;
 pub use claims::{Claim, Column, Metric, Row, Table};
 pub use identity::identity;
 pub use load::shelf::{FOLDER, Shelf};
-pub use load::{Listed, is_name, list};
+pub use load::{Listed, check_name, is_name, list};
 pub use planned::{DEFAULT_PROFILE, Given, Plan, PlannedStage, Request};
 
 /// Reads and checks a recipe for one profile.

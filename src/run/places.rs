@@ -24,19 +24,10 @@ pub struct Places {
     pub out: Owned,
     pub store: Store,
     /// Whether step metrics are written as event files too.
-    tensorboard: bool,
+    pub tensorboard: bool,
 }
 
 impl Places {
-    /// The same, with TensorBoard's event files where `wanted`.
-    pub fn with_tensorboard(self, wanted: bool) -> Self {
-        let tensorboard = wanted;
-        Self {
-            tensorboard,
-            ..self
-        }
-    }
-
     /// The folder of a stage's event files, where they are wanted.
     pub(super) fn events(&self, label: &str) -> Option<PathBuf> {
         let name = label.replace(' ', "-");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use hf_hub::{Cache, CacheRepo, Repo as Named, RepoType};
-use rapport_store::{Stop, Stopped, say, write_atomic};
+use rapport_store::{Stop, say, write_atomic};
 
 use super::digest::Etag;
 use super::name::{Repo, is_commit};
@@ -131,9 +131,7 @@ impl Kept {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
             }
-            if stop.requested() {
-                return Err(Stopped.into());
-            }
+            stop.check()?;
             if told.elapsed() > Duration::from_secs(10) {
                 say(&format!(
                     "{}: another process fetches this file; waiting for it",

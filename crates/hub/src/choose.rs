@@ -79,10 +79,7 @@ pub(crate) fn choose(
     if wanted == Wanted::Data {
         return data(name, listing);
     }
-    let inside = |file: &str| match &name.file {
-        Some(folder) => format!("{folder}/{file}"),
-        None => file.to_owned(),
-    };
+    let inside = |file: &str| name.inside(file);
     let has = |file: &str| listing.contains(&inside(file));
     let mut files: Vec<String> = fixed(wanted)
         .into_iter()
@@ -164,11 +161,7 @@ pub(crate) fn shards(name: &Name, index: &[u8]) -> Result<BTreeSet<String>> {
             return Err(wrong(format!("names {file:?}, which is no safetensors")).into());
         }
     }
-    let inside = |file: String| match &name.file {
-        Some(folder) => format!("{folder}/{file}"),
-        None => file,
-    };
-    Ok(files.into_iter().map(inside).collect())
+    Ok(files.iter().map(|file| name.inside(file)).collect())
 }
 
 fn data(name: &Name, listing: &BTreeSet<String>) -> Result<Vec<String>> {

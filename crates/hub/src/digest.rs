@@ -24,11 +24,6 @@ impl Etag {
         }
         Ok(Self(etag.to_owned()))
     }
-
-    fn is_hex(&self, digits: usize) -> bool {
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        self.0.len() == digits && self.0.bytes().all(hex)
-    }
 }
 
 /// The hash that an etag is of, as far as it has been computed.
@@ -47,9 +42,9 @@ impl Check {
     /// `size` is that of the whole file, which git's name begins with.
     pub fn new(etag: &Etag, size: Option<u64>) -> Self {
         match size {
-            _ if etag.is_hex(64) => Self::Sha256(Sha256::new()),
-            Some(size) if etag.is_hex(40) => Self::Git {
-                git: Sha1::new_with_prefix(format!("blob {size}\0")),
+            _ if is_hex(&etag.0, 64) => Self::Sha256(Sha256::new()),
+            Some(size) if is_hex(&etag.0, 40) => Self::Git {
+                git: git(size),
                 plain: Sha1::new(),
             },
             _ => Self::None,
@@ -77,6 +72,17 @@ impl Check {
             Self::None => true,
         }
     }
+}
+
+/// The hash that is git's name of a file of `size` bytes, before the first of them.
+pub(crate) fn git(size: u64) -> Sha1 {
+    Sha1::new_with_prefix(format!("blob {size}\0"))
+}
+
+/// Whether a text is a hash of so many digits.
+pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == digits && text.bytes().all(hex)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rapport_store::Stopped;
+
 /// Why a hub gave no answer that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -30,6 +32,13 @@ impl HubError {
         let message = message.into();
         Self { why, message }
     }
+}
+
+/// Whether an error is of this kind.
+pub(crate) fn is(error: &anyhow::Error, why: Why) -> bool {
+    error
+        .downcast_ref::<HubError>()
+        .is_some_and(|error| error.why == why)
 }
 
 /// A failed try, and whether another makes sense.
@@ -66,5 +75,11 @@ impl From<anyhow::Error> for Trouble {
             again: false,
             asked: None,
         }
+    }
+}
+
+impl From<Stopped> for Trouble {
+    fn from(stopped: Stopped) -> Self {
+        anyhow::Error::from(stopped).into()
     }
 }

@@ -5,13 +5,13 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use rapport_store::{Progress, Stop, Stopped};
+use rapport_store::{Progress, Stop};
 
 use super::cache::Kept;
 use super::digest::{Check, Etag};
-use super::error::{HubError, Trouble, Why};
+use super::error::{Trouble, Why};
 use super::name::{Repo, quoted};
-use super::wire::{Method, Pace, TRIES, Wire, text};
+use super::wire::{Method, TRIES, Wire, text};
 
 /// The largest file whose size no server tells.
 const UNSIZED: u64 = 1 << 30;
@@ -42,7 +42,7 @@ struct Described {
 /// Brings a file into the cache, unless it is there.
 ///
 /// # Errors
-/// [`Stopped`], [`HubError`], and those of the disk. What came so far is kept.
+/// [`rapport_store::Stopped`], [`super::HubError`], and those of the disk. What came so far is kept.
 pub(crate) fn fetch(wire: &Wire, kept: &Kept, wanted: &Wanted<'_>, stop: &Stop) -> Result<()> {
     if kept.has(wanted.commit, wanted.file) {
         return Ok(());
@@ -57,7 +57,7 @@ pub(crate) fn fetch(wire: &Wire, kept: &Kept, wanted: &Wanted<'_>, stop: &Stop) 
     let _lock = kept.lock(&described.etag, stop)?;
     if !whole(&blob) {
         let incomplete = kept.incomplete(&described.etag);
-        download(wire, wanted, described.size, &described, &incomplete, stop)?;
+        download(wire, wanted, &described, &incomplete, stop)?;
         fs::rename(&incomplete, &blob)
             .with_context(|| format!("cannot write {}", blob.display()))?;
     }
@@ -129,7 +129,6 @@ struct Partial<'a> {
 fn download(
     wire: &Wire,
     wanted: &Wanted<'_>,
-    size: Option<u64>,
     described: &Described,
     incomplete: &Path,
     stop: &Stop,
@@ -145,6 +144,7 @@ fn download(
         .write(true)
         .open(incomplete)
         .with_context(cannot)?;
+    let size = described.size;
     let mut partial = Partial {
         wire,
         wanted,
@@ -204,9 +204,7 @@ impl Partial<'_> {
             if count == 0 {
                 return Ok(());
             }
-            if stop.requested() {
-                return Err(Stopped.into());
-            }
+            stop.check()?;
             self.check.update(&buffer[..count]);
             self.have += count as u64;
         }
@@ -297,57 +295,30 @@ impl Partial<'_> {
             self.again()?;
             return Err(self.trouble(format!("{size} bytes were announced, and {whole} are sent")));
         }
-        self.read(&address, response, stop)
+        self.wire.read(&address, response, |bytes| {
+            stop.check()?;
+            self.take(bytes)
+        })
     }
 
-    fn read(
-        &mut self,
-        address: &str,
-        mut response: ureq::http::Response<ureq::Body>,
-        stop: &Stop,
-    ) -> Result<(), Trouble> {
-        let mut reader = response.body_mut().as_reader();
-        let mut pace = Pace::new(self.wire.patience);
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            let count = reader.read(&mut buffer).map_err(|error| {
-                let error = error.downcast::<ureq::Error>();
-                self.wire
-                    .broken(address, &error.unwrap_or_else(ureq::Error::Io))
-            })?;
-            if count == 0 {
-                return Ok(());
-            }
-            if stop.requested() {
-                return Err(anyhow::Error::from(Stopped).into());
-            }
-            if self.have + count as u64 > self.size.unwrap_or(UNSIZED) {
-                self.again()?;
-                let most = self.size.unwrap_or(UNSIZED);
-                return Err(self.trouble(format!("the server sends more than {most} bytes")));
-            }
-            self.file
-                .write_all(&buffer[..count])
-                .context("cannot write to the cache")?;
-            self.check.update(&buffer[..count]);
-            self.have += count as u64;
-            if let Some(progress) = &self.progress {
-                progress.at(mebi(self.have));
-            }
-            if !pace.keeps(count) {
-                return Err(self.wire.slow(address));
-            }
+    /// Keeps what came next.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let most = self.size.unwrap_or(UNSIZED);
+        if self.have + bytes.len() as u64 > most {
+            self.again()?;
+            return Err(self.trouble(format!("the server sends more than {most} bytes")));
         }
+        let written = self.file.write_all(bytes);
+        written.context("cannot write to the cache")?;
+        self.check.update(bytes);
+        self.have += bytes.len() as u64;
+        if let Some(progress) = &self.progress {
+            progress.at(mebi(self.have));
+        }
+        Ok(())
     }
 }
 
 fn mebi(bytes: u64) -> usize {
     (bytes >> 20) as usize
-}
-
-/// Whether an error is of this kind.
-pub(crate) fn is(error: &anyhow::Error, why: Why) -> bool {
-    error
-        .downcast_ref::<HubError>()
-        .is_some_and(|error| error.why == why)
 }

@@ -85,20 +85,15 @@ impl Hub {
         let kept = Kept::new(&self.cache, &name.repo);
         let known = kept.commit(revision);
         if self.wire.offline {
-            return match known {
-                Some(commit) => Ok(name.at(&commit)),
-                None => {
-                    self.wire.online(name)?;
-                    Ok(name.clone())
-                }
-            };
+            let known = known.map(|commit| name.at(&commit));
+            return known.ok_or_else(|| Wire::unasked(name).into());
         }
         match self.info(&name.repo, revision, stop) {
             Ok(info) => {
                 kept.remember(revision, &info.commit)?;
                 Ok(name.at(&info.commit))
             }
-            Err(error) if error.is::<Stopped>() || fetch::is(&error, Why::NoRevision) => Err(error),
+            Err(error) if error.is::<Stopped>() || error::is(&error, Why::NoRevision) => Err(error),
             Err(error) => match known {
                 Some(commit) => {
                     say(&format!(
@@ -141,10 +136,7 @@ impl Hub {
             false => self.listing(&name.repo, commit, stop)?,
         };
         let files = match choose::choose(name, wanted, &listing) {
-            Err(_) if self.wire.offline => {
-                self.wire.online(name)?;
-                Vec::new()
-            }
+            Err(_) if self.wire.offline => return Err(Wire::unasked(name).into()),
             files => files?,
         };
         let one = |file: &str| {
@@ -167,7 +159,7 @@ impl Hub {
         if !self.wire.offline {
             let data = (wanted == Wanted::Data).then_some(WHOLE);
             let all = choose::fixed(wanted).into_iter().chain(data);
-            let all = all.map(|file| inside(name, file));
+            let all = all.map(|file| name.inside(file));
             for file in all.filter(|file| !listing.contains(file)) {
                 kept.note_absent(commit, &file);
             }
@@ -192,14 +184,14 @@ impl Hub {
                 .file
                 .as_ref()
                 .is_some_and(|file| kept.has(commit, file));
-            return file || kept.lacks(commit, &inside(name, WHOLE));
+            return file || kept.lacks(commit, &name.inside(WHOLE));
         }
         let known = |file: &&str| {
-            let file = inside(name, file);
+            let file = name.inside(file);
             kept.has(commit, &file) || kept.lacks(commit, &file)
         };
         // One file of weights is taken before shards, whose index is not fetched then.
-        let whole = inside(name, "model.safetensors");
+        let whole = name.inside("model.safetensors");
         let mut fixed = choose::fixed(wanted);
         if kept.has(commit, &whole) {
             fixed.retain(|file| *file != choose::INDEX);
@@ -307,13 +299,6 @@ impl Hub {
 fn commit_of(name: &Name) -> &str {
     let revision = name.revision.as_deref().filter(|it| is_commit(it));
     revision.expect("a name that is pinned")
-}
-
-fn inside(name: &Name, file: &str) -> String {
-    match &name.file {
-        Some(folder) => format!("{folder}/{file}"),
-        None => file.to_owned(),
-    }
 }
 
 /// The files below a folder, by their paths in it.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use anyhow::{Result, bail, ensure};
 
+use super::digest::is_hex;
+
 /// What every such name begins with.
 pub const SCHEME: &str = "hub:";
 
@@ -121,6 +123,14 @@ impl Name {
         })
     }
 
+    /// A file's path in the repository, if it lies in the folder that is named.
+    pub(crate) fn inside(&self, file: &str) -> String {
+        match &self.file {
+            Some(folder) => format!("{folder}/{file}"),
+            None => file.to_owned(),
+        }
+    }
+
     /// The same at a revision.
     pub fn at(&self, revision: &str) -> Self {
         Self {
@@ -191,8 +201,7 @@ pub(crate) fn check_revision(revision: &str) -> Result<()> {
 
 /// Whether a revision is a whole commit, which names itself.
 pub(crate) fn is_commit(revision: &str) -> bool {
-    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    revision.len() == 40 && revision.bytes().all(digit)
+    is_hex(revision, 40)
 }
 
 /// Spells out what an address cannot hold; `/` stays where it is `kept`.

@@ -12,10 +12,10 @@ use rapport_store::{BadInput, Stop, say};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::Why;
+use super::error::{self, Why};
 use super::name::{Repo, check_revision, quoted};
 use super::wire::{Method, Wire};
-use super::{Hub, MAIN, fetch};
+use super::{Hub, MAIN};
 use files::{Local, base64};
 
 /// What is pushed where.
@@ -135,7 +135,7 @@ fn create(wire: &Wire, push: &Push<'_>, stop: &Stop) -> Result<()> {
             Ok(())
         }
         // A token may be allowed to write to one repository and to make none.
-        Err(error) if fetch::is(&error, Why::Denied) => {
+        Err(error) if error::is(&error, Why::Denied) => {
             let known = exists(wire, push.repo, stop);
             if known { Ok(()) } else { Err(error) }
         }

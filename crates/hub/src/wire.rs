@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use rapport_http::{Key, agent_for, retry, shorten};
-use rapport_store::{Stop, Stopped};
+use rapport_store::Stop;
 use serde::de::DeserializeOwned;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, AsSendBody, Body, RequestBuilder};
@@ -34,7 +34,7 @@ pub(crate) struct Wire {
     origin: Origin,
     token: Option<Key>,
     pub offline: bool,
-    pub patience: Duration,
+    patience: Duration,
     first_wait: Duration,
 }
 
@@ -145,7 +145,7 @@ impl Wire {
     /// Tries until it comes off, an error that lasts, or too many tries.
     ///
     /// # Errors
-    /// [`Stopped`], or the last try's.
+    /// [`rapport_store::Stopped`], or the last try's.
     pub fn retry<T>(
         &self,
         stop: &Stop,
@@ -170,9 +170,7 @@ impl Wire {
         let wait = retry::wait(attempt, self.first_wait, LONGEST_WAIT, asked);
         let until = Instant::now() + wait;
         while Instant::now() < until {
-            if stop.requested() {
-                return Err(Stopped.into());
-            }
+            stop.check()?;
             thread::sleep(Duration::from_millis(50).min(until - Instant::now().min(until)));
         }
         Ok(())
@@ -258,7 +256,7 @@ impl Wire {
     }
 
     /// What a connection that broke amounts to.
-    pub fn broken(&self, address: &str, error: &ureq::Error) -> Trouble {
+    fn broken(&self, address: &str, error: &ureq::Error) -> Trouble {
         let reason = match error {
             ureq::Error::Timeout(_) => format!("said nothing for {:?}", self.patience),
             ureq::Error::BadUri(_) => return self.wrong(address, "is no address"),
@@ -351,33 +349,47 @@ impl Wire {
         Err(Trouble::last(why, message))
     }
 
-    /// Reads an answer's JSON.
-    pub fn json<T: DeserializeOwned>(
+    /// Hands what an answer holds to `take`, part by part as it comes.
+    pub fn read(
         &self,
-        what: &dyn std::fmt::Display,
         address: &str,
         mut response: Response<Body>,
-    ) -> Result<T, Trouble> {
-        let mut bytes = Vec::new();
+        mut take: impl FnMut(&[u8]) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
         let mut reader = response.body_mut().as_reader();
         let mut pace = Pace::new(self.patience);
-        let mut buffer = [0; 1 << 14];
+        let mut buffer = vec![0; 1 << 18];
         loop {
             let count = reader.read(&mut buffer).map_err(|error| {
                 let error = error.downcast::<ureq::Error>();
                 self.broken(address, &error.unwrap_or_else(ureq::Error::Io))
             })?;
             if count == 0 {
-                break;
+                return Ok(());
             }
-            bytes.extend_from_slice(&buffer[..count]);
-            if bytes.len() as u64 > LARGEST {
-                return Err(self.wrong(address, "says more than can be read"));
-            }
+            take(&buffer[..count])?;
             if !pace.keeps(count) {
-                return Err(self.slow(address));
+                let message = format!("{} sends next to nothing", self.host(address));
+                return Err(Trouble::passing(Why::Unreachable, message));
             }
         }
+    }
+
+    /// Reads an answer's JSON.
+    pub fn json<T: DeserializeOwned>(
+        &self,
+        what: &dyn std::fmt::Display,
+        address: &str,
+        response: Response<Body>,
+    ) -> Result<T, Trouble> {
+        let mut bytes = Vec::new();
+        self.read(address, response, |part| {
+            bytes.extend_from_slice(part);
+            match bytes.len() as u64 > LARGEST {
+                true => Err(self.wrong(address, "says more than can be read")),
+                false => Ok(()),
+            }
+        })?;
         serde_json::from_slice(&bytes).map_err(|error| {
             let error = self.shown(&error.to_string());
             self.wrong(
@@ -408,29 +420,25 @@ impl Wire {
         })
     }
 
-    pub fn slow(&self, address: &str) -> Trouble {
-        let message = format!("{} sends next to nothing", self.host(address));
-        Trouble::passing(Why::Unreachable, message)
-    }
-
     /// # Errors
     /// Always where nothing may be asked.
     pub fn online(&self, what: &dyn std::fmt::Display) -> Result<()> {
         match self.offline {
             false => Ok(()),
-            true => Err(HubError::new(
-                Why::Unreachable,
-                format!(
-                    "{what} is not in the cache, and HF_HUB_OFFLINE keeps it from being asked for"
-                ),
-            )
-            .into()),
+            true => Err(Self::unasked(what).into()),
         }
+    }
+
+    /// The error of what is needed where nothing may be asked.
+    pub fn unasked(what: &dyn std::fmt::Display) -> HubError {
+        let message =
+            format!("{what} is not in the cache, and HF_HUB_OFFLINE keeps it from being asked for");
+        HubError::new(Why::Unreachable, message)
     }
 }
 
 /// Whether enough comes in to be worth waiting for.
-pub(crate) struct Pace {
+struct Pace {
     window: Duration,
     since: Instant,
     bytes: usize,
@@ -440,7 +448,7 @@ impl Pace {
     /// Less in a second is next to nothing.
     const LEAST: f64 = 1024.0;
 
-    pub fn new(window: Duration) -> Self {
+    fn new(window: Duration) -> Self {
         Self {
             window,
             since: Instant::now(),
@@ -449,7 +457,7 @@ impl Pace {
     }
 
     /// Counts what came; no once a whole window was too slow.
-    pub fn keeps(&mut self, bytes: usize) -> bool {
+    fn keeps(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         let seconds = self.since.elapsed();
         if seconds < self.window {

@@ -93,6 +93,10 @@ impl BadLines {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Whether there are so many that the rest need not be read.
     pub(super) fn is_full(&self) -> bool {
         self.count >= COUNTED
@@ -100,7 +104,7 @@ impl BadLines {
 
     /// Gives `rows` back if no line was bad.
     pub(super) fn or<T>(self, rows: T) -> Result<T> {
-        if self.count == 0 {
+        if self.is_empty() {
             Ok(rows)
         } else {
             Err(self.into())

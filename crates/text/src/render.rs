@@ -179,9 +179,13 @@ fn role(speaker: Speaker) -> &'static str {
     }
 }
 
-/// A turn as a message.
-pub fn message(turn: &Turn) -> Message {
+fn message(turn: &Turn) -> Message {
     Message::new(role(turn.speaker), &turn.text)
+}
+
+/// Turns as messages, one each.
+pub fn turn_messages(turns: &[Turn]) -> Vec<Message> {
+    turns.iter().map(message).collect()
 }
 
 /// Turns as messages, notes on lines of the user's.

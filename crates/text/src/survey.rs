@@ -10,9 +10,8 @@ use serde_json::Value;
 
 use crate::BadLines;
 use crate::formats::json::kind;
-use crate::formats::{Parsed, Row, shards};
-use crate::lines::Unit;
-use crate::rows::COMMON;
+use crate::formats::{Row, each, shards};
+use crate::rows::columns::{COMMON, COMPLETED, LABELLED, MESSAGES, PREFERENCE, TEXT};
 
 /// Columns that are counted, and types of one.
 const MOST_COLUMNS: usize = 1000;
@@ -51,11 +50,11 @@ impl Form {
     /// The columns that it reads where there are these.
     fn reads(self, has: impl Fn(&str) -> bool) -> &'static [&'static str] {
         match self {
-            Self::Preferences => &["prompt", "chosen", "rejected", "margin"],
-            Self::Labels => &["prompt", "completion", "label"],
-            Self::Completions if has("messages") => &["messages"],
-            Self::Completions if has("completion") => &["prompt", "completion"],
-            Self::Completions => &["text"],
+            Self::Preferences => PREFERENCE,
+            Self::Labels => LABELLED,
+            Self::Completions if has("messages") => MESSAGES,
+            Self::Completions if has("completion") => COMPLETED,
+            Self::Completions => TEXT,
         }
     }
 }
@@ -92,25 +91,15 @@ pub fn survey(path: &Path, split: Option<&str>) -> Result<Survey> {
         files: files.len(),
         ..Survey::default()
     };
-    let mut bad = BadLines::of(path, Unit::Line);
+    let mut bad = BadLines::new(path);
     let mut seen = HashSet::new();
     for file in files {
-        let parsed = Parsed::open(&file)?;
-        bad.turn(&file, parsed.format.unit());
-        found.format = parsed.format.name();
-        for row in parsed {
-            let (number, row) = row?;
-            match row {
-                Ok(row) => {
-                    found.duplicates += usize::from(!seen.insert(fingerprint(&row)));
-                    found.add(&row);
-                }
-                Err(message) => bad.add(number, message),
-            }
-            if bad.is_full() {
-                break;
-            }
-        }
+        let format = each(&file, &mut bad, |_, row| {
+            found.duplicates += usize::from(!seen.insert(fingerprint(&row)));
+            found.add(&row);
+            Ok(())
+        })?;
+        found.format = format.name();
     }
     bad.or(())?;
     let has = |columns: &IndexMap<String, ColumnSurvey>, name: &str| {

@@ -21,9 +21,9 @@ use serde_json::Value;
 
 use crate::chat::{Beside, ChatTemplate, Message};
 use crate::formats::json::kind;
-use crate::formats::{Parsed, Row};
+use crate::formats::{Row, each};
 use crate::lines::BadLines;
-use crate::render::{message, whole};
+use crate::render::{turn_messages, whole};
 use crate::rows::{Reading, beside, messages};
 use crate::{Prompt, Scale, Speaker, Turn, rated};
 
@@ -74,29 +74,19 @@ pub struct Reads<'a> {
 /// role or what the template refuses, an id that an earlier row has, `premise` and `hypothesis` where the model is no
 /// classifier.
 pub fn to_score(path: &Path, reads: Reads<'_>) -> Result<(Vec<ToScore>, usize)> {
-    let parsed = Parsed::open(path)?;
-    let mut bad = BadLines::of(path, parsed.format.unit());
+    let mut bad = BadLines::new(path);
     let (mut rows, mut left_out) = (Vec::new(), 0);
     let mut ids: HashMap<String, usize> = HashMap::new();
-    let mut found = 0;
-    for read in parsed {
-        found += 1;
-        let (line, read) = read?;
-        match read.and_then(|read| row(line, read, reads, &mut left_out)) {
-            Ok(found) => {
-                let id = found[0].id.to_string();
-                if let Some(first) = ids.insert(id.clone(), line) {
-                    bad.add(line, format!("id: line {first} has {id} too"));
-                }
-                rows.extend(found);
-            }
-            Err(message) => bad.add(line, message),
+    each(path, &mut bad, |line, read| {
+        let found = row(line, read, reads, &mut left_out)?;
+        let id = found[0].id.to_string();
+        if let Some(first) = ids.insert(id.clone(), line) {
+            return Err(format!("id: line {first} has {id} too"));
         }
-        if bad.is_full() {
-            break;
-        }
-    }
-    if found == 0 {
+        rows.extend(found);
+        Ok(())
+    })?;
+    if rows.is_empty() && bad.is_empty() {
         bad.add(1, "expected rows to score, found none");
     }
     bad.or((rows, left_out))
@@ -236,7 +226,7 @@ fn dialogue(row: Row, template: Option<&ChatTemplate>) -> Result<ToScore, String
         .collect();
     let text = match template {
         Some(template) => {
-            let messages: Vec<Message> = row.turns.iter().map(message).collect();
+            let messages = turn_messages(&row.turns);
             by_template(template, &messages, &Beside::default(), "turns")?
         }
         None => Scorable::Dialogue(row.turns),

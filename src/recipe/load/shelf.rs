@@ -70,7 +70,7 @@ impl<'a> Shelf<'a> {
     }
 }
 
-fn file_in(folder: &Path, name: &str) -> PathBuf {
+pub(in crate::recipe) fn file_in(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.toml"))
 }
 

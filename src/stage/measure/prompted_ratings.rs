@@ -120,13 +120,8 @@ impl Measure for PromptedRatings {
             config,
             tokenizer,
         } = LanguageModel::read(context.input(&self.model))?;
-        let asking = Asking {
-            chat: foreign(&tokenizer)?.is_some(),
-            head: wording.head(&impressions),
-            wording: &wording,
-            impressions: &impressions,
-            shots: &shots,
-        };
+        let chat = foreign(&tokenizer)?.is_some();
+        let asking = Asking::new(chat, &wording, &impressions, &shots);
         let asked = rows.iter().flat_map(|row| {
             let ask = |name: &String| asking.about(row, name);
             impressions.iter().map(ask)
@@ -200,8 +195,8 @@ impl PromptedRatings {
         // What stands in every prompt beside shots and dialogue.
         let always = format!("{}{}", asking.head, asking.wording.asks());
         let always = count(&always)?;
-        let shots = asking.shots.iter().map(|row| asking.shot(row));
-        let shots: Vec<usize> = shots.map(|it| count(&it)).collect::<Result<_>>()?;
+        let shots = asking.shots.iter().map(|shot| count(&shot.lines));
+        let shots: Vec<usize> = shots.collect::<Result<_>>()?;
         let mut shown = 0;
         for row in rows {
             let mut tokens = always + count(&transcript(row))?;
@@ -264,26 +259,46 @@ struct Asking<'a> {
     /// What stands before everything else.
     head: String,
     wording: &'a Wording,
-    impressions: &'a [String],
     /// Rated dialogues, shown before the one that is asked about.
-    shots: &'a [Rated],
+    shots: Vec<Shot<'a>>,
 }
 
-impl Asking<'_> {
+/// A dialogue that has ratings, written once for all questions.
+struct Shot<'a> {
+    row: &'a Rated,
+    transcript: String,
+    /// The dialogue and its score of each impression.
+    lines: String,
+}
+
+impl<'a> Asking<'a> {
+    fn new(chat: bool, wording: &'a Wording, impressions: &[String], shots: &'a [Rated]) -> Self {
+        let shot = |row| {
+            let transcript = transcript(row);
+            let mut lines = format!("{transcript}{}", wording.asks());
+            for name in impressions {
+                if let Some(score) = wording.score(row, name) {
+                    lines.push_str(&format!("{name}:{}", Self::line(score)));
+                }
+            }
+            lines.push('\n');
+            Shot {
+                row,
+                transcript,
+                lines,
+            }
+        };
+        Self {
+            chat,
+            head: wording.head(impressions),
+            wording,
+            shots: shots.iter().map(shot).collect(),
+        }
+    }
+
     /// A score as what comes after its impression and a colon.
     fn line(score: i64) -> String {
         format!(" {score}\n")
-    }
-
-    /// A dialogue that has ratings, and its score of each impression.
-    fn shot(&self, row: &Rated) -> String {
-        let mut text = transcript(row) + &self.wording.asks();
-        for name in self.impressions {
-            if let Some(score) = self.wording.score(row, name) {
-                text.push_str(&format!("{name}:{}", Self::line(score)));
-            }
-        }
-        text + "\n"
     }
 
     /// The question about one impression of a dialogue, with every score as a completion. Those about one dialogue
@@ -292,20 +307,26 @@ impl Asking<'_> {
         let asks = format!("{}{impression}:", self.wording.asks());
         let (prompt, written): (_, fn(i64) -> String) = match self.chat {
             true => {
-                let question = |row| said(Speaker::User, transcript(row) + &asks);
-                let shots = self.shots.iter().filter_map(|row| {
-                    let score = self.wording.score(row, impression)?;
-                    Some([question(row), said(Speaker::Bot, score.to_string())])
+                let question = |dialogue: &str| said(Speaker::User, format!("{dialogue}{asks}"));
+                let shots = self.shots.iter().filter_map(|shot| {
+                    let score = self.wording.score(shot.row, impression)?;
+                    Some([
+                        question(&shot.transcript),
+                        said(Speaker::Bot, score.to_string()),
+                    ])
                 });
                 let history = History {
                     persona: None,
                     told: self.head.clone(),
-                    turns: shots.flatten().chain([question(row)]).collect(),
+                    turns: shots
+                        .flatten()
+                        .chain([question(&transcript(row))])
+                        .collect(),
                 };
                 (Prompt::Dialogue(history), |score| format!(" {score}"))
             }
             false => {
-                let shots = self.shots.iter().map(|row| self.shot(row));
+                let shots = self.shots.iter().map(|shot| shot.lines.clone());
                 let turns = shots.chain(row.turns.iter().map(turn_text)).collect();
                 let prompt = Prompt::parts(self.head.clone(), turns, asks);
                 (prompt, Self::line)

@@ -5,11 +5,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rapport_store::{BadInput, Stop, Stopped, all_regular, read_regular, say};
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
+use rapport_store::{BadInput, Stop, all_regular, read_regular, say};
+use sha2::{Digest as _, Sha256};
 
-use crate::digest::hex;
+use crate::digest::{self, hex};
 use crate::name::check_file;
 
 /// The largest file that a commit carries itself; the hub takes no larger one.
@@ -117,16 +116,14 @@ impl Local {
         let cannot = || format!("cannot read {}", self.place.display());
         let mut file = File::open(&self.place).with_context(cannot)?;
         let mut sha256 = Sha256::new();
-        let mut git = Sha1::new_with_prefix(format!("blob {}\0", self.size));
+        let mut git = digest::git(self.size);
         let mut buffer = vec![0; 1 << 18];
         loop {
             let count = file.read(&mut buffer).with_context(cannot)?;
             if count == 0 {
                 break;
             }
-            if stop.requested() {
-                return Err(Stopped.into());
-            }
+            stop.check()?;
             sha256.update(&buffer[..count]);
             if !self.lfs {
                 git.update(&buffer[..count]);

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 
 use anyhow::{Context as _, Result};
-use rapport_store::{Progress, Stop, Stopped, say};
+use rapport_store::{Progress, Stop, say};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ureq::SendBody;
 
 use super::files::Local;
-use crate::error::{HubError, Trouble, Why};
+use crate::error::{HubError, Why};
 use crate::name::Repo;
 use crate::wire::{Method, Wire, text};
 
@@ -197,9 +197,7 @@ impl Sending<'_> {
             let headers = [("Content-Length", &*length)];
             let body = SendBody::from_reader(&mut reader);
             let response = self.wire.send(Method::Put, address, &headers, body);
-            if self.stop.requested() {
-                return Err(Trouble::from(anyhow::Error::from(Stopped)));
-            }
+            self.stop.check()?;
             let response = self.wire.good(&self.file.path, address, response?)?;
             Ok(text(response.headers(), "ETag").map(str::to_owned))
         })

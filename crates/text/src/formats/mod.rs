@@ -23,6 +23,8 @@ use anyhow::{Context as _, Result};
 use bounds::{Counted, Within};
 use rapport_store::{BadInput, regular};
 
+use crate::lines::BadLines;
+
 pub use csv::csv_rows;
 pub use item::{Columns, Format, Item, Raw, Row};
 
@@ -169,32 +171,27 @@ fn unbuilt(path: &Path, what: &str) -> anyhow::Error {
     .into()
 }
 
-/// The rows of one file, parsed one by one.
-pub struct Parsed {
-    pub format: Format,
-    items: Box<dyn Iterator<Item = Result<Item>>>,
-}
-
-impl Parsed {
-    /// Opens a file of which all columns are read.
-    ///
-    /// # Errors
-    /// As [`open`].
-    pub fn open(path: &Path) -> Result<Self> {
-        let Opened { format, items } = open(path, Columns::All)?;
-        Ok(Self { format, items })
+/// Hands every row of a file, of which all columns are read, to `take` with its number. What is wrong with a row is added
+/// to `bad`; no more are read once that is full.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn each(
+    path: &Path,
+    bad: &mut BadLines,
+    mut take: impl FnMut(usize, Row) -> Result<(), String>,
+) -> Result<Format> {
+    let Opened { format, items } = open(path, Columns::All)?;
+    bad.turn(path, format.unit());
+    for item in items {
+        let Item { number, raw, .. } = item?;
+        let row = raw.and_then(|raw| format.row(raw));
+        if let Err(message) = row.and_then(|row| take(number, row)) {
+            bad.add(number, message);
+        }
+        if bad.is_full() {
+            break;
+        }
     }
-}
-
-impl Iterator for Parsed {
-    /// A row's number, and the row or what is wrong with it.
-    type Item = Result<(usize, Result<Row, String>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let item = self.items.next()?;
-        Some(item.map(|item| {
-            let row = item.raw.and_then(|raw| self.format.row(raw));
-            (item.number, row)
-        }))
-    }
+    Ok(format)
 }

@@ -10,10 +10,11 @@ fn fixtures() -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<Vec<Row>> {
-    let parsed = Parsed::open(path)?;
+    let Opened { format, items } = open(path, Columns::All)?;
     let mut rows = Vec::new();
-    for row in parsed {
-        let (number, row) = row?;
+    for item in items {
+        let Item { number, raw, .. } = item?;
+        let row = raw.and_then(|raw| format.row(raw));
         let mut row = row.map_err(|error| BadInput(format!("{number}: {error}")))?;
         row.retain(|_, value| !value.is_null());
         rows.push(row);

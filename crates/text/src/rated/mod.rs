@@ -20,7 +20,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::formats::{Parsed, Row};
+use crate::formats::{Row, each};
 use crate::lines::BadLines;
 use crate::{Speaker, Turn};
 
@@ -89,27 +89,18 @@ impl Rated {
 /// turn of the bot, a score outside the scale, a rater without scores or with two ratings, an id that an
 /// earlier row has.
 pub fn rated(path: &Path, scale: Scale) -> Result<Vec<Rated>> {
-    let parsed = Parsed::open(path)?;
-    let mut bad = BadLines::of(path, parsed.format.unit());
+    let mut bad = BadLines::new(path);
     let mut rows = Vec::new();
     let mut ids: HashMap<String, usize> = HashMap::new();
-    for row in parsed {
-        let (line, row) = row?;
-        let row = row.and_then(rated_row);
-        let row = row.and_then(|row| check(&row, scale).map(|()| row));
-        match row {
-            Ok(row) => {
-                if let Some(first) = ids.insert(row.id.clone(), line) {
-                    bad.add(line, format!("id: line {first} has {:?} too", row.id));
-                }
-                rows.push(row);
-            }
-            Err(message) => bad.add(line, message),
+    each(path, &mut bad, |line, row| {
+        let row = rated_row(row)?;
+        check(&row, scale)?;
+        if let Some(first) = ids.insert(row.id.clone(), line) {
+            return Err(format!("id: line {first} has {:?} too", row.id));
         }
-        if bad.is_full() {
-            break;
-        }
-    }
+        rows.push(row);
+        Ok(())
+    })?;
     if ids.is_empty() {
         bad.add(1, "expected rated dialogues, found none");
     }

@@ -20,6 +20,13 @@ pub(super) const COLUMNS: [&str; 11] = [
     "chat_template_kwargs",
 ];
 
+/// The columns of each form of rows.
+pub(crate) const PREFERENCE: &[&str] = &["prompt", "chosen", "rejected", "margin"];
+pub(crate) const LABELLED: &[&str] = &["prompt", "completion", "label"];
+pub(crate) const COMPLETED: &[&str] = &["prompt", "completion"];
+pub(crate) const MESSAGES: &[&str] = &["messages"];
+pub(crate) const TEXT: &[&str] = &["text"];
+
 /// Columns that every form of rows reads.
 pub(crate) const COMMON: [&str; 3] = ["dialogue", "tools", "chat_template_kwargs"];
 

@@ -5,7 +5,7 @@
 //! `{"role": ..., "content": ...}`, are rendered by the model's chat template. Every key of a message reaches it, and
 //! the columns `tools` and `chat_template_kwargs`, as in TRL.
 
-mod columns;
+pub(super) mod columns;
 mod conversation;
 mod dialogues;
 mod stream;
@@ -20,13 +20,12 @@ use serde_json::Value;
 use crate::chat::{Message, Reply};
 use crate::{Completion, Example, Prompt, Role};
 
-pub(super) use columns::COMMON;
 pub(super) use conversation::beside;
 pub use stream::{Examples, Reading};
 
 use crate::formats::Row;
 use crate::formats::json::{self, holds_not_finite, kind};
-use columns::COLUMNS;
+use columns::{COMMON, COMPLETED, LABELLED, MESSAGES, PREFERENCE, TEXT};
 use conversation::{conversation, roles};
 use stream::{Read, read};
 
@@ -41,7 +40,7 @@ use stream::{Read, read};
 /// An unreadable file; or every bad row, with its line, the key, what was expected and found. Bad
 /// rows are all found before the first example is handed out.
 pub fn preference_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a>> {
-    read(path, reading, &COLUMNS, move |name, row| {
+    read(path, reading, move |name, row| {
         preference(name, row, reading)
     })
 }
@@ -54,7 +53,7 @@ pub fn preference_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Exam
 /// # Errors
 /// As [`preference_rows`].
 pub fn sft_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a>> {
-    read(path, reading, &COLUMNS, move |name, row| {
+    read(path, reading, move |name, row| {
         imitation(name, row, reading)
     })
 }
@@ -65,9 +64,7 @@ pub fn sft_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a
 /// # Errors
 /// As [`preference_rows`].
 pub fn labelled_rows<'a>(path: &Path, reading: &'a Reading<'a>) -> Result<Examples<'a>> {
-    read(path, reading, &COLUMNS, move |name, row| {
-        labelled(name, row, reading)
-    })
+    read(path, reading, move |name, row| labelled(name, row, reading))
 }
 
 /// A column's value.
@@ -155,7 +152,7 @@ fn preference(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
         false => None,
     };
     let (chosen, rejected) = (column(row, "chosen")?, column(row, "rejected")?);
-    remark_unread(row, &["prompt", "chosen", "rejected", "margin"], reading);
+    remark_unread(row, PREFERENCE, reading);
     let (prompt, replies) = match (prompt, chosen, rejected) {
         (Some(Column::Text(prompt)), Column::Text(chosen), Column::Text(rejected)) => {
             remark_plain(row, reading);
@@ -240,17 +237,17 @@ fn imitation(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
                 _ => return Err("messages: expected a list of messages, found text".into()),
             },
         };
-        remark_unread(row, &["messages"], reading);
+        remark_unread(row, MESSAGES, reading);
         return turns(name, &messages, row, reading);
     }
     if row.contains_key("completion") {
-        return completed(name, row, reading, Role::Reply, &["prompt", "completion"]);
+        return completed(name, row, reading, Role::Reply, COMPLETED);
     }
     if row.contains_key("text") {
         let Column::Text(text) = column(row, "text")? else {
             return Err("text: expected text, found a list".into());
         };
-        remark_unread(row, &["text"], reading);
+        remark_unread(row, TEXT, reading);
         remark_plain(row, reading);
         let [text] = plain([text]);
         let completions = vec![completion(text, Role::Reply, "text")?];
@@ -268,7 +265,7 @@ fn imitation(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
 }
 
 fn labelled(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
-    expect(row, &["prompt", "completion", "label"])?;
+    expect(row, LABELLED)?;
     let role = match &row["label"] {
         Value::Bool(true) => Role::Desirable,
         Value::Bool(false) => Role::Undesirable,
@@ -276,12 +273,12 @@ fn labelled(name: &str, row: &Row, reading: &Reading<'_>) -> Read {
             return Err(format!("label: expected true or false, found {}", kind(other)).into());
         }
     };
-    completed(name, row, reading, role, &["prompt", "completion", "label"])
+    completed(name, row, reading, role, LABELLED)
 }
 
 /// The example of a row's prompt and completion.
 fn completed(name: &str, row: &Row, reading: &Reading<'_>, role: Role, read: &[&str]) -> Read {
-    expect(row, &["prompt", "completion"])?;
+    expect(row, COMPLETED)?;
     remark_unread(row, read, reading);
     let (prompt, [reply]) = match (column(row, "prompt")?, column(row, "completion")?) {
         (Column::Text(prompt), Column::Text(text)) => {

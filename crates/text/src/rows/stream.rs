@@ -13,7 +13,7 @@ use rapport_store::BadInput;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::columns::typed;
+use super::columns::{COLUMNS, typed};
 use super::dialogues::Prompts;
 use crate::Example;
 use crate::chat::ChatTemplate;
@@ -105,21 +105,20 @@ pub(super) const NO_TEMPLATE: &str = "the row is conversational and there is no 
 pub(super) const CHUNK: usize = 256;
 const CHUNK_BYTES: usize = 16 << 20;
 
-/// Reads the examples that `examples` makes of each row; `columns` are those that it reads.
+/// Reads the examples that `examples` makes of each row.
 ///
 /// # Errors
 /// An unreadable file; or every bad row by its place, before the first example is handed out.
 pub(super) fn read<'a>(
     path: &Path,
     reading: &Reading<'_>,
-    columns: &'static [&'static str],
     examples: impl Fn(&str, &Row) -> Read + Sync + 'a,
 ) -> Result<Examples<'a>> {
     let files = shards::files(path, reading.split)?;
     let mut bad = BadLines::new(path);
     let mut prompts = Prompts::default();
     let mut found = false;
-    let mut chunks = Chunks::new(files.clone(), columns);
+    let mut chunks = Chunks::new(files.clone());
     while let Some(chunk) = chunks.next(&examples) {
         let Chunk { path, unit, rows } = chunk?;
         bad.turn(&path, unit);
@@ -145,7 +144,7 @@ pub(super) fn read<'a>(
         bad.add(1, "expected rows, found none");
     }
     bad.or(())?;
-    let mut chunks = Chunks::new(files, columns);
+    let mut chunks = Chunks::new(files);
     let chunks = std::iter::from_fn(move || chunks.next(&examples));
     Ok(Box::new(chunks.flat_map(move |chunk| match chunk {
         Ok(chunk) => chunk.examples(&prompts),
@@ -193,18 +192,16 @@ impl Chunk {
 /// Files one after the other, a chunk at a time.
 struct Chunks {
     files: std::vec::IntoIter<PathBuf>,
-    columns: &'static [&'static str],
     /// Whether a row's number alone does not tell it from those of other files.
     several: bool,
     open: Option<(PathBuf, Opened)>,
 }
 
 impl Chunks {
-    fn new(files: Vec<PathBuf>, columns: &'static [&'static str]) -> Self {
+    fn new(files: Vec<PathBuf>) -> Self {
         Self {
             several: files.len() > 1,
             files: files.into_iter(),
-            columns,
             open: None,
         }
     }
@@ -216,7 +213,7 @@ impl Chunks {
                 Some(open) => open,
                 None => {
                     let path = self.files.next()?;
-                    let opened = match open(&path, Columns::Named(self.columns)) {
+                    let opened = match open(&path, Columns::Named(&COLUMNS)) {
                         Ok(opened) => opened,
                         Err(error) => return Some(Err(error)),
                     };

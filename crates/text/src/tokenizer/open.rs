@@ -1,5 +1,6 @@
 //! Opening a tokenizer's files.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
@@ -73,8 +74,16 @@ fn open(path: &Path) -> Result<Tokenizer> {
             (dir.join("merges.txt"), caught(|| gpt2(dir, vocab, merges)))
         }
         (.., Some(model)) => {
-            let opened = caught(|| sentencepiece::read(&model, dir));
-            let opened = opened.map(|read| read.map(|read| pieces.insert(read).inner.clone()));
+            let bytes = match files.entry(sentencepiece::name(&model)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(alone) => alone.insert(read_regular(&model, LIMIT)?),
+            };
+            let opened = caught(|| sentencepiece::read(&model, bytes, dir));
+            let opened = opened.map(|read| {
+                let (inner, read) = read?;
+                pieces = Some(read);
+                Ok(inner)
+            });
             (model, opened)
         }
         _ => bail!(
@@ -133,12 +142,6 @@ fn open(path: &Path) -> Result<Tokenizer> {
         let around = read.post_processor(bos.as_ref(), &eos)?;
         inner.with_post_processor(Some(around));
         notes.extend(read.notes);
-        // As transformers looks for it.
-        let name = match main.ends_with("spiece.model") {
-            true => "spiece.model",
-            false => "tokenizer.model",
-        };
-        files.insert(name, read.bytes);
         class = Some(read.class);
         if let Some(config) = files
             .get_mut("tokenizer_config.json")

@@ -43,15 +43,9 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
     let wording = wording();
     let impressions = ["ease".to_owned(), "wit".to_owned()];
     let rated = row("r", &[&[("ease", 7.0), ("wit", 2.0)], &[("ease", 8.0)]]);
-    let asking = |chat, shots| Asking {
-        chat,
-        head: wording.head(&impressions),
-        wording: &wording,
-        impressions: &impressions,
-        shots,
-    };
+    let asking = |chat, shots| Asking::new(chat, &wording, &impressions, shots);
     let shots = std::slice::from_ref(&rated);
-    let shot = asking(false, shots).shot(&rated);
+    let shot = &asking(false, shots).shots[0].lines;
     assert_eq!(
         shot,
         "User: hello.\nBot: i see.\nRatings from 0 to 10:\nease: 8\nwit: 2\n\n"
@@ -64,11 +58,11 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
     let end = format!("\n\n{shot}User: hello.\nBot: i see.\nRatings from 0 to 10:\nwit:");
     assert!(text.ends_with(&end), "{text}");
     // What is too long loses its shots first.
-    assert!(!asked.prompt.text_from(1).contains(&shot));
+    assert!(!asked.prompt.text_from(1).contains(shot));
     assert_eq!(asked.completions.len(), 11);
     assert_eq!(asked.completions[10].text, " 10\n");
     let zero = asking(false, &[]).about(&row("a", &[]), "wit");
-    assert_eq!(zero.prompt.text(), text.replace(&shot, ""));
+    assert_eq!(zero.prompt.text(), text.replace(shot, ""));
 
     // In messages a shot is the same question with its answer, and a number is a whole reply.
     let asked = asking(true, shots).about(&row("a", &[]), "wit");

@@ -44,7 +44,7 @@ pub struct Offer {
 /// What lies on a hub, as a setting names it.
 #[derive(Clone, Debug)]
 pub struct OnHub {
-    /// As it was written, or at its commit.
+    /// As it was written.
     pub name: String,
     pub wanted: Wanted,
     /// What it is, once that was asked.

@@ -201,7 +201,7 @@ fn paths_must_exist_and_data_is_expanded() {
     let (_, found) = read_all(None);
     assert_eq!(
         problems(&found)[0],
-        "r.toml:2: stage.s.a: ${DATA}/a.txt needs the data folder: give --data DIR (make ... DATA=DIR)"
+        "r.toml:2: stage.s.a: ${DATA}/a.txt needs the data folder: give --data DIR (make ... DATA=...)"
     );
     assert_eq!(found.problems[0].lacks, Lacks::Path);
 }

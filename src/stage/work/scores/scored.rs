@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::data::chat::{Beside, ChatTemplate, Message};
+use crate::data::chat::{Beside, ChatTemplate};
 use crate::data::encode::{Limits, encode_all};
-use crate::data::render::{message, whole};
+use crate::data::render::{turn_messages, whole};
 use crate::data::{Completion, Example, Prompt, Rated, Role, Tokenizer, Turn, template};
 use crate::model::DecoderConfig;
 use crate::model::forest::Branch;
@@ -22,8 +22,7 @@ use crate::train::{Dataset, ExamplesWriter, Units};
 pub fn of_dialogue(row: &Rated, template: Option<&ChatTemplate>) -> Result<Example> {
     let example = match template {
         Some(template) => {
-            let messages: Vec<Message> = row.turns.iter().map(message).collect();
-            let found = whole(template, &messages, &Beside::default())
+            let found = whole(template, &turn_messages(&row.turns), &Beside::default())
                 .map_err(|error| BadInput(format!("dialogue {}: {error:#}", row.id)));
             let (prompt, last) = found?;
             of_replies(&prompt, &[last])

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::data::chat::ChatTemplate;
 use crate::data::encode::{Limits, encode_all};
 use crate::data::rows::{labelled_rows, preference_rows, sft_rows};
 use crate::data::survey::Form;
@@ -76,10 +75,10 @@ pub struct Shown {
 pub fn tokenised(
     path: &Path,
     form: Form,
-    (tokenizer, template): (&Tokenizer, Option<&ChatTemplate>),
+    tokenizer: &Tokenizer,
     (split, max_length): (Option<&'static str>, Option<usize>),
 ) -> Result<Tokenised> {
-    let mut reading = Reading::by(template, form == Form::Completions);
+    let mut reading = Reading::by(tokenizer.template()?, form == Form::Completions);
     reading.split = split;
     let examples: Examples<'_> = match form {
         Form::Preferences => preference_rows(path, &reading)?,
@@ -90,6 +89,7 @@ pub fn tokenised(
         remarks: reading.take_remarks(),
         ..Tokenised::default()
     };
+    let most = max_length.unwrap_or(usize::MAX);
     let limits = |max_length| Limits {
         max_length,
         append_eos: true,
@@ -102,18 +102,22 @@ pub fn tokenised(
         if chunk.is_empty() {
             break;
         }
-        for encoded in encode_all(tokenizer, &chunk, limits(usize::MAX))? {
+        let whole = encode_all(tokenizer, &chunk, limits(usize::MAX))?;
+        let mut over = Vec::new();
+        for (example, encoded) in chunk.iter().zip(whole) {
             let completions = encoded.completions.iter().map(|it| it.tokens.len());
             found.prompts.add(encoded.prompt.len());
             let longest = completions.clone().max().unwrap_or(0);
             completions.for_each(|length| found.completions.add(length));
-            found.whole.add(encoded.prompt.len() + longest);
-        }
-        if let Some(max_length) = max_length {
-            let encoded = encode_all(tokenizer, &chunk, limits(max_length))?;
-            for (example, encoded) in chunk.iter().zip(&encoded) {
-                cut.add(&example.id, &encoded.cuts);
+            let length = encoded.prompt.len() + longest;
+            found.whole.add(length);
+            match length > most {
+                true => over.push(example.clone()),
+                false => cut.add(&example.id, &encoded.cuts),
             }
+        }
+        for (example, encoded) in over.iter().zip(encode_all(tokenizer, &over, limits(most))?) {
+            cut.add(&example.id, &encoded.cuts);
         }
         found.examples += chunk.len();
         let room = SHOWN - first.len();

@@ -199,7 +199,8 @@ impl HeadData {
         let set = |rows: &[Rated], split: Split, measures: &mut Measures| -> Result<Dataset> {
             let examples = rows.iter().map(|row| scored::of_dialogue(row, template));
             let examples = examples.collect::<Result<Vec<_>>>()?;
-            let mut set = self.tokenised(context, &examples, (split, format), measures)?;
+            let mut set =
+                self.tokenised(context, (&examples, &tokenizer), (split, format), measures)?;
             let targets = rows.iter().flat_map(|row| {
                 let each = head.labels.iter().zip(head.centre.iter().zip(&head.scale));
                 each.map(|(label, (centre, scale))| match row.mean(label) {
@@ -255,13 +256,22 @@ impl HeadData {
             return Err(BadInput(message).into());
         }
         let format = format(&train, &tokenizer)?;
+        let tokenizer = match format.texts {
+            Texts::Messages => tokenizer,
+            Texts::Transcript | Texts::Plain => tokenizer.with_template(None),
+        };
         let mut set = |examples: Vec<Example>, split: Split| -> Result<Option<Dataset>> {
             if examples.is_empty() {
                 return Ok(None);
             }
             let what = format!("{} ({})", context.label, split.name());
             let examples = drawn::all_readable(data, &tokenizer, (examples, &what), &mut measures)?;
-            let mut set = self.tokenised(context, &examples, (split, format), &mut measures)?;
+            let mut set = self.tokenised(
+                context,
+                (&examples, &tokenizer),
+                (split, format),
+                &mut measures,
+            )?;
             let targets = examples.iter().map(&target).collect::<Result<_>>()?;
             set.examples.set_targets(targets);
             Ok(Some(set))
@@ -281,17 +291,13 @@ impl HeadData {
     fn tokenised(
         &self,
         context: &Context,
-        examples: &[Example],
+        (examples, tokenizer): (&[Example], &Tokenizer),
         (split, format): (Split, Format),
         measures: &mut Measures,
     ) -> Result<Dataset> {
         let source = model_dir(context.input(&self.trainer.model));
         let what = format!("{} ({})", context.label, split.name());
-        let mut tokenizer = Tokenizer::open(&source)?;
-        if format.texts != Texts::Messages {
-            tokenizer = tokenizer.with_template(None);
-        }
-        let config = scored::padded(config_json::read(&source)?, &tokenizer);
+        let config = scored::padded(config_json::read(&source)?, tokenizer);
         let rows = RowsSettings::find(context.input(&self.data))?;
         let limit = format!("max_length {}", self.trainer.max_length);
         let reading = Reading {
@@ -305,7 +311,7 @@ impl HeadData {
         };
         let set = scored::dataset(
             examples,
-            &tokenizer,
+            tokenizer,
             &config,
             (reading, &what),
             Some(&context.dir),

@@ -78,25 +78,24 @@ impl Trainer {
         measures: &mut Measures,
     ) -> Result<()> {
         let metric = match self.settings.keep {
+            _ if validated => return Ok(()),
             Keep::BestLoss => "loss",
             Keep::BestAccuracy => "accuracy",
             Keep::Last | Keep::BestTrainLoss => return Ok(()),
         };
-        if !validated && self.settings.watch.early_stopping_patience > 0 {
+        if self.settings.watch.early_stopping_patience > 0 {
             return Err(BadInput(format!(
                 "early_stopping_patience with metric_for_best_model = {metric:?} needs a validation split, and the data \
                  have none, or an empty one; leave the key out"
             ))
             .into());
         }
-        if !validated {
-            let note = format!(
-                "metric_for_best_model = {metric:?} needs a validation split, and the data have none, or an empty one: \
-                 the last weights are kept"
-            );
-            say(&format!("{}: {note}", context.label));
-            measures.note(note);
-        }
+        let note = format!(
+            "metric_for_best_model = {metric:?} needs a validation split, and the data have none, or an empty one: the \
+             last weights are kept"
+        );
+        say(&format!("{}: {note}", context.label));
+        measures.note(note);
         Ok(())
     }
 

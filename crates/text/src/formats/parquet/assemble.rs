@@ -34,11 +34,11 @@ impl Columns {
     /// # Errors
     /// Outside, that the file is damaged; inside, what is wrong with this value alone.
     pub fn value(&mut self, column: &Node) -> Read<Result<Value, String>> {
-        let mut levels = self.levels(column.leaves.0)?.ok_or(SHORT)?;
+        let levels = self.levels(column.leaves.0)?.ok_or(SHORT)?;
         if levels.repeated != 0 {
             return Err("a row that begins within another".into());
         }
-        let value = self.field(column, &mut levels)?;
+        let value = self.field(column, levels)?;
         Ok(match self.wrong.take() {
             None => Ok(value),
             Some(wrong) => Err(wrong),
@@ -55,7 +55,7 @@ impl Columns {
         self.spent = 0;
     }
 
-    /// Whether a column that is read has more values than rows.
+    /// Whether no column that is read has values left.
     pub fn is_done(&mut self) -> Read<bool> {
         for leaf in self.leaves.iter_mut().flatten() {
             if leaf.peek()?.is_some() {
@@ -83,7 +83,7 @@ impl Columns {
     }
 
     /// A node's value, or the list of those of one that is repeated.
-    fn field(&mut self, node: &Node, levels: &mut Levels) -> Read<Value> {
+    fn field(&mut self, node: &Node, levels: Levels) -> Read<Value> {
         match node.repetition {
             Repetition::Repeated => self.repeated(node, false),
             _ => self.one(node, levels),
@@ -91,7 +91,7 @@ impl Columns {
     }
 
     /// One value of a node; nothing where it is absent.
-    fn one(&mut self, node: &Node, levels: &mut Levels) -> Read<Value> {
+    fn one(&mut self, node: &Node, levels: Levels) -> Read<Value> {
         self.spend(VALUE)?;
         if let Kind::Leaf(..) = node.kind {
             return self.leaf(node.leaves.0);
@@ -105,8 +105,8 @@ impl Columns {
             Kind::Struct(members) => {
                 let mut object = Map::new();
                 for member in members {
-                    let mut levels = self.levels(member.leaves.0)?.ok_or(SHORT)?;
-                    let value = self.field(member, &mut levels)?;
+                    let levels = self.levels(member.leaves.0)?.ok_or(SHORT)?;
+                    let value = self.field(member, levels)?;
                     // A struct has all keys that any row has: what a row does not have is nothing, and no key.
                     if !value.is_null() {
                         self.spend(VALUE + member.name.len())?;
@@ -145,8 +145,8 @@ impl Columns {
         }
         loop {
             let item = match &node.kind {
-                Kind::Struct(members) if only_child => self.field(&members[0], &mut levels)?,
-                _ => self.one(node, &mut levels)?,
+                Kind::Struct(members) if only_child => self.field(&members[0], levels)?,
+                _ => self.one(node, levels)?,
             };
             items.push(item);
             match self.levels(node.leaves.0)? {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use crate::formats::Parsed;
+use crate::formats::each;
 use crate::lines::BadLines;
 use crate::rated::utterances::shown;
 
@@ -56,22 +56,13 @@ pub fn columns_of(records: &[Record]) -> Vec<String> {
 /// # Errors
 /// An unreadable file.
 pub fn records(path: &Path, ratings: Option<&str>) -> Result<(Vec<Record>, BadLines)> {
-    let parsed = Parsed::open(path)?;
-    let mut bad = BadLines::of(path, parsed.format.unit());
+    let mut bad = BadLines::new(path);
     let mut records = Vec::new();
-    for row in parsed {
-        let (line, row) = row?;
-        match row.and_then(|row| split(row, ratings)) {
-            Ok(found) => {
-                let parts = found.into_iter().enumerate();
-                records.extend(parts.map(|(part, cells)| Record { line, part, cells }));
-            }
-            Err(message) => bad.add(line, message),
-        }
-        if bad.is_full() {
-            break;
-        }
-    }
+    each(path, &mut bad, |line, row| {
+        let parts = split(row, ratings)?.into_iter().enumerate();
+        records.extend(parts.map(|(part, cells)| Record { line, part, cells }));
+        Ok(())
+    })?;
     Ok((records, bad))
 }
 

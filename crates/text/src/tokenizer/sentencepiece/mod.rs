@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rapport_store::read_regular;
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
 
@@ -21,17 +20,19 @@ use class::Class;
 use proto::{Algorithm, Kind, Model};
 
 /// Bytes of a model's file: the largest that is published has a third.
-const LIMIT: u64 = 1 << 24;
+const LIMIT: usize = 1 << 24;
 
-/// A tokenizer of a SentencePiece model, before what the files around it declare is added.
+/// The names of its file.
+const MODEL: &str = "tokenizer.model";
+const SPIECE: &str = "spiece.model";
+
+/// What a SentencePiece model and its class say beside the tokenizer itself.
 pub(super) struct Read {
-    pub(super) inner: Tokenizer,
     pub(super) implied: Implied,
     /// The class of transformers that reads it so.
     pub(super) class: &'static str,
     /// No file names a class or a kind of model that has one.
     pub(super) unnamed: bool,
-    pub(super) bytes: Vec<u8>,
     /// What people should know.
     pub(super) notes: Vec<String>,
     ends: Ends,
@@ -50,43 +51,56 @@ enum Ends {
 /// The model's file in a folder without `tokenizer.json`, under the names that transformers knows; nothing where there
 /// is none.
 pub(super) fn find(dir: &Path) -> Option<PathBuf> {
-    let names = ["tokenizer.model", "spiece.model"];
-    names
+    [MODEL, SPIECE]
         .map(|name| dir.join(name))
         .into_iter()
         .find(|path| path.exists())
 }
 
-/// Reads the model at `path` with the configurations in `dir`.
+/// What transformers looks for such a file under.
+pub(super) fn name(path: &Path) -> &'static str {
+    match path.ends_with(SPIECE) {
+        true => SPIECE,
+        false => MODEL,
+    }
+}
+
+/// Reads the model at `path`, which holds `bytes`, with the configurations in `dir`: a tokenizer before what the files
+/// around it declare is added.
 ///
 /// # Errors
 /// A damaged file, or one that no class of transformers follows exactly.
-pub(super) fn read(path: &Path, dir: &Path) -> Result<Read> {
-    let bytes = read_regular(path, LIMIT)?;
+pub(super) fn read(path: &Path, bytes: &[u8], dir: &Path) -> Result<(Tokenizer, Read)> {
+    ensure!(
+        bytes.len() <= LIMIT,
+        "{}: {} bytes, where {LIMIT} are the most that are read",
+        path.display(),
+        bytes.len()
+    );
     let config = object(dir, "tokenizer_config.json")?;
     let model_config = object(dir, "config.json")?;
     let class = Class::of(&config, &model_config, dir)?;
     let unnamed = model_config.is_empty() && !config.contains_key("tokenizer_class");
-    let spiece = path.file_name().is_some_and(|name| name == "spiece.model");
     ensure!(
-        !spiece || class == Class::T5,
+        name(path) != SPIECE || class == Class::T5,
         "{}: transformers reads spiece.model with T5Tokenizer only, and takes {} for this folder; name T5Tokenizer as \
          \"tokenizer_class\" in tokenizer_config.json, or call the file tokenizer.model",
         path.display(),
         class.name()
     );
-    let model = Model::read(&bytes)
+    let model = Model::read(bytes)
         .with_context(|| format!("{}: damaged, or no SentencePiece model", path.display()))?;
     build(&model, class, config, dir)
-        .map(|read| Read {
-            bytes,
-            unnamed,
-            ..read
-        })
+        .map(|(inner, read)| (inner, Read { unnamed, ..read }))
         .with_context(|| path.display().to_string())
 }
 
-fn build(model: &Model, class: Class, config: Map<String, Value>, dir: &Path) -> Result<Read> {
+fn build(
+    model: &Model,
+    class: Class,
+    config: Map<String, Value>,
+    dir: &Path,
+) -> Result<(Tokenizer, Read)> {
     let flag = |key: &str| config.get(key).is_some_and(build::truthy);
     let added = model.pieces.iter().filter_map(|piece| {
         let special = match piece.kind {
@@ -173,8 +187,7 @@ fn build(model: &Model, class: Class, config: Map<String, Value>, dir: &Path) ->
             eos: flag("add_eos_token"),
         },
     };
-    Ok(Read {
-        inner,
+    let read = Read {
         implied: Implied {
             by: class.name(),
             defaults,
@@ -183,10 +196,10 @@ fn build(model: &Model, class: Class, config: Map<String, Value>, dir: &Path) ->
         },
         class: class.name(),
         unnamed: false,
-        bytes: Vec::new(),
         notes,
         ends,
-    })
+    };
+    Ok((inner, read))
 }
 
 /// How many tokens `<extra_id_N>` T5's vocabulary has.
