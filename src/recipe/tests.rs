@@ -555,7 +555,7 @@ fn validation_covers_all_profiles_but_excuses_data_that_is_not_there() {
     assert_eq!(
         told,
         [
-            "r.toml:22: stage.world.names: ${DATA}/names needs the data folder: give --data DIR (make ... DATA=...)"
+            "r.toml:22: stage.world.names: ${DATA}/names needs the data folder: give --data DIR (make ... DATA=DIR)"
         ]
     );
 }

@@ -1,6 +1,9 @@
 //! Requests to a hub and to the hosts that it sends one on to. The token goes to the hub alone, whatever host a redirect or
 //! an upload's address names.
 
+mod address;
+mod pace;
+
 use std::io::Read as _;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,11 +12,13 @@ use anyhow::{Context as _, Result};
 use rapport_http::{Key, agent_for, retry, shorten};
 use rapport_store::Stop;
 use serde::de::DeserializeOwned;
-use ureq::http::{HeaderMap, Response, Uri};
+use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, AsSendBody, Body, RequestBuilder};
 
 use super::error::{HubError, Trouble, Why};
 use super::settings::Settings;
+use address::{Origin, joined};
+use pace::Pace;
 
 /// How often something is tried in all, as long as nothing comes of it.
 pub(crate) const TRIES: u32 = 5;
@@ -36,29 +41,6 @@ pub(crate) struct Wire {
     pub offline: bool,
     patience: Duration,
     first_wait: Duration,
-}
-
-/// Scheme, host and port: what a token is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin(String, String, u16);
-
-impl Origin {
-    fn of(address: &str) -> Option<Self> {
-        let uri: Uri = address.parse().ok()?;
-        let scheme = uri.scheme_str()?.to_lowercase();
-        let usual = match &*scheme {
-            "http" => 80,
-            "https" => 443,
-            _ => return None,
-        };
-        let plain = !uri.authority()?.as_str().contains('@');
-        let host = uri.host().filter(|host| !host.is_empty() && plain)?;
-        Some(Self(
-            scheme,
-            host.to_lowercase(),
-            uri.port_u16().unwrap_or(usual),
-        ))
-    }
 }
 
 /// A response, and where it came from in the end.
@@ -437,93 +419,7 @@ impl Wire {
     }
 }
 
-/// Whether enough comes in to be worth waiting for.
-struct Pace {
-    window: Duration,
-    since: Instant,
-    bytes: usize,
-}
-
-impl Pace {
-    /// Less in a second is next to nothing.
-    const LEAST: f64 = 1024.0;
-
-    fn new(window: Duration) -> Self {
-        Self {
-            window,
-            since: Instant::now(),
-            bytes: 0,
-        }
-    }
-
-    /// Counts what came; no once a whole window was too slow.
-    fn keeps(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes;
-        let seconds = self.since.elapsed();
-        if seconds < self.window {
-            return true;
-        }
-        let enough = self.bytes as f64 >= Self::LEAST * seconds.as_secs_f64();
-        *self = Self::new(self.window);
-        enough
-    }
-}
-
 /// A header's text.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-/// The address that a redirect from `address` leads to.
-fn joined(address: &str, to: &str) -> Option<String> {
-    if to.starts_with("http://") || to.starts_with("https://") {
-        return Some(to.to_owned());
-    }
-    // Another scheme's.
-    if to.split(['/', '?', '#']).next()?.contains(':') {
-        return Some(to.to_owned());
-    }
-    let (scheme, rest) = address.split_once("://")?;
-    if let Some(rest) = to.strip_prefix("//") {
-        return Some(format!("{scheme}://{rest}"));
-    }
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    match to.strip_prefix('/') {
-        Some(path) => Some(format!("{scheme}://{host}/{path}")),
-        None => {
-            let path = path.split('?').next().unwrap_or_default();
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            Some(format!("{scheme}://{host}/{folder}/{to}"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_scheme_host_and_port() {
-        let same = |a, b| Origin::of(a) == Origin::of(b);
-        assert!(same("https://A.b/x", "https://a.b:443/y?z"));
-        assert!(!same("https://a.b", "http://a.b"));
-        assert!(!same("http://a.b", "http://a.b:8080"));
-        assert!(!same("http://a.b", "http://a.b.c"));
-        for none in ["ftp://a.b", "/x", "", "http://me@a.b", "file:///x"] {
-            assert!(Origin::of(none).is_none(), "{none}");
-        }
-    }
-
-    #[test]
-    fn a_redirect_is_read_from_where_it_stands() {
-        for (to, expected) in [
-            ("https://c/d", "https://c/d"),
-            ("//c/d", "http://c/d"),
-            ("/d?e", "http://h:1/d?e"),
-            ("d", "http://h:1/a/d"),
-            ("ftp://c/d", "ftp://c/d"),
-        ] {
-            assert_eq!(joined("http://h:1/a/b?q=/", to).unwrap(), expected, "{to}");
-        }
-    }
 }

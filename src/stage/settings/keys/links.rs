@@ -246,8 +246,8 @@ impl Keys<'_> {
         let Some((name, rest)) = text.strip_prefix("${").and_then(|it| it.split_once('}')) else {
             return Ok(text.to_owned());
         };
-        let Some((_, what, flag)) = GIVEN.iter().find(|(known, ..)| *known == name) else {
-            let known = GIVEN.map(|(known, ..)| known);
+        let Some((_, what)) = GIVEN.iter().find(|(known, _)| *known == name) else {
+            let known = GIVEN.map(|(known, _)| known);
             let known = suggest(name, "variables", &known);
             let message = format!("unknown variable ${{{}}}{known}", brief(name));
             return Err((message, Lacks::Nothing));
@@ -258,7 +258,10 @@ impl Keys<'_> {
                 _ => format!("{}{rest}", given.trim_end_matches('/')),
             }),
             None => {
-                let message = format!("{text} needs {what}: give {flag} (make ... {name}=...)");
+                let message = format!(
+                    "{text} needs {what}: give --{} DIR (make ... {name}=DIR)",
+                    name.to_lowercase()
+                );
                 Err((message, Lacks::Path))
             }
         }
@@ -356,19 +359,11 @@ impl Keys<'_> {
     }
 }
 
-/// Variables of a path: what each stands for, and how it is given.
-const GIVEN: [(&str, &str, &str); 3] = [
-    ("DATA", "the data folder", "--data DIR"),
-    (
-        "MODEL",
-        "a pre-trained model",
-        "--model DIR or --model hub:ORG/NAME",
-    ),
-    (
-        "LARGER",
-        "a larger pre-trained model",
-        "--larger DIR or --larger hub:ORG/NAME",
-    ),
+/// Variables of a path, and what each stands for.
+const GIVEN: [(&str, &str); 3] = [
+    ("DATA", "the data folder"),
+    ("MODEL", "a pre-trained model"),
+    ("LARGER", "a larger pre-trained model"),
 ];
 
 /// What a path leads to.

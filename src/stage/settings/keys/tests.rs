@@ -201,7 +201,7 @@ fn paths_must_exist_and_data_is_expanded() {
     let (_, found) = read_all(None);
     assert_eq!(
         problems(&found)[0],
-        "r.toml:2: stage.s.a: ${DATA}/a.txt needs the data folder: give --data DIR (make ... DATA=...)"
+        "r.toml:2: stage.s.a: ${DATA}/a.txt needs the data folder: give --data DIR (make ... DATA=DIR)"
     );
     assert_eq!(found.problems[0].lacks, Lacks::Path);
 }
@@ -229,8 +229,7 @@ fn models_of_the_command_line_are_folders_or_lie_on_a_hub() {
     assert_eq!(
         problems(&found),
         [
-            "r.toml:3: stage.s.b: ${LARGER} needs a larger pre-trained model: give --larger DIR or --larger hub:ORG/NAME \
-             (make ... LARGER=...)",
+            "r.toml:3: stage.s.b: ${LARGER} needs a larger pre-trained model: give --larger DIR (make ... LARGER=DIR)",
             "r.toml:4: stage.s.c: unknown variable ${MODELS}, did you mean MODEL? known variables: DATA, MODEL, LARGER",
         ]
     );
