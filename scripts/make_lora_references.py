@@ -6,6 +6,7 @@
 NAME/           an adapter of a base in ../models/ with random weights, saved by PEFT, and expected.json: logits of the
                 last positions of several sequences, by PEFT in f32, beside the base and merged into it.
 begun/, grown/  adapters of the base in ../trl_dpo/model: as PEFT begins one, and one with random weights.
+score/          an adapter of the same base with a scoring head, as PEFT saves one; expected_score.json has its scores.
 expected_*.json what TRL's DPOTrainer logs for six steps of training each of them on ../trl_dpo/pairs.jsonl in file
                 order. The reference of the second is itself as it begins, not the bare base.
 
@@ -20,7 +21,7 @@ import torch
 import transformers
 import trl
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from make_references import BATCH, FIXTURES, VOCAB, train, write_json
 
@@ -96,6 +97,26 @@ def make_adapters():
         print(name, trained)
 
 
+def make_score():
+    folder = FIXTURES / "trl_dpo" / "model"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [json.loads(line) for line in (FIXTURES / "trl_reward" / "pairs.jsonl").read_text().splitlines()][:6]
+    torch.manual_seed(400)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32,
+                                                               attn_implementation="eager")
+    model.config.pad_token_id = tokenizer.eos_token_id
+    options = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
+    model = disturb(get_peft_model(model, options)).eval()
+    save(model, OUT / "score", "../../trl_dpo/model")
+    expected = []
+    for row in rows:
+        ids = torch.tensor([tokenizer(row["prompt"] + row["chosen"])["input_ids"]])
+        with torch.no_grad():
+            expected.append({"prompt": row["prompt"], "completion": row["chosen"], "score": model(ids).logits[0].item()})
+    write_json(OUT / "expected_score.json", VERSIONS | {"rows": expected})
+    print("score", [round(row["score"], 4) for row in expected])
+
+
 def make_steps():
     from trl import DPOConfig, DPOTrainer
 
@@ -119,4 +140,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     OUT.mkdir(exist_ok=True)
     make_adapters()
+    make_score()
     make_steps()

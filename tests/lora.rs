@@ -347,3 +347,28 @@ fn a_reward_model_of_adapters_trains_its_head_whole_and_scores_as_it_is_merged()
         assert!((beside - merged).abs() < 1e-5, "{beside} {merged}");
     }
 }
+
+/// PEFT's folder has no config.json, and names two heads of which the model has one.
+#[test]
+fn a_scoring_adapter_of_peft_is_scored_as_by_peft() {
+    let expected = json(&fixtures().join("lora/expected_score.json"));
+    let expected = expected["rows"].as_array().unwrap();
+    let adapter = fixtures().join("lora/score");
+    assert!(!adapter.join("config.json").exists());
+    let work = tempfile::tempdir().unwrap();
+    let rows = work.path().join("rows.jsonl");
+    let lines: Vec<String> = expected.iter().map(Value::to_string).collect();
+    std::fs::write(&rows, lines.join("\n")).unwrap();
+    let (done, text) = run(&["score", adapter.to_str().unwrap(), rows.to_str().unwrap()]);
+    assert!(done, "{text}");
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    let found: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        let ours = found["scores"]["LABEL_0"].as_f64().unwrap();
+        let theirs = expected["score"].as_f64().unwrap();
+        assert!((ours - theirs).abs() < 1e-5, "{ours} {theirs}");
+    }
+}

@@ -7,10 +7,14 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::hub::{self, Wanted};
-use crate::model::hf;
 use crate::model::hf::adapter::{FILES, base_on_hub, is_adapter, rebase};
+use crate::model::hf::{self, config_json};
 use crate::stage::artifact::card;
-use crate::store::{Stop, say};
+use crate::store::{Stop, say, write_json};
+
+/// What model an adapter and its base make.
+const SHAPE: &str = "config.json";
+const GENERATION: &str = "generation_config.json";
 
 /// What an adapter's folder names as its base, in the form of the key `base`.
 pub fn named_base(path: &Path) -> Result<String> {
@@ -48,30 +52,37 @@ pub fn together(path: &Path, base: &Path, into: &Path) -> Result<()> {
     for name in TOKENIZER {
         copy(if own { path } else { base }, name)?;
     }
-    for name in ["config.json", "generation_config.json"] {
-        let own = path.join(name).is_file();
-        copy(if own { path } else { base }, name)?;
-    }
+    let own = path.join(GENERATION).is_file();
+    copy(if own { path } else { base }, GENERATION)?;
+    copy(path, SHAPE)?;
     for name in FILES {
         copy(path, name)?;
     }
-    rebase(into, &base.to_string_lossy(), None)
+    rebase(into, &base.to_string_lossy(), None)?;
+    if !into.join(SHAPE).is_file() {
+        let (config, checkpoint) = hf::open(into)?;
+        let shape = config_json::to_json(&config, checkpoint.precision().name());
+        write_json(&into.join(SHAPE), &shape)?;
+    }
+    Ok(())
 }
 
-/// An adapter whose base is on a hub, beside that base, in a folder that is there as long as what is returned; nothing
-/// where the folder is no adapter's, or its base is here.
+/// An adapter that does not say what model it makes, or whose base is on a hub, beside that base, in a folder that is there
+/// as long as what is returned; nothing where the folder is no such adapter's.
 ///
 /// # Errors
 /// A base that the hub does not give.
 pub fn fetched(path: &Path, stop: &Stop) -> Result<Option<TempDir>> {
-    let name = match is_adapter(path) && hf::base_of(path).is_err() {
-        true => base_on_hub(path),
-        false => None,
-    };
-    let Some(name) = name else {
+    if !is_adapter(path) {
         return Ok(None);
+    }
+    let base = match (hf::base_of(path), base_on_hub(path)) {
+        (Ok(_), _) if path.join(SHAPE).is_file() => return Ok(None),
+        (Ok(base), _) => base,
+        (Err(_), Some(name)) => hub::local(Path::new(&format!("hub:{name}")), Wanted::Model, stop)?,
+        // Whoever opens it says what is wrong.
+        (Err(_), None) => return Ok(None),
     };
-    let base = hub::local(Path::new(&format!("hub:{name}")), Wanted::Model, stop)?;
     let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
     together(path, &base, dir.path())?;
     Ok(Some(dir))
@@ -116,7 +127,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::store::write_json;
 
     #[test]
     fn others_are_told_the_base_as_the_hub_calls_it() {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::checkpoint::{Checkpoint, INDEX, SINGLE, Stored, base_name, listed};
 use super::config_json;
 use super::layout::{self, Part, Slot};
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, Problem, ScoreHead};
 use crate::model::lora::{Adapted, AdapterValues, LoraConfig, Site, Targets, WHOLE, named};
 pub use files::is_adapter;
 use files::{CONFIG, HELD, PREFIX, WEIGHTS};
@@ -90,6 +90,9 @@ pub(super) fn open(dir: &Path) -> Result<(DecoderConfig, Checkpoint)> {
     let mut checkpoint = Checkpoint::open(&base)?;
     checkpoint.notes = notes;
     let (adapters, whole) = tensors(dir, &mut checkpoint)?;
+    if config.score.is_none() && map.get("task_type").is_some_and(|task| task == "SEQ_CLS") {
+        config = config.with_score(plain_head(dir, &whole)?);
+    }
     take_whole(dir, &lora, &mut checkpoint, &config, whole)?;
     checkpoint.untie(&mut config);
     checkpoint.check(&config).with_context(|| {
@@ -164,6 +167,26 @@ fn tensors(dir: &Path, checkpoint: &mut Checkpoint) -> Result<(Tensors, Tensors)
     Ok((adapters, whole))
 }
 
+/// The scoring head of an adapter that has no `config.json` to describe it: as transformers takes one by its size.
+fn plain_head(dir: &Path, whole: &Tensors) -> Result<ScoreHead> {
+    let score = whole
+        .iter()
+        .find(|(name, _)| base_name(name) == "score.weight");
+    let Some((_, stored)) = score else {
+        bail!(
+            "{}: task_type: SEQ_CLS, but {WEIGHTS} holds no head (score.weight)",
+            dir.join(CONFIG).display()
+        );
+    };
+    let outputs = stored.shape.first().copied().unwrap_or_default();
+    let problem = match outputs {
+        0 | 1 => Problem::Regression,
+        _ => Problem::SingleLabelClassification,
+    };
+    let labels = (0..outputs).map(|at| format!("LABEL_{at}")).collect();
+    Ok(ScoreHead::plain(labels, problem))
+}
+
 /// Puts modules that an adapter holds whole in the place of its base's.
 fn take_whole(
     dir: &Path,
@@ -173,9 +196,16 @@ fn take_whole(
     whole: Tensors,
 ) -> Result<()> {
     let module_of = |name: &str| name.trim_end_matches(".weight").to_owned();
+    let holds = |saved: &str| whole.keys().any(|name| named(&module_of(name), saved));
     for saved in &lora.modules_to_save {
+        // PEFT names both for every model that scores; one of them is there.
+        let other = match saved.as_str() {
+            "classifier" => "score",
+            "score" => "classifier",
+            other => other,
+        };
         ensure!(
-            whole.keys().any(|name| named(&module_of(name), saved)),
+            holds(saved) || holds(other),
             "{}: modules_to_save: {WEIGHTS} holds no {saved}",
             dir.join(CONFIG).display()
         );
