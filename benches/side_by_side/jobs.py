@@ -102,9 +102,9 @@ LORA = {"r": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
 
 
 def dpo_lora(bench, work):
-    """With adapters, whose settings are an inline table of TOML."""
+    """With adapters, whose settings are an inline table of TOML, beside weights that stay in the type of their folder."""
     table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in LORA.items())
-    return dpo(bench, work, lora=f"{{ {table} }}")
+    return dpo(bench, work, lora=f"{{ {table} }}", base_dtype="bf16")
 
 
 def dpo_dialogue(bench, work):
