@@ -169,10 +169,13 @@ fn aif_is_the_reward_and_the_oracle_is_the_worlds() {
     let work = tempfile::tempdir().unwrap();
     let (code, stderr) = with(
         work.path(),
-        "[\"aif\"]",
+        "[\"aif-again\"]",
         &["aif.corpus=@world", "aif.corpus_split=pretrain"],
     );
     assert_eq!(code, 0, "{stderr}");
+    // The same replies, beside which nothing rose.
+    let again = Measures::read(&artifact(work.path(), "aif", "aif-again")).unwrap();
+    assert_eq!(again.numbers["hacking"], 0.0);
     let aif = artifact(work.path(), "aif", "aif");
     let measures = Measures::read(&aif).unwrap();
     for name in [

@@ -2,7 +2,7 @@
 //! oracle says of them, and what else their surface shows: dullness, variety, length, and how far they are from a
 //! reference. Beside an earlier model's measures, a reward that is hacked is called so.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::data::{Example, Prompt};
 use crate::eval::hacking::{Diagnostics, hacking};
@@ -28,7 +28,8 @@ pub const KIND: Kind = Kind {
     about: "sampled replies by a reward model, by the world's oracle, and by diagnostics",
     produces: Produces::Measure,
     // 2: kl and reference_perplexity are of the tokens that were drawn, after the prompt as it was read.
-    version: 2,
+    // 3: signs of hacking are looked for in variety and length too, which 2 compared before it had measured them.
+    version: 3,
     uses_backend: true,
     modules: modules::JUDGING,
     read,
@@ -118,7 +119,7 @@ impl Stage for Aif {
         if let Some(before) = &self.before {
             flag(context, before, &mut measures)?;
         }
-        samples.finish(context, measures)
+        samples.finish(context, &measures)
     }
 }
 
@@ -202,6 +203,12 @@ impl Aif {
 /// Says where the reward has risen at the expense of what it stands for.
 fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result<()> {
     let earlier = Measures::read(context.input(before))?;
+    // A sign is looked for only in what both sides have; of replies, both have a length.
+    let measured = |measures: &Measures| measures.numbers.contains_key("mean_length");
+    ensure!(
+        measured(measures) || !measured(&earlier),
+        "the replies were compared before they were measured; this is a mistake in the program"
+    );
     let compare = |earlier: &Diagnostics, now: &Diagnostics| {
         hacking(earlier, now).with_context(|| format!("against @{}", before.name))
     };
@@ -259,24 +266,55 @@ fn diagnostics(measures: &Measures) -> Diagnostics {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::store::{Stop, Store};
 
-    #[test]
-    fn a_reward_that_rises_while_form_falls_is_hacked() {
-        let dir = tempfile::tempdir().unwrap();
+    /// A stage that is compared with the one whose measures lie in the folder.
+    fn beside(dir: &Path) -> (Context, StageRef) {
         let before = StageRef {
             name: "before".into(),
         };
         let context = Context {
-            dir: dir.path().to_owned(),
+            dir: dir.to_owned(),
             seed: 0,
             backend: String::new(),
-            inputs: [(before.name.clone(), dir.path().to_owned())].into(),
+            inputs: [(before.name.clone(), dir.to_owned())].into(),
             label: "after".into(),
             stop: Stop::new(),
-            store: Store::open(dir.path().join("store")).unwrap(),
+            store: Store::open(dir.join("store")).unwrap(),
         };
+        (context, before)
+    }
+
+    #[test]
+    fn a_reward_that_rises_while_variety_falls_is_hacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, before) = beside(dir.path());
+        let measures = |reward: f64, distinct_2: f64| {
+            let mut measures = Measures::default();
+            measures.mean_score("aif", vec![reward; 50]);
+            for (name, value) in [("mean_length", 9.0), ("distinct_2", distinct_2)] {
+                measures.numbers.insert(name.into(), value);
+            }
+            measures
+        };
+        measures(0.0, 0.15).write(dir.path()).unwrap();
+        for (reward, distinct_2, signs) in [(1.0, 0.05, 1.0), (1.0, 0.14, 0.0), (-1.0, 0.05, 0.0)] {
+            let mut after = measures(reward, distinct_2);
+            flag(&context, &before, &mut after).unwrap();
+            assert_eq!(after.numbers["hacking"], signs, "{:?}", after.notes);
+        }
+        let mut early = Measures::default();
+        early.mean_score("aif", vec![1.0; 50]);
+        assert!(flag(&context, &before, &mut early).is_err());
+    }
+
+    #[test]
+    fn a_reward_that_rises_while_form_falls_is_hacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, before) = beside(dir.path());
         let measures = |reward: f64, formed: f64| {
             let mut measures = Measures::default();
             measures.mean_score("aif", vec![reward; 50]);

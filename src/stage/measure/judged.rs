@@ -83,6 +83,6 @@ impl Stage for Judged {
                 measures.numbers.insert("kl".into(), mean);
             }
         }
-        samples.finish(context, measures)
+        samples.finish(context, &measures)
     }
 }

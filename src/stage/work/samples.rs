@@ -21,6 +21,7 @@ pub struct Samples {
 
 impl Samples {
     /// Samples a reply to each example from a model; its reference, where it has one, is to read prompt and reply afterwards.
+    /// Measures what the replies' surface shows, `finished`, their length and variety: whoever compares them later has it.
     ///
     /// # Errors
     /// As [`SamplingSettings::run`], and a reference with another tokenizer.
@@ -43,23 +44,23 @@ impl Samples {
             let reference = &example.completions[0].text;
             Replied::new(&example.prompt, reference, sampled)
         });
+        let replied: Vec<Replied> = replied.collect();
+        let finished = sampled.iter();
+        let finished = finished.map(|it| f64::from(u8::from(it.finished)));
+        measures.mean("finished", finished.collect());
+        measure_text(&replied, measures);
         Ok(Self {
-            replied: replied.collect(),
+            replied,
             examples,
             sampled,
         })
     }
 
-    /// Writes `replies.jsonl` and the stage's measures, with what the replies' surface shows: `finished`, their length and
-    /// variety.
+    /// Writes `replies.jsonl` and the stage's measures.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn finish(&self, context: &Context, mut measures: Measures) -> Result<()> {
-        let finished = self.sampled.iter();
-        let finished = finished.map(|it| f64::from(u8::from(it.finished)));
-        measures.mean("finished", finished.collect());
-        measure_text(&self.replied, &mut measures);
+    pub fn finish(&self, context: &Context, measures: &Measures) -> Result<()> {
         Replied::write(&context.dir, &self.replied)?;
         measures.write(&context.dir)
     }
