@@ -116,6 +116,7 @@ impl Stage for Aif {
                 .collect();
             self.by_reference(context, reference, &replies, &mut measures)?;
         }
+        samples.measure(&mut measures);
         if let Some(before) = &self.before {
             flag(context, before, &mut measures)?;
         }

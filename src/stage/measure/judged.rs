@@ -83,6 +83,7 @@ impl Stage for Judged {
                 measures.numbers.insert("kl".into(), mean);
             }
         }
+        samples.measure(&mut measures);
         samples.finish(context, &measures)
     }
 }

@@ -86,6 +86,7 @@ impl Stage for Replies {
             measures.mean("well_formed", share(&|v| v.well_formed));
             measures.mean("on_topic", share(&|v| v.on_topic));
         }
+        samples.measure(&mut measures);
         samples.finish(context, &measures)
     }
 }

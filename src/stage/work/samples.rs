@@ -21,7 +21,6 @@ pub struct Samples {
 
 impl Samples {
     /// Samples a reply to each example from a model; its reference, where it has one, is to read prompt and reply afterwards.
-    /// Measures what the replies' surface shows, `finished`, their length and variety: whoever compares them later has it.
     ///
     /// # Errors
     /// As [`SamplingSettings::run`], and a reference with another tokenizer.
@@ -44,16 +43,20 @@ impl Samples {
             let reference = &example.completions[0].text;
             Replied::new(&example.prompt, reference, sampled)
         });
-        let replied: Vec<Replied> = replied.collect();
-        let finished = sampled.iter();
-        let finished = finished.map(|it| f64::from(u8::from(it.finished)));
-        measures.mean("finished", finished.collect());
-        measure_text(&replied, measures);
         Ok(Self {
-            replied,
+            replied: replied.collect(),
             examples,
             sampled,
         })
+    }
+
+    /// Measures what the replies' surface shows, which is due before they are compared with others: `finished`, their length
+    /// and variety.
+    pub fn measure(&self, measures: &mut Measures) {
+        let finished = self.sampled.iter();
+        let finished = finished.map(|it| f64::from(u8::from(it.finished)));
+        measures.mean("finished", finished.collect());
+        measure_text(&self.replied, measures);
     }
 
     /// Writes `replies.jsonl` and the stage's measures.
