@@ -97,7 +97,7 @@ fn a_frozen_model_says_and_samples_what_training_computes() {
     use rapport::model::decoder::Precision;
     use rapport::objective::Objective;
 
-    use crate::support::path;
+    use rapport::model::forest::Forest;
 
     let device = Default::default();
     for family in Family::ALL {
@@ -127,7 +127,7 @@ fn a_frozen_model_says_and_samples_what_training_computes() {
         let replies = generate(&frozen, &requests, &sampling, 0, 1, &device, |_| true).unwrap();
         let mut tokens = request.prompt;
         for &token in &replies[0].tokens {
-            let hidden = frozen.forest_hidden(&path(&tokens));
+            let hidden = frozen.forest_hidden(&Forest::path(&tokens));
             let hidden = hidden.narrow(1, tokens.len() - 1, 1).squeeze_dim::<2>(0);
             let mut logits = Vec::new();
             frozen.logits(hidden, &mut logits);

@@ -6,13 +6,16 @@ use rand_chacha::ChaCha8Rng;
 use rapport::generate::{Reply, Request, Sampling, generate};
 use rapport::model::Decoder;
 use rapport::model::config::{DecoderConfig, Family, Positions, Rotary, RotaryScaling};
+use rapport::model::forest::Forest;
 
-use crate::support::{Inner, config, model, path};
+use crate::support::{Inner, config, model};
 
 /// Logits of the token after `tokens`, alone and without a cache.
 fn logits(model: &Decoder<Inner>, tokens: &[u32]) -> Vec<f32> {
     let length = tokens.len();
-    let hidden = model.forest_hidden(&path(tokens)).narrow(1, length - 1, 1);
+    let hidden = model
+        .forest_hidden(&Forest::path(tokens))
+        .narrow(1, length - 1, 1);
     let mut logits = Vec::new();
     model.logits(hidden.reshape([1, model.config.hidden_size]), &mut logits);
     logits

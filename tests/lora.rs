@@ -148,32 +148,11 @@ fn what_is_not_computed_exactly_is_refused_by_its_key() {
 }
 
 fn steps_of(name: &str, extra: &[&str]) -> (tempfile::TempDir, Vec<Value>, Value) {
-    let expected = json(&fixtures().join(format!("lora/expected_{name}.json")));
+    let expected = trl::expected("lora", &format!("expected_{name}"));
+    let model = format!("lora/{name}");
+    let (expected, mut sets) = trl::settings_for(&model, expected, "trl_dpo/pairs.jsonl");
     let work = tempfile::tempdir().unwrap();
-    let mut sets = vec![
-        format!(
-            "model.path={}",
-            fixtures().join("lora").join(name).display()
-        ),
-        format!(
-            "data.train={}",
-            fixtures().join("trl_dpo/pairs.jsonl").display()
-        ),
-        "data.shuffle=false".into(),
-        format!("train.per_device_train_batch_size={}", expected["batch"]),
-        "train.max_steps=6".into(),
-        "train.lr_scheduler_type=constant".into(),
-        "train.lora={}".into(),
-    ];
-    for key in [
-        "learning_rate",
-        "weight_decay",
-        "max_grad_norm",
-        "adam_epsilon",
-        "beta",
-    ] {
-        sets.push(format!("train.{key}={:?}", expected[key].as_f64().unwrap()));
-    }
+    sets.push("train.lora={}".into());
     sets.extend(extra.iter().map(ToString::to_string));
     let ours = rapport(work.path(), "dpo", &sets);
     (work, ours, expected)

@@ -14,7 +14,7 @@ use rapport::model::{Decoder, weights};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::support::{Ad, Inner, flatten, path};
+use crate::support::{Ad, Inner, flatten};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -65,7 +65,10 @@ fn open<B: Backend>(dir: &Path) -> (Decoder<B>, Expected) {
 fn logits(model: &Decoder<Inner>, ids: &[u32]) -> Vec<Vec<f32>> {
     let size = [ids.len(), model.config.hidden_size];
     let mut rows = Vec::new();
-    model.logits(model.forest_hidden(&path(ids)).reshape(size), &mut rows);
+    model.logits(
+        model.forest_hidden(&Forest::path(ids)).reshape(size),
+        &mut rows,
+    );
     rows.chunks(model.config.vocab_size)
         .map(<[f32]>::to_vec)
         .collect()

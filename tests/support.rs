@@ -9,7 +9,6 @@ use rapport::backend::{DefaultBackend, default_backend};
 use rapport::engine::Device;
 use rapport::model::config::{DecoderConfig, Family};
 use rapport::model::decoder::Precision;
-use rapport::model::forest::Forest;
 use rapport::model::{Decoder, weights};
 
 /// The backend that the program chooses by default.
@@ -59,17 +58,4 @@ pub fn flatten(model: &Decoder<Ad>, gradients: GradientsParams) -> Vec<f32> {
     let mut flat = Flat(gradients, Vec::new());
     model.visit(&mut flat);
     flat.1
-}
-
-/// One path of tokens: every token's subtree ends where the row does.
-pub fn path(tokens: &[u32]) -> Forest {
-    let length = tokens.len();
-    Forest {
-        rows: 1,
-        width: length,
-        tokens: tokens.to_vec(),
-        position: (0..length as u32).collect(),
-        end: vec![length as u32; length],
-        ..Forest::default()
-    }
 }

@@ -41,7 +41,7 @@ pub fn settings(fixture: &str, rows: &str) -> (Value, Vec<String>) {
     )
 }
 
-fn settings_for(model: &str, expected: Value, rows: &str) -> (Value, Vec<String>) {
+pub fn settings_for(model: &str, expected: Value, rows: &str) -> (Value, Vec<String>) {
     let steps = expected["steps"].as_array().unwrap().len();
     let mut sets = vec![
         format!("model.path={}", fixtures().join(model).display()),

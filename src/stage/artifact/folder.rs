@@ -11,6 +11,7 @@ use crate::model::DecoderConfig;
 use crate::model::hf::{
     self, Checkpoint, DEFAULT_SHARD_LIMIT, Precision, SavedAdapter, config_json,
 };
+use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::{card, generation};
 use crate::stage::kind::Context;
 use crate::stage::settings::keys::StageRef;
@@ -188,6 +189,13 @@ pub fn write_trained(
         generation: &generation,
     };
     hf::save_adapter(&dir, &config, &adapter, values)
+}
+
+/// Measures how many values an adapter trained, and says what it is.
+pub fn note_adapter(measures: &mut Measures, adapted: &Adapted, trained: usize) {
+    let count = trained as f64;
+    measures.numbers.insert("trained_parameters".into(), count);
+    measures.note(describe(adapted, trained));
 }
 
 /// An adapter in words: what it is like, and what it is an adapter of.

@@ -155,10 +155,7 @@ impl Stage for Reinforce {
         );
         if let Some(adapted) = &policy.adapted {
             let trained = adapted.lora.parameters(&policy.config)?;
-            measures
-                .numbers
-                .insert("trained_parameters".into(), trained as f64);
-            measures.note(folder::describe(adapted, trained));
+            folder::note_adapter(&mut measures, adapted, trained);
         }
         folder::write_trained(&context.dir, &policy, &tokenizer, (&dir, self.dtype), &card)?;
         measures.write(&context.dir)?;

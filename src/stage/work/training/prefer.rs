@@ -216,7 +216,7 @@ impl Prefer {
             true => json!("all"),
             false => json!(units),
         };
-        let settings = json!({
+        let mut settings = json!({
             // 4: rendered text has no other special tokens, and both sides of a pair see the same of their prompt.
             "version": 4,
             "modules": modules::SCORING,
@@ -236,9 +236,7 @@ impl Prefer {
             "backend": context.backend,
             "bf16": self.trainer.bf16(&context.backend),
         });
-        let mut settings = settings;
-        let held = self.held(context)?;
-        if let Some(dtype) = held {
+        if let Some(dtype) = self.held(context)? {
             settings["base_dtype"] = json!(dtype.name());
         }
         let hash = hash_json(&settings);

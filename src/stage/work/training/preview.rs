@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use crate::backend;
 use crate::data::Tokenizer;
-use crate::engine::LoraSettings;
+use crate::engine::{Adapted, LoraSettings};
 use crate::model::forest::Branch;
-use crate::model::hf;
+use crate::model::{DecoderConfig, hf};
 use crate::objective::Objective;
 use crate::stage::artifact::folder::{self, model_dir};
 use crate::stage::artifact::measures::Measures;
@@ -34,10 +34,9 @@ pub fn training(
     let adapted = trainer.lora.as_ref();
     let adapted = adapted.map(|lora| lora.of(&dir, (&config, &checkpoint), scores));
     let adapted = adapted.transpose()?;
-    let held = adapted.as_ref().map(|adapted| -> Result<_> {
-        Ok((adapted.lora.parameters(&config)?, adapted.base_dtype))
-    });
-    let held = held.transpose()?;
+    let trained = adapted.as_ref().map(|it| it.lora.parameters(&config));
+    let trained = trained.transpose()?;
+    let held = trained.zip(adapted.as_ref().map(|it| it.base_dtype));
     let micro = trainer.settings.per_device_train_batch_size;
     let micro_batches = train.micro_batches(0, context.seed, micro);
     let compute = trainer.device(context).compute;
@@ -59,8 +58,8 @@ pub fn training(
         train.units.len(),
         batches.first().map_or("none".into(), describe),
     );
-    if let Some(lora) = &trainer.lora {
-        text.push_str(&adapters(&dir, lora, scores)?);
+    if let Some((adapted, trained)) = adapted.as_ref().zip(trained) {
+        text.push_str(&frozen(adapted, trained, &config));
     }
     if let Some(largest) = largest {
         text.push_str(&format!(
@@ -91,11 +90,12 @@ pub fn adapters(dir: &Path, lora: &LoraSettings, scores: bool) -> Result<String>
     let (config, checkpoint) = hf::open(dir)?;
     let adapted = lora.of(dir, (&config, &checkpoint), scores)?;
     let trained = adapted.lora.parameters(&config)?;
-    Ok(format!(
-        "  {}; {} frozen\n",
-        folder::describe(&adapted, trained),
-        config.parameters()
-    ))
+    Ok(frozen(&adapted, trained, &config))
+}
+
+fn frozen(adapted: &Adapted, trained: usize, config: &DecoderConfig) -> String {
+    let adapted = folder::describe(adapted, trained);
+    format!("  {adapted}; {} frozen\n", config.parameters())
 }
 
 /// What the run will remark of what it trains on.

@@ -166,11 +166,7 @@ impl Trainer {
             context.label, outcome.steps, outcome.kept_step, outcome.parameters, context.seed
         );
         if let Some(adapted) = &outcome.model.adapted {
-            let trained = outcome.trained as f64;
-            measures
-                .numbers
-                .insert("trained_parameters".into(), trained);
-            measures.note(folder::describe(adapted, outcome.trained));
+            folder::note_adapter(&mut measures, adapted, outcome.trained);
         }
         folder::write_trained(
             &context.dir,
