@@ -1,5 +1,6 @@
 //! Finding a recipe's file and laying it over those it extends.
 
+mod profiles;
 pub(super) mod shelf;
 
 use std::collections::HashSet;
@@ -14,6 +15,7 @@ use crate::stage::settings::keys::{Node, Origin, Problem, Problems, Table, Value
 use super::DEFAULT_PROFILE;
 use super::chain::path_of;
 use super::layer::lay;
+use profiles::take_profiles;
 use shelf::{Place, Shelf, built_in, file_in, name_of, names_in};
 
 /// A recipe with what it extends, before a profile is chosen.
@@ -24,8 +26,8 @@ pub(super) struct Recipe {
     pub file: PathBuf,
     /// All keys but `extends` and `profile`.
     pub root: Node,
-    /// The profiles in the order in which they were declared.
-    pub profiles: Vec<(String, Node)>,
+    /// The profiles in the order in which they were declared, each with those that it is like, itself last.
+    pub profiles: Vec<(String, Vec<Node>)>,
 }
 
 impl Recipe {
@@ -74,7 +76,7 @@ impl Recipe {
             .profiles
             .iter()
             .find(|(name, _)| Some(name.as_str()) == profile);
-        if let Some((_, over)) = chosen {
+        for over in chosen.into_iter().flat_map(|(_, layers)| layers) {
             lay(&mut root, over.clone());
         }
         root
@@ -273,59 +275,6 @@ fn base(shelf: &Shelf<'_>, place: &Place, extends: &Node) -> Result<Place, Probl
             suggest(name, "recipes", &known)
         ))
     })
-}
-
-/// Takes the `profile` table out of the root, checking the shape of each profile.
-fn take_profiles(root: &mut Node, problems: &mut Vec<Problem>) -> Vec<(String, Node)> {
-    const KEYS: [&str; 8] = [
-        "title", "about", "paper", "seeds", "outputs", "stage", "claim", "table",
-    ];
-    let Value::Table(table) = &mut root.value else {
-        return Vec::new();
-    };
-    let Some(profiles) = table.remove("profile") else {
-        return Vec::new();
-    };
-    let mut wrong = |node: &Node, key: &str, message: String| {
-        problems.push(Problem::new(node.origin.clone(), key, message));
-    };
-    const MOST: usize = 50;
-    let Some(Table(entries)) = profiles.as_table() else {
-        wrong(
-            &profiles,
-            "profile",
-            format!("expected tables [profile.NAME], found {}", profiles.show()),
-        );
-        return Vec::new();
-    };
-    if entries.len() > MOST {
-        let message = format!("expected at most {MOST} profiles, found {}", entries.len());
-        wrong(&profiles, "profile", message);
-    }
-    for (name, node) in entries {
-        let key = format!("profile.{name}");
-        if let Err(expected) = check_name(name) {
-            wrong(node, &key, format!("{expected}; rename it"));
-        }
-        let Some(table) = node.as_table() else {
-            wrong(
-                node,
-                &key,
-                format!("expected a table, found {}", node.show()),
-            );
-            continue;
-        };
-        for (inner, node) in &table.0 {
-            if !KEYS.contains(&inner.as_str()) {
-                wrong(
-                    node,
-                    &format!("{key}.{inner}"),
-                    format!("unknown key{}", suggest(inner, "keys", &KEYS)),
-                );
-            }
-        }
-    }
-    entries.clone().into_iter().collect()
 }
 
 /// A recipe as a list shows it.

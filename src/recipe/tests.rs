@@ -362,7 +362,7 @@ fn the_shape_of_a_recipe_is_checked() {
         (
             "[profile.sandbox]",
             "[profile.sandbox]\nseed = [1]",
-            "r.toml:18: profile.sandbox.seed: unknown key, did you mean seeds? known keys: title, about, paper, seeds, outputs, stage, claim, table",
+            "r.toml:18: profile.sandbox.seed: unknown key, did you mean seeds? known keys: like, title, about, paper, seeds, outputs, stage, claim, table",
         ),
         (
             "data = \"@world\"",
@@ -444,6 +444,42 @@ fn layers_override_in_order() {
     let plan = recipes.plan("child", None, &["outputs=[\"world\"]", "seeds=[9]"]);
     // The claim still names `rank`, on both its sides.
     assert_eq!(plan.err().unwrap().len(), 2);
+}
+
+#[test]
+fn a_profile_is_laid_over_the_one_that_it_is_like() {
+    let more = "[profile.short]\nlike = \"paper\"\nseeds = [7]\n[profile.short.stage.sft]\nmax_steps = 1\n\
+                [profile.none]\nlike = \"short\"\n[profile.none.stage.sft]\nkind = \"rank\"\nmodels = []\n";
+    let text = GOOD.replacen("[[claim]]", &format!("{more}[[claim]]"), 1);
+    let recipes = Recipes::new(&[("r", &text)]);
+    let plan = recipes.plan("r", Some("short"), &[]).unwrap();
+    assert_eq!((plan.seeds.as_slice(), &*plan.profile), (&[7][..], "short"));
+    assert_eq!(setting(&plan, "sft", "/learning_rate"), json!(1e-5));
+    assert_eq!(setting(&plan, "sft", "/max_steps"), json!(1));
+    // Another kind begins anew here too: no learning rate is left of the profiles below.
+    let told = recipes.plan("r", Some("none"), &[]).err().unwrap();
+    assert!(!told.join("\n").contains("learning_rate"), "{told:?}");
+
+    for (from, to, expected) in [
+        (
+            "like = \"paper\"",
+            "like = \"none\"",
+            "profile.short.like: a cycle: none is like short is like none",
+        ),
+        (
+            "like = \"paper\"",
+            "like = \"papr\"",
+            "profile.short.like: unknown profile papr, did you mean paper? known profiles: sandbox, paper, short, none",
+        ),
+        (
+            "like = \"paper\"",
+            "like = 1",
+            "profile.short.like: expected the name of a profile, found 1",
+        ),
+    ] {
+        let told = problems(&text.replacen(from, to, 1));
+        assert!(told.iter().any(|line| line.ends_with(expected)), "{told:?}");
+    }
 }
 
 #[test]

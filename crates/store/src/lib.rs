@@ -27,7 +27,7 @@ pub use files::hash::{Hash, hash_bytes, hash_dir, hash_file, hash_json, hash_pat
 pub use files::regular::{all_regular, read_regular, regular};
 pub use metrics::{Metrics, read_metrics};
 pub use owned::{Foreign, Owned};
-pub use progress::Progress;
+pub use progress::{Progress, clock};
 pub use seal::{Seal, Seals, read_sealed, read_sealed_dir, seal_dir, write_sealed};
 pub use stop::{STOPPED, Stop, Stopped};
 pub use terminal::{Log, Unread, clean, print, print_json, print_json_lines, say};

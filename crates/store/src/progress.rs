@@ -172,7 +172,7 @@ fn tenth(done: u64, total: u64) -> u64 {
 }
 
 /// A duration as a person reads it: `8s`, `3m05s`, `2h07m`.
-fn clock(time: Duration) -> String {
+pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),

@@ -1,7 +1,8 @@
 //! Dialogues that ranking items were built on, to be kept out of training.
 //!
 //! Dialogue-NLI's evaluation items come from PersonaChat's validation dialogues. A model trained on
-//! those has seen the very answers, so that Hits would measure memory.
+//! those has seen the very answers, so that Hits would measure memory. Items of one dialogue, or of one persona, tell
+//! of each other in the same way.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -48,6 +49,42 @@ pub fn held_out(dialogues: &[Dialogue], items: &[RankingItem]) -> BTreeSet<Strin
         }
     }
     held_out
+}
+
+/// For each item the number of the family that it belongs to, from 0 in order of appearance. Items are of one family if
+/// they were built on one dialogue (its first two utterances are theirs, compared as [`held_out`] does) or under one
+/// persona, and so are those that a third links.
+pub fn families(items: &[RankingItem]) -> Vec<usize> {
+    // The first item of each item's family that is known so far.
+    let mut first: Vec<usize> = (0..items.len()).collect();
+    let root = |first: &[usize], mut at: usize| {
+        while first[at] != at {
+            at = first[at];
+        }
+        at
+    };
+    let mut known: HashMap<Vec<String>, usize> = HashMap::new();
+    for (at, item) in items.iter().enumerate() {
+        let history = item.history.iter().map(|turn| turn.text.as_str());
+        let gold = item.candidates.iter().filter(|(_, label)| label == "hits");
+        let said = history.chain(gold.map(|(text, _)| text.as_str()));
+        let opening = ["opening".to_owned()].into_iter();
+        let mut persona: Vec<String> = item.persona.iter().map(|it| words(it)).collect();
+        persona.sort();
+        persona.push("persona".to_owned());
+        for key in [opening.chain(said.take(2).map(words)).collect(), persona] {
+            let other = root(&first, *known.entry(key).or_insert(at));
+            let own = root(&first, at);
+            first[own.max(other)] = own.min(other);
+        }
+    }
+    let mut numbers = HashMap::new();
+    (0..items.len())
+        .map(|at| {
+            let next = numbers.len();
+            *numbers.entry(root(&first, at)).or_insert(next)
+        })
+        .collect()
 }
 
 /// An utterance as its words in lower case, contractions spelt out.
@@ -141,6 +178,27 @@ mod tests {
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["source"]);
         let greeting = item(&["hello ."], "i like trains .");
         assert!(held_out(&dialogues, &[greeting]).is_empty());
+    }
+
+    #[test]
+    fn items_of_a_dialogue_a_persona_or_a_third_item_are_one_family() {
+        let of = |persona: &str, history: &[&str], gold: &str| RankingItem {
+            persona: vec![persona.into(), "i am me .".into()],
+            ..item(history, gold)
+        };
+        let mut items = vec![
+            of("i sail .", &["hello .", "ahoy !", "a boat ?"], "yes"),
+            of("i hike .", &["good day .", "and you ?"], "fine"),
+            // The second utterance of its dialogue is its gold reply; another persona.
+            of("i swim .", &["Hello ."], "ahoy !"),
+            of("i ski .", &["hello .", "who ?"], "me"),
+        ];
+        assert_eq!(families(&items), [0, 1, 0, 2]);
+        // The persona of the first, its sentences in another order, at the dialogue of the last.
+        let mut link = of("i sail .", &["hello .", "who ?", "me"], "oh");
+        link.persona.reverse();
+        items.push(link);
+        assert_eq!(families(&items), [0, 1, 0, 0, 0]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `aif`: what a model's sampled replies are worth to a reward model (AIF, arXiv 2501.12698), what the world's
 //! oracle says of them, and what else their surface shows: dullness, variety, length, and how far they are from a
-//! reference. Beside an earlier model's measures, a reward that is hacked is called so.
+//! reference. Beside an earlier model's measures, [what it has gained](before), and at what expense.
 
-use anyhow::{Context as _, Result, ensure};
+mod before;
+
+use anyhow::{Context as _, Result};
 
 use crate::data::{Example, Prompt};
-use crate::eval::hacking::{Diagnostics, hacking};
 use crate::judge::Scores;
 use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::measures::Measures;
@@ -29,7 +30,8 @@ pub const KIND: Kind = Kind {
     produces: Produces::Measure,
     // 2: kl and reference_perplexity are of the tokens that were drawn, after the prompt as it was read.
     // 3: signs of hacking are looked for in variety and length too, which 2 compared before it had measured them.
-    version: 3,
+    // 4: what was gained, beside the measures before training.
+    version: 4,
     uses_backend: true,
     modules: modules::JUDGING,
     read,
@@ -118,7 +120,13 @@ impl Stage for Aif {
         }
         samples.measure(&mut measures);
         if let Some(before) = &self.before {
-            flag(context, before, &mut measures)?;
+            let trusted = context.input(&self.reward.model);
+            before::compare(
+                context,
+                (before, trusted),
+                (&labels, self.reward.weights()),
+                &mut measures,
+            )?;
         }
         samples.finish(context, &measures)
     }
@@ -198,137 +206,5 @@ impl Aif {
             .numbers
             .insert("reference_perplexity".into(), perplexity);
         Ok(())
-    }
-}
-
-/// Says where the reward has risen at the expense of what it stands for.
-fn flag(context: &Context, before: &StageRef, measures: &mut Measures) -> Result<()> {
-    let earlier = Measures::read(context.input(before))?;
-    // A sign is looked for only in what both sides have; of replies, both have a length.
-    let measured = |measures: &Measures| measures.numbers.contains_key("mean_length");
-    ensure!(
-        measured(measures) || !measured(&earlier),
-        "the replies were compared before they were measured; this is a mistake in the program"
-    );
-    let compare = |earlier: &Diagnostics, now: &Diagnostics| {
-        hacking(earlier, now).with_context(|| format!("against @{}", before.name))
-    };
-    let mut found: Vec<(String, String)> = Vec::new();
-    for finding in compare(&diagnostics(&earlier), &diagnostics(measures))? {
-        found.push((finding.name.to_owned(), finding.words));
-    }
-    // What the oracle knows of a reply's form is no part of what it stands for, but has to hold too.
-    for form in ["well_formed", "on_topic", "naturalness"] {
-        let alone = |measures: &Measures| Diagnostics {
-            reward: items(measures, "aif").unwrap_or_default(),
-            oracle: items(measures, &format!("oracle.{form}")),
-            ..Diagnostics::default()
-        };
-        for finding in compare(&alone(&earlier), &alone(measures))? {
-            found.push((form.to_owned(), finding.words));
-        }
-    }
-    measures
-        .numbers
-        .insert("hacking".into(), found.len() as f64);
-    if found.is_empty() {
-        measures.note(format!(
-            "no sign of reward hacking against @{}",
-            before.name
-        ));
-    }
-    for (name, words) in found {
-        measures.note(format!(
-            "reward hacking against @{} ({name}): {words}",
-            before.name
-        ));
-    }
-    Ok(())
-}
-
-/// The values of a number by reply, of the one seed that a stage is of.
-fn items(measures: &Measures, name: &str) -> Option<Vec<Vec<f64>>> {
-    measures.items.get(name).map(|items| vec![items.clone()])
-}
-
-fn diagnostics(measures: &Measures) -> Diagnostics {
-    let items = |name: &str| items(measures, name);
-    let number = |name: &str| measures.numbers.get(name).copied();
-    Diagnostics {
-        reward: items("aif").unwrap_or_default(),
-        oracle: items("oracle"),
-        dull: items("dull_rate"),
-        distinct_2: number("distinct_2"),
-        self_bleu: number("self_bleu"),
-        mean_length: number("mean_length"),
-        perplexity: number("reference_perplexity"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::store::{Stop, Store};
-
-    /// A stage that is compared with the one whose measures lie in the folder.
-    fn beside(dir: &Path) -> (Context, StageRef) {
-        let before = StageRef {
-            name: "before".into(),
-        };
-        let context = Context {
-            dir: dir.to_owned(),
-            seed: 0,
-            backend: String::new(),
-            inputs: [(before.name.clone(), dir.to_owned())].into(),
-            label: "after".into(),
-            stop: Stop::new(),
-            store: Store::open(dir.join("store")).unwrap(),
-        };
-        (context, before)
-    }
-
-    #[test]
-    fn a_reward_that_rises_while_variety_falls_is_hacked() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, before) = beside(dir.path());
-        let measures = |reward: f64, distinct_2: f64| {
-            let mut measures = Measures::default();
-            measures.mean_score("aif", vec![reward; 50]);
-            for (name, value) in [("mean_length", 9.0), ("distinct_2", distinct_2)] {
-                measures.numbers.insert(name.into(), value);
-            }
-            measures
-        };
-        measures(0.0, 0.15).write(dir.path()).unwrap();
-        for (reward, distinct_2, signs) in [(1.0, 0.05, 1.0), (1.0, 0.14, 0.0), (-1.0, 0.05, 0.0)] {
-            let mut after = measures(reward, distinct_2);
-            flag(&context, &before, &mut after).unwrap();
-            assert_eq!(after.numbers["hacking"], signs, "{:?}", after.notes);
-        }
-        let mut early = Measures::default();
-        early.mean_score("aif", vec![1.0; 50]);
-        assert!(flag(&context, &before, &mut early).is_err());
-    }
-
-    #[test]
-    fn a_reward_that_rises_while_form_falls_is_hacked() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, before) = beside(dir.path());
-        let measures = |reward: f64, formed: f64| {
-            let mut measures = Measures::default();
-            measures.mean_score("aif", vec![reward; 50]);
-            measures.mean("oracle.well_formed", vec![formed; 50]);
-            measures
-        };
-        measures(0.0, 1.0).write(dir.path()).unwrap();
-        for (reward, formed, signs) in [(1.0, 0.5, 1.0), (1.0, 1.0, 0.0), (-1.0, 0.5, 0.0)] {
-            let mut after = measures(reward, formed);
-            flag(&context, &before, &mut after).unwrap();
-            assert_eq!(after.numbers["hacking"], signs, "{:?}", after.notes);
-            let named = after.notes.iter().any(|it| it.contains("(well_formed)"));
-            assert_eq!(named, signs > 0.0, "{:?}", after.notes);
-        }
     }
 }

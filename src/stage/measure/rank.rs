@@ -14,10 +14,10 @@ use crate::stage::settings::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::settings::lengths;
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::Group;
+use crate::stage::settings::splits::{Group, Items};
 use crate::stage::work::tokens::dataset::{self, Encoding};
 use crate::stage::work::tokens::limits;
-use crate::store::{Progress, read_jsonl, write_jsonl};
+use crate::store::{BadInput, Progress, read_jsonl, write_jsonl};
 
 pub const KIND: Kind = Kind {
     name: "rank",
@@ -33,6 +33,7 @@ pub const KIND: Kind = Kind {
 struct Rank {
     model: StageRef,
     data: StageRef,
+    items: Items,
     max_length: usize,
     min_prompt_kept: f64,
     batch_size: usize,
@@ -43,6 +44,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Rank {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", &[Produces::Dialogues]),
+        items: Items::read(keys),
         max_length: keys.usize("max_length", 1024, 2..=SIZE),
         min_prompt_kept: lengths::read_kept(keys),
         batch_size: keys
@@ -57,6 +59,7 @@ impl Measure for Rank {
         let Rank {
             model,
             data,
+            items,
             max_length,
             min_prompt_kept,
             batch_size,
@@ -68,9 +71,19 @@ impl Measure for Rank {
             config,
             tokenizer,
         } = LanguageModel::read(context.input(model))?;
-        let path = context.input(data).join("ranking.jsonl");
-        let items: Vec<RankingItem> = read_jsonl(&path)?;
-        anyhow::ensure!(!items.is_empty(), "{}: no ranking items", path.display());
+        let path = context.input(data).join(items.name());
+        let items: Vec<RankingItem> = match path.exists() {
+            true => read_jsonl(&path)?,
+            false => Vec::new(),
+        };
+        if items.is_empty() {
+            let message = format!(
+                "@{} keeps no ranking items of that split; items = \"test\" reads all that it has, \
+                 valid_items of persona-files keeps some for validation",
+                data.name
+            );
+            return Err(BadInput(message).into());
+        }
         let mut measures = Measures::default();
         let set = dataset::dataset(
             items.iter().map(|item| Ok(example(item))),

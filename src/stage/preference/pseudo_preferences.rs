@@ -1,6 +1,8 @@
 //! `pseudo-preferences`: pseudo-preferences. The reference reply is chosen; a reply that the model itself gives to
 //! the same history, under a persona taken from another dialogue, is rejected.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::{Result, ensure};
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -24,7 +26,8 @@ pub const KIND: Kind = Kind {
     about: "pairs of a reference reply and a reply sampled under another persona",
     produces: Produces::Pairs,
     // 3: the sampled replies are their tokens; random streams are named by their split.
-    version: 3,
+    // 4: where batches are of dialogues, whole dialogues are drawn.
+    version: 4,
     uses_backend: true,
     modules: modules::SAMPLING,
     read,
@@ -51,11 +54,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
                 "shuffled",
                 &[("shuffled", true), ("true", false)],
             ),
-        examples: keys.doc("histories sampled for training; 0: all").usize(
-            "examples",
-            0,
-            0..=COUNT,
-        ),
+        examples: keys
+            .doc("histories sampled for training, with group = \"dialogue\" those of whole dialogues, the last beyond it; 0: all")
+            .usize("examples", 0, 0..=COUNT),
         valid_examples: keys.doc("histories sampled for validation; 0: none").usize(
             "valid_examples",
             0,
@@ -102,8 +103,13 @@ impl Pairs {
         let mut rng = streams::seeded(context.seed, split.name());
         let mut chosen = histories(&dialogues);
         if limit > 0 && limit < chosen.len() {
-            chosen.shuffle(&mut rng);
-            chosen.truncate(limit);
+            if self.rows.by_dialogue {
+                let drawn = whole(&chosen, limit, &mut rng);
+                chosen.retain(|(dialogue, _)| drawn.contains(dialogue));
+            } else {
+                chosen.shuffle(&mut rng);
+                chosen.truncate(limit);
+            }
             // Back in the dialogues' order, so that those of one dialogue stay together.
             chosen.sort_by_key(|(dialogue, example)| (*dialogue, example.prompt.text().len()));
         }
@@ -179,6 +185,23 @@ fn histories(dialogues: &[Dialogue]) -> Vec<(usize, Example)> {
         .collect()
 }
 
+/// Dialogues, drawn until they have `limit` of the histories together.
+fn whole(histories: &[(usize, Example)], limit: usize, rng: &mut ChaCha8Rng) -> BTreeSet<usize> {
+    let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
+    for (dialogue, _) in histories {
+        *sizes.entry(*dialogue).or_default() += 1;
+    }
+    let mut sizes: Vec<(usize, usize)> = sizes.into_iter().collect();
+    sizes.shuffle(rng);
+    let mut left = limit;
+    let drawn = sizes.into_iter().take_while(|(_, size)| {
+        let wanted = left > 0;
+        left = left.saturating_sub(*size);
+        wanted
+    });
+    drawn.map(|(dialogue, _)| dialogue).collect()
+}
+
 /// The persona of a random other dialogue that is not word for word the same.
 fn other_persona<'a>(dialogues: &'a [Dialogue], own: usize, rng: &mut ChaCha8Rng) -> &'a [String] {
     // A handful of draws finds another persona unless nearly all dialogues share one.
@@ -189,4 +212,29 @@ fn other_persona<'a>(dialogues: &'a [Dialogue], own: usize, rng: &mut ChaCha8Rng
         }
     }
     &dialogues[(own + 1) % dialogues.len()].persona
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_dialogues_are_drawn_up_to_the_one_that_fills_the_limit() {
+        let example = |id: usize| Example {
+            id: id.to_string(),
+            group: String::new(),
+            prompt: Prompt::Text(String::new()),
+            completions: Vec::new(),
+            meta: Default::default(),
+        };
+        // Dialogues 0 to 9 with three histories each.
+        let histories: Vec<_> = (0..30).map(|at| (at / 3, example(at))).collect();
+        for (limit, dialogues) in [(1, 1), (3, 1), (4, 2), (30, 10)] {
+            let drawn = whole(&histories, limit, &mut streams::seeded(1, "train"));
+            assert_eq!(drawn.len(), dialogues, "{limit}");
+        }
+        let of = |seed| whole(&histories, 9, &mut streams::seeded(seed, "train"));
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2), "three of ten, drawn by seed");
+    }
 }

@@ -51,6 +51,34 @@ impl Split {
     }
 }
 
+/// Which ranking items of an artifact are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Items {
+    Test,
+    /// Those that settings are chosen on.
+    Valid,
+}
+
+impl Items {
+    /// Reads the key `items`.
+    pub fn read(keys: &mut Keys<'_>) -> Self {
+        keys.doc("the ranking items for test, or those kept for validation")
+            .one_of(
+                "items",
+                "test",
+                &[("test", Items::Test), ("valid", Items::Valid)],
+            )
+    }
+
+    /// The file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Items::Test => "ranking.jsonl",
+            Items::Valid => "ranking_valid.jsonl",
+        }
+    }
+}
+
 /// How examples become batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {

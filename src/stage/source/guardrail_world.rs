@@ -52,6 +52,9 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .doc("more conversations in pretrain, in which the bot reads out rules and facts as it is asked")
             .usize("drills", default.drills, 0..=MOST),
         held_out_rules: held_out_rules(keys),
+        held_out_domains: keys
+            .doc("domains that only pretrain and test_tasks have, such as clinic and school (which is in no other world)")
+            .strings("held_out_domains", Some(&[])),
     };
     world::refuse(keys, world.problems());
     Box::new(World {
@@ -91,8 +94,13 @@ impl Stage for World {
             (Split::Train, data.train),
             (Split::Valid, data.valid),
             (Split::Test, data.test),
+            (Split::TestTasks, data.test_domains),
             (Split::Feedback, data.feedback),
         ] {
+            // Without domains that are held out there is no split of them.
+            if split == Split::TestTasks && examples.is_empty() {
+                continue;
+            }
             count(split, &examples, &mut measures)?;
             write_examples(&context.dir, split, examples.into_iter().map(Ok))?;
         }

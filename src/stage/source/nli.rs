@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+use crate::data::dialogue_nli::nli_of_items;
 use crate::data::nli::{NliLabel, NliPair, nli};
 use crate::data::template::premise;
 use crate::data::{Completion, Dialogue, Example, Role, Speaker};
@@ -29,7 +30,8 @@ pub const KIND: Kind = Kind {
     about: "sentences of personas and replies: entailment, neutral or contradiction",
     produces: Produces::Classes,
     // 2: random streams are named by their split.
-    version: 2,
+    // 3: candidates of ranking items for testing.
+    version: 3,
     uses_backend: false,
     modules: &[modules::TEMPLATE, modules::ORACLE],
     read,
@@ -40,6 +42,8 @@ const SPLITS: [Split; 3] = [Split::Test, Split::Valid, Split::Train];
 
 struct Nli {
     source: Source,
+    /// Evaluation items whose candidates are the test split, where there are any.
+    items: Vec<PathBuf>,
     /// Pairs of each of [`SPLITS`]; 0: all.
     limits: [usize; 3],
 }
@@ -60,6 +64,18 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     };
     let files = ["test", "valid", "train"].map(&mut file);
     let given = ["train", "valid", "test"].iter().find(|key| keys.has(key));
+    let items = keys
+        .doc(
+            "Dialogue-NLI's evaluation items: their candidates, under the persona's sentence that they are about, are the \
+             test split in place of the source's own",
+        )
+        .paths("items", false);
+    if !items.is_empty() && keys.has("test") {
+        keys.problem(
+            "items",
+            "expected one test split, found both items and test",
+        );
+    }
     match (&data, given) {
         (Some(_), Some(key)) => keys.problem(key, "expected either data or files, found both"),
         (None, _) if !keys.has("train") && !keys.has("data") => {
@@ -79,6 +95,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             Some(_) => Source::Files(files),
             None => Source::World(data),
         },
+        items,
         limits: [test, valid, train],
     })
 }
@@ -104,9 +121,9 @@ impl Stage for Nli {
             pairs.shuffle(&mut rng);
             let distinct = pairs.len();
             match self.source {
-                Source::World(_) => balance(&mut pairs, self.limits[at]),
-                Source::Files(_) if self.limits[at] > 0 => pairs.truncate(self.limits[at]),
-                Source::Files(_) => {}
+                Source::World(_) if !self.of_items(split) => balance(&mut pairs, self.limits[at]),
+                _ if self.limits[at] > 0 => pairs.truncate(self.limits[at]),
+                _ => {}
             }
             let name = split.name();
             if pairs.is_empty() {
@@ -152,6 +169,10 @@ impl Stage for Nli {
 }
 
 impl Nli {
+    fn of_items(&self, split: Split) -> bool {
+        split == Split::Test && !self.items.is_empty()
+    }
+
     /// The pairs of the split of that place; nothing where it is not given.
     fn pairs(
         &self,
@@ -159,6 +180,10 @@ impl Nli {
         at: usize,
         rng: &mut ChaCha8Rng,
     ) -> Result<Option<Vec<NliPair>>> {
+        if self.of_items(SPLITS[at]) {
+            let pairs: Result<Vec<_>> = self.items.iter().map(|path| nli_of_items(path)).collect();
+            return Ok(Some(pairs?.concat()));
+        }
         match &self.source {
             Source::Files(files) => files[at].as_deref().map(nli).transpose(),
             Source::World(None) => Ok(None),

@@ -1,5 +1,6 @@
 //! `persona-files`: public persona dialogues and Dialogue-NLI items, given by path.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -8,21 +9,22 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::convai2::convai2;
 use crate::data::dialogue_nli::dialogue_nli;
-use crate::data::leak::held_out;
+use crate::data::leak::{families, held_out};
 use crate::data::synthetic_persona_chat::synthetic_persona_chat;
 use crate::data::{Dialogue, RankingItem};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{COUNT, Keys, SEED};
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::Split;
+use crate::stage::settings::splits::{Items, Split};
 use crate::store::{BadInput, write_jsonl};
 
 pub const KIND: Kind = Kind {
     name: "persona-files",
     about: "persona dialogues and ranking items from public files, leaks between them held out",
     produces: Produces::Dialogues,
-    version: 1,
+    // 2: items for validation.
+    version: 2,
     uses_backend: false,
     modules: &[],
     read,
@@ -34,6 +36,8 @@ struct Files {
     ranking: Vec<PathBuf>,
     valid: usize,
     test: usize,
+    train: usize,
+    valid_items: f64,
     seed: u64,
 }
 
@@ -54,6 +58,15 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         test: keys
             .doc("dialogues kept for test")
             .usize("test", 100, 1..=COUNT),
+        train: keys
+            .doc("dialogues to train on, drawn by seed, fewer being among more; 0: all that are left")
+            .usize("train", 0, 0..=COUNT),
+        valid_items: keys
+            .doc(
+                "share of the ranking items kept for validation, to choose settings on; items of one dialogue or one \
+                 persona stay together",
+            )
+            .float("valid_items", 0.0, 0.0..1.0),
         seed: keys.usize("seed", 1, SEED) as u64,
     };
     if !keys.has("convai2") && !keys.has("synthetic_persona_chat") {
@@ -105,6 +118,17 @@ impl Stage for Files {
         dialogues.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
         let test = dialogues.split_off(dialogues.len() - self.test);
         let valid = dialogues.split_off(dialogues.len() - self.valid);
+        if self.train > dialogues.len() {
+            let message = format!(
+                "train: expected at most the {} dialogues that are left for training, found {}",
+                dialogues.len(),
+                self.train
+            );
+            return Err(BadInput(message).into());
+        }
+        if self.train > 0 {
+            dialogues.truncate(self.train);
+        }
         for (split, part) in [
             (Split::Train, &dialogues),
             (Split::Valid, &valid),
@@ -115,13 +139,47 @@ impl Stage for Files {
                 .numbers
                 .insert(split.name().into(), part.len() as f64);
         }
-        write_jsonl(&context.dir.join("ranking.jsonl"), &items)?;
-        measures
-            .numbers
-            .insert("ranking_items".into(), items.len() as f64);
+        let (valid_items, items) = self.valid_items(items);
+        for (items, file, count) in [
+            (&items, Items::Test, "ranking_items"),
+            (&valid_items, Items::Valid, "valid_ranking_items"),
+        ] {
+            write_jsonl(&context.dir.join(file.name()), items)?;
+            measures.numbers.insert(count.into(), items.len() as f64);
+        }
         measures
             .numbers
             .insert("held_out".into(), leaked.len() as f64);
         measures.write(&context.dir)
     }
 }
+
+impl Files {
+    /// The items for validation, as many as their share at most, and the others: whole families in an order drawn by
+    /// seed, each that fits.
+    fn valid_items(&self, items: Vec<RankingItem>) -> (Vec<RankingItem>, Vec<RankingItem>) {
+        let families = families(&items);
+        let mut order: Vec<usize> = (0..families.iter().max().map_or(0, |last| last + 1)).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        let most = (self.valid_items * items.len() as f64).round() as usize;
+        let (mut kept, mut taken) = (BTreeSet::new(), 0);
+        for family in order {
+            let size = families.iter().filter(|it| **it == family).count();
+            if taken + size <= most {
+                taken += size;
+                kept.insert(family);
+            }
+        }
+        let mut parts = (Vec::new(), Vec::new());
+        for (item, family) in items.into_iter().zip(families) {
+            match kept.contains(&family) {
+                true => parts.0.push(item),
+                false => parts.1.push(item),
+            }
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests;

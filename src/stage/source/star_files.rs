@@ -25,22 +25,29 @@ pub const KIND: Kind = Kind {
     name: "star",
     about: "STAR's wizard picks against options that the task's flow graph does not allow",
     produces: Produces::Pairs,
-    // 2: prompts say who said what, and no template has written them.
-    version: 2,
+    // 3: dialogues for feedback.
+    version: 3,
     uses_backend: false,
     modules: &[],
     read,
 };
 
 /// The files of the artifact, in the order in which a dialogue's share of `[0, 1)` is dealt out.
-const SPLITS: [Split; 4] = [Split::Test, Split::Valid, Split::Train, Split::TestTasks];
+const SPLITS: [Split; 5] = [
+    Split::Test,
+    Split::Valid,
+    Split::Feedback,
+    Split::Train,
+    Split::TestTasks,
+];
 
 struct Star {
     archive: PathBuf,
     seed: u64,
-    train: Option<usize>,
+    train: usize,
     valid: f64,
     test: f64,
+    feedback: f64,
     held_out_tasks: Vec<String>,
     held_out_count: usize,
     all: bool,
@@ -57,14 +64,17 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .doc("decides which dialogues and which tasks are held out")
             .usize("seed", 1, SEED) as u64,
         train: keys
-            .doc("dialogues to train on, drawn by seed, fewer being among more; by default all that are left")
-            .optional_usize("train", 1..=COUNT),
+            .doc("dialogues to train on, drawn by seed, fewer being among more; 0: all that are left")
+            .usize("train", 0, 0..=COUNT),
         valid: keys
             .doc("share of dialogues for validation")
             .float("valid", 0.05, 0.0..1.0),
         test: keys
             .doc("share of dialogues for test")
             .float("test", 0.1, 0.0..1.0),
+        feedback: keys
+            .doc("share of dialogues on which a tuned model is tried to learn from its failures")
+            .float("feedback", 0.0, 0.0..1.0),
         held_out_tasks: keys
             .doc("tasks kept for test_tasks alone, by name")
             .strings("held_out_tasks", Some(&[])),
@@ -85,12 +95,12 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             by_row: false,
         },
     };
-    if star.valid + star.test >= 1.0 {
+    if star.valid + star.test + star.feedback >= 1.0 {
         keys.problem(
             "test",
             format!(
-                "expected valid + test below 1, found {} + {}, which leaves nothing to train on",
-                star.valid, star.test
+                "expected valid + test + feedback below 1, found {} + {} + {}, which leaves nothing to train on",
+                star.valid, star.test, star.feedback
             ),
         );
     }
@@ -206,9 +216,10 @@ impl Star {
 
     /// The training dialogues beyond `train`.
     fn left_out(&self, context: &Context, held_out: &BTreeSet<String>) -> Result<BTreeSet<String>> {
-        let Some(train) = self.train else {
+        let train = self.train;
+        if train == 0 {
             return Ok(BTreeSet::new());
-        };
+        }
         let mut drawn = Vec::new();
         visit(&self.archive, &ARCHIVE, "dialogues", |_, bytes| {
             context.stop.check()?;
@@ -242,6 +253,8 @@ impl Star {
             Split::Test
         } else if drawn < self.test + self.valid {
             Split::Valid
+        } else if drawn < self.test + self.valid + self.feedback {
+            Split::Feedback
         } else {
             Split::Train
         }

@@ -36,6 +36,8 @@ pub struct Manner {
     pub blunt: f64,
     /// The kinds of rules there are.
     pub kinds: Vec<RuleKind>,
+    /// The businesses there are.
+    pub domains: Vec<&'static Domain>,
 }
 
 /// A turn of the user and what the bot may reply.
@@ -90,7 +92,7 @@ impl Conversation {
             rules,
             facts: known,
             head,
-        } = Stated::draw(rng, &manner.kinds);
+        } = Stated::draw(rng, &manner.kinds, &manner.domains);
         let mut untried = rules.clone();
         untried.shuffle(rng);
         let mut user = User {

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde_json::Map;
 
+use super::grammar::Domain;
 use super::kind::RuleKind;
 use super::stated::Stated;
 use crate::data::template::prompt;
@@ -14,9 +15,14 @@ use crate::data::{Completion, Example, Role, Speaker, Turn};
 
 /// Draws until the head is not in `seen`, and adds it there. An example for each subject, in any order: of a
 /// fact that a rule is about, the rule is read.
-pub fn drill<R: Rng>(rng: &mut R, seen: &mut HashSet<String>, id: &str) -> Vec<Example> {
+pub fn drill<R: Rng>(
+    rng: &mut R,
+    domains: &[&'static Domain],
+    seen: &mut HashSet<String>,
+    id: &str,
+) -> Vec<Example> {
     let head = loop {
-        let head = Stated::draw(rng, &RuleKind::ALL).head;
+        let head = Stated::draw(rng, &RuleKind::ALL, domains).head;
         if seen.insert(head.clone()) {
             break head;
         }

@@ -30,6 +30,9 @@ impl From<(String, String)> for Attribute {
 #[serde(deny_unknown_fields)]
 pub struct Domain {
     pub name: String,
+    /// Whether it is drawn only where it is held out by name.
+    #[serde(default)]
+    pub reserve: bool,
     /// What the business can tell everyone.
     pub catalogue: Vec<Attribute>,
     /// What it knows of the customer.

@@ -53,6 +53,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Example;
 use crate::world::{SettingError, seeded};
 use conversation::{Conversation, Manner};
+use grammar::{Domain, Grammar};
 use kind::RuleKind;
 pub use oracle::judge_reply;
 
@@ -80,6 +81,8 @@ pub struct GuardrailWorld {
     pub drills: usize,
     /// Kinds of rules that `train`, `valid` and `feedback` have none of.
     pub held_out_rules: Vec<RuleKind>,
+    /// Domains that `train`, `valid`, `feedback` and `test` have none of, by name: `test_domains` has no others.
+    pub held_out_domains: Vec<String>,
 }
 
 impl Default for GuardrailWorld {
@@ -96,6 +99,7 @@ impl Default for GuardrailWorld {
             blunt: 0.5,
             drills: 6_000,
             held_out_rules: Vec::new(),
+            held_out_domains: Vec::new(),
         }
     }
 }
@@ -110,6 +114,8 @@ pub struct GuardrailData {
     pub train: Vec<Example>,
     pub valid: Vec<Example>,
     pub test: Vec<Example>,
+    /// As many conversations as `test` in the domains that are held out; empty where none is.
+    pub test_domains: Vec<Example>,
     pub feedback: Vec<Example>,
 }
 
@@ -133,7 +139,36 @@ impl GuardrailWorld {
                 expected: format!("at most {most} kinds, each once"),
             });
         }
+        let known = &Grammar::get().words.domains;
+        let is_known = |name: &&String| known.iter().any(|domain| domain.name == **name);
+        let names: HashSet<&String> = self.held_out_domains.iter().filter(is_known).collect();
+        let common = known.iter().filter(|domain| !domain.reserve);
+        if names.len() < self.held_out_domains.len()
+            || common.clone().all(|domain| names.contains(&domain.name))
+        {
+            let all: Vec<&str> = known.iter().map(|domain| &*domain.name).collect();
+            found.push(SettingError {
+                world: WORLD,
+                key: "held_out_domains",
+                value: self.held_out_domains.join(", "),
+                expected: format!("some of {}, each once", all.join(", ")),
+            });
+        }
         found
+    }
+
+    /// The domains that are held out, and those that training and test share.
+    fn domains(&self) -> [Vec<&'static Domain>; 2] {
+        let all = Grammar::get().words.domains.iter();
+        let (held_out, others): (Vec<&Domain>, Vec<&Domain>) =
+            all.partition(|domain| self.held_out_domains.contains(&domain.name));
+        [
+            held_out,
+            others
+                .into_iter()
+                .filter(|domain| !domain.reserve)
+                .collect(),
+        ]
     }
 
     /// Draws every split.
@@ -144,10 +179,12 @@ impl GuardrailWorld {
         if let Some(problem) = self.problems().into_iter().next() {
             return Err(problem);
         }
+        let [held_out, domains] = self.domains();
         let all = Manner {
             careless: 0.0,
             blunt: 0.0,
             kinds: RuleKind::ALL.to_vec(),
+            domains,
         };
         let mut kinds = RuleKind::ALL.to_vec();
         kinds.retain(|kind| !self.held_out_rules.contains(kind));
@@ -155,9 +192,11 @@ impl GuardrailWorld {
             kinds,
             ..all.clone()
         };
+        let read = [&all.domains[..], &held_out].concat();
         let rough = Manner {
             careless: self.careless,
             blunt: self.blunt,
+            domains: read,
             ..all.clone()
         };
         let mut seen = HashSet::new();
@@ -169,13 +208,25 @@ impl GuardrailWorld {
         let mut pretrain = self.split("pretrain", 4, self.pretrain, &rough, &mut seen);
         let mut rng = seeded(self.seed, 5);
         for k in 0..self.drills {
-            pretrain.extend(drill::drill(&mut rng, &mut seen, &format!("drill-{k:06}")));
+            pretrain.extend(drill::drill(
+                &mut rng,
+                &rough.domains,
+                &mut seen,
+                &format!("drill-{k:06}"),
+            ));
         }
+        let count = if held_out.is_empty() { 0 } else { self.test };
+        let others = Manner {
+            domains: held_out,
+            ..all
+        };
+        let test_domains = self.split("test-domains", 6, count, &others, &mut seen);
         Ok(GuardrailData {
             pretrain,
             train,
             valid,
             test,
+            test_domains,
             feedback,
         })
     }

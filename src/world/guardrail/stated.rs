@@ -22,9 +22,8 @@ pub struct Stated {
 }
 
 impl Stated {
-    pub fn draw<R: Rng>(rng: &mut R, kinds: &[RuleKind]) -> Self {
-        let domains = &Grammar::get().words.domains;
-        let domain = &domains[rng.random_range(0..domains.len())];
+    pub fn draw<R: Rng>(rng: &mut R, kinds: &[RuleKind], domains: &[&'static Domain]) -> Self {
+        let domain = domains[rng.random_range(0..domains.len())];
         let catalogue = facts(rng, &domain.catalogue, 2..=3);
         let account = facts(rng, &domain.account, 1..=2);
         let known: BTreeMap<String, String> = catalogue.iter().chain(&account).cloned().collect();

@@ -364,6 +364,47 @@ fn held_out_kinds_of_rules_are_in_pretrain_and_test_alone() {
 }
 
 #[test]
+fn held_out_domains_are_in_pretrain_and_in_a_split_of_their_own() {
+    let world = GuardrailWorld {
+        held_out_domains: vec!["clinic".into(), "school".into()],
+        ..world()
+    };
+    let data = world.generate().unwrap();
+    let domains = |examples: &[Example]| -> BTreeSet<String> {
+        let judged = examples.iter().filter(|it| !it.meta.is_empty());
+        judged.map(|example| truth(example).domain).collect()
+    };
+    let common = ["bank", "gym", "hotel", "parcel", "phone"].map(str::to_owned);
+    for split in [&data.train, &data.valid, &data.feedback, &data.test] {
+        assert_eq!(domains(split), common.clone().into());
+    }
+    let held_out = ["clinic", "school"].map(str::to_owned);
+    assert_eq!(domains(&data.test_domains), held_out.into());
+    assert_eq!(domains(&data.pretrain).len(), 7);
+    // A domain in reserve is in no world that does not name it.
+    let all = self::world().generate().unwrap();
+    assert!(all.test_domains.is_empty());
+    for split in [&all.pretrain, &all.train, &all.test] {
+        assert!(domains(split).len() == 6 && !domains(split).contains("school"));
+    }
+    for wrong in [
+        &["libary"][..],
+        &["clinic", "clinic"],
+        &["bank", "gym", "hotel", "parcel", "phone", "clinic"],
+    ] {
+        let world = GuardrailWorld {
+            held_out_domains: wrong.iter().map(ToString::to_string).collect(),
+            ..self::world()
+        };
+        let told = world.generate().unwrap_err().to_string();
+        assert!(
+            told.contains("held_out_domains") && told.contains("phone, gym"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn settings_out_of_range_are_all_named() {
     let world = GuardrailWorld {
         careless: -0.1,

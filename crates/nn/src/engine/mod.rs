@@ -7,6 +7,7 @@ mod frozen;
 mod merge;
 mod open;
 mod ppo;
+mod rate;
 mod train;
 
 use anyhow::{Result, bail};
@@ -20,6 +21,7 @@ pub use frozen::Frozen;
 pub use merge::merge;
 pub use open::{Adapted, LoraSettings};
 pub use ppo::{PpoModels, Values, ppo};
+pub use rate::rate;
 pub use train::{Start, Trained, train};
 
 /// On which backend a model is computed, and how.

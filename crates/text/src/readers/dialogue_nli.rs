@@ -9,6 +9,7 @@ use rapport_store::{BadInput, OrBadInput};
 use serde::Deserialize;
 
 use crate::lines::{BadLines, numbered, read_utf8, stem};
+use crate::nli::{NliLabel, NliPair};
 use crate::{RankingItem, Speaker, Turn};
 
 #[derive(Deserialize)]
@@ -16,6 +17,7 @@ struct Row {
     persona: Vec<String>,
     prefix: Vec<String>,
     candidates: Candidates,
+    relevant_persona_sentence: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +28,50 @@ struct Candidates {
     neg: Vec<String>,
 }
 
+impl Candidates {
+    /// All, in the file's order, each with its label.
+    fn labelled(self) -> impl Iterator<Item = (String, &'static str)> {
+        [
+            (self.label, HITS),
+            (self.similar, ENTAIL),
+            (self.rand, RANDOM),
+            (self.neg, CONTRADICT),
+        ]
+        .into_iter()
+        .flat_map(|(texts, label)| texts.into_iter().map(move |text| (text, label)))
+    }
+}
+
+const HITS: &str = "hits";
+const ENTAIL: &str = "entail";
+const RANDOM: &str = "random";
+const CONTRADICT: &str = "contradict";
+
+/// The candidates of the items at `path`, each with the sentence of the persona that its item is about and how that
+/// relates to it: entailment for the true reply and those similar to it, neutral for random ones, contradiction for the
+/// others. An item without `relevant_persona_sentence` is an error.
+///
+/// # Errors
+/// As [`dialogue_nli`].
+pub fn nli_of_items(path: &Path) -> Result<Vec<NliPair>> {
+    rows(path, |row, _| {
+        let sentence = row.relevant_persona_sentence.ok_or(
+            "expected \"relevant_persona_sentence\", the sentence that the candidates are about",
+        )?;
+        let pair = |(reply, label)| NliPair {
+            sentence: sentence.clone(),
+            reply,
+            label: match label {
+                CONTRADICT => NliLabel::Contradiction,
+                RANDOM => NliLabel::Neutral,
+                _ => NliLabel::Entailment,
+            },
+        };
+        Ok(row.candidates.labelled().map(pair).collect::<Vec<_>>())
+    })
+    .map(|pairs| pairs.concat())
+}
+
 /// Reads items from a JSON Lines file, or from every such file of a folder, in the order of their
 /// names. Candidates keep the file's text and are labelled `hits` (`label`), `entail` (`similar`),
 /// `random` (`rand`) and `contradict` (`neg`), in this order. The last utterance of a history is the
@@ -34,8 +80,16 @@ struct Candidates {
 /// # Errors
 /// An unreadable file, a folder without items; or every malformed line, with what was expected.
 pub fn dialogue_nli(path: &Path) -> Result<Vec<RankingItem>> {
+    rows(path, item)
+}
+
+/// What `read` makes of each row of a file, or of all files of a folder, and of what the row is called.
+fn rows<T: Clone>(
+    path: &Path,
+    read: impl Fn(Row, String) -> Result<T, String> + Copy,
+) -> Result<Vec<T>> {
     if !path.is_dir() {
-        return read_file(path);
+        return read_file(path, read);
     }
     let mut files = Vec::new();
     let unread = || format!("cannot read {}", path.display());
@@ -50,20 +104,18 @@ pub fn dialogue_nli(path: &Path) -> Result<Vec<RankingItem>> {
         return Err(BadInput(message).into());
     }
     files.sort();
-    let items: Result<Vec<_>> = files.iter().map(|file| read_file(file)).collect();
+    let items: Result<Vec<_>> = files.iter().map(|file| read_file(file, read)).collect();
     Ok(items?.concat())
 }
 
-fn read_file(path: &Path) -> Result<Vec<RankingItem>> {
+fn read_file<T>(path: &Path, read: impl Fn(Row, String) -> Result<T, String>) -> Result<Vec<T>> {
     let text = read_utf8(path)?;
     let mut bad = BadLines::new(path);
     let mut items = Vec::new();
     for (line, text) in numbered(&text) {
-        match item(text) {
-            Ok(item) => items.push(RankingItem {
-                id: format!("{}:{line}", stem(path)),
-                ..item
-            }),
+        let item = row(text).and_then(|row| read(row, format!("{}:{line}", stem(path))));
+        match item {
+            Ok(item) => items.push(item),
             Err(message) => bad.add(line, message),
         }
     }
@@ -73,7 +125,7 @@ fn read_file(path: &Path) -> Result<Vec<RankingItem>> {
     bad.or(items)
 }
 
-fn item(text: &str) -> Result<RankingItem, String> {
+fn row(text: &str) -> Result<Row, String> {
     let row: Row = serde_json::from_str(text).map_err(|error| {
         format!(
             "{error}; expected \"persona\", \"prefix\" and \"candidates\" with \"label\", \
@@ -86,19 +138,21 @@ fn item(text: &str) -> Result<RankingItem, String> {
             row.candidates.label.len()
         ));
     }
-    let labelled = [
-        (row.candidates.label, "hits"),
-        (row.candidates.similar, "entail"),
-        (row.candidates.rand, "random"),
-        (row.candidates.neg, "contradict"),
-    ];
-    let candidates: Vec<(String, String)> = labelled
-        .into_iter()
-        .flat_map(|(texts, label)| texts.into_iter().map(move |text| (text, label.to_owned())))
-        .collect();
-    if let Some((_, label)) = candidates.iter().find(|(text, _)| text.trim().is_empty()) {
-        return Err(format!("candidates: an empty reply labelled {label:?}"));
+    let candidates = &row.candidates;
+    for (texts, label) in [
+        (&candidates.label, HITS),
+        (&candidates.similar, ENTAIL),
+        (&candidates.rand, RANDOM),
+        (&candidates.neg, CONTRADICT),
+    ] {
+        if texts.iter().any(|text| text.trim().is_empty()) {
+            return Err(format!("candidates: an empty reply labelled {label:?}"));
+        }
     }
+    Ok(row)
+}
+
+fn item(row: Row, id: String) -> Result<RankingItem, String> {
     let utterances = row.prefix.len();
     let history = row
         .prefix
@@ -112,10 +166,14 @@ fn item(text: &str) -> Result<RankingItem, String> {
             text,
         });
     Ok(RankingItem {
-        id: String::new(),
+        id,
         persona: row.persona,
         history: history.collect(),
-        candidates,
+        candidates: row
+            .candidates
+            .labelled()
+            .map(|(text, label)| (text, label.to_owned()))
+            .collect(),
     })
 }
 
@@ -143,6 +201,33 @@ mod tests {
         assert_eq!(items[1].candidates[3].0, "i hate boats .");
         let speakers: Vec<_> = items[0].history.iter().map(|t| t.speaker).collect();
         assert_eq!(speakers, [Speaker::Bot, Speaker::User]);
+    }
+
+    #[test]
+    fn candidates_are_pairs_with_the_sentence_that_they_are_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = ITEM.replace('\n', " ");
+        let path = dir.path().join("items.jsonl");
+        let about = row.replacen('{', r#"{"relevant_persona_sentence": "i sail .","#, 1);
+        fs::write(&path, format!("{about}\n")).unwrap();
+        let pairs = nli_of_items(&path).unwrap();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|pair| (&*pair.sentence, &*pair.reply, pair.label))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("i sail .", "i sail a lot .", NliLabel::Entailment),
+                ("i sail .", "sailing .", NliLabel::Entailment),
+                ("i sail .", "blue .", NliLabel::Neutral),
+                ("i sail .", "i hate boats .", NliLabel::Contradiction),
+            ]
+        );
+        fs::write(&path, format!("{about}\n{row}\n")).unwrap();
+        let error = nli_of_items(&path).unwrap_err().to_string();
+        let expected = "items.jsonl:2: expected \"relevant_persona_sentence\"";
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]

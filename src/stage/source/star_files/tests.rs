@@ -72,19 +72,21 @@ fn every_dialogue_is_in_one_split_and_held_out_tasks_are_in_their_own() {
     write(&folder, &dialogues);
     pack(&folder, &archive);
     let out = dir.path().join("out");
-    let settings = "valid = 0.2\ntest = 0.3\nheld_out_tasks = [\"tea_lore\"]";
+    let settings = "valid = 0.2\ntest = 0.3\nfeedback = 0.2\nheld_out_tasks = [\"tea_lore\"]";
     let measures = run(&archive, &out, settings).unwrap();
     let parts = SPLITS.map(|split| groups(&out, split));
     let sizes = parts.each_ref().map(BTreeSet::len);
     let all: BTreeSet<&String> = parts.iter().flatten().collect();
     assert_eq!((all.len(), sizes.iter().sum::<usize>()), (70, 70));
     let lore: BTreeSet<String> = (60..70).map(|id| id.to_string()).collect();
-    assert_eq!(parts[3], lore);
-    // Of 60, 18 and 12 are expected; five standard deviations of 3.5 and 3.1.
-    assert!(
-        (1..=35).contains(&sizes[0]) && (1..=28).contains(&sizes[1]),
-        "{sizes:?}"
-    );
+    assert_eq!(parts[4], lore);
+    // Of 60, 18, 12 and 12 are expected; five standard deviations of 3.5 and 3.1.
+    let expected = [1..=35, 1..=28, 1..=28];
+    let within = expected
+        .iter()
+        .zip(sizes)
+        .all(|(range, size)| range.contains(&size));
+    assert!(within, "{sizes:?}");
     for (name, value) in [
         ("dialogues", 70.0),
         ("picks", 190.0),
@@ -93,7 +95,7 @@ fn every_dialogue_is_in_one_split_and_held_out_tasks_are_in_their_own() {
         ("options", 490.0),
         ("allowed_options", 120.0),
         ("pairs", 370.0),
-        ("train_pairs", 6.0 * sizes[2] as f64),
+        ("train_pairs", 6.0 * sizes[3] as f64),
         ("test_tasks_pairs", 10.0),
         ("tasks", 2.0),
         ("misread_picks", 0.0),
@@ -122,7 +124,7 @@ fn fewer_training_dialogues_are_among_more_and_leave_the_held_out_ones_as_they_a
     let read = |name: &str, more: &str| {
         let out = dir.path().join(name);
         let measures = run(&archive, &out, &format!("{shares}\n{more}"))?;
-        let [test, valid, train, _] = SPLITS.map(|split| groups(&out, split));
+        let [test, valid, _, train, _] = SPLITS.map(|split| groups(&out, split));
         Ok::<_, String>((measures.numbers["left_out_dialogues"], train, (test, valid)))
     };
     let (left_out, all, held_out) = read("all", "").unwrap();
@@ -155,7 +157,10 @@ fn settings_that_leave_nothing_are_refused() {
         ),
         ("held_out_count = 2", "expected less than the 2 tasks"),
         ("held_out_tasks = [\"tea_order\"]", "no pairs for training"),
-        ("valid = 0.5\ntest = 0.5", "expected valid + test below 1"),
+        (
+            "valid = 0.5\ntest = 0.5",
+            "expected valid + test + feedback below 1",
+        ),
         ("valid = 1.0", "valid"),
     ] {
         let error = run(&folder, &out, settings).unwrap_err();

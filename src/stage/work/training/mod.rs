@@ -1,5 +1,6 @@
 //! What training stages share.
 
+pub mod duration;
 pub mod head_data;
 pub mod memory;
 pub mod prefer;

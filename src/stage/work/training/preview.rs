@@ -1,12 +1,13 @@
 //! What a dry run shows of a training stage: size, memory, and one example with its loss mask.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::backend;
 use crate::data::Tokenizer;
-use crate::engine::{Adapted, LoraSettings};
+use crate::engine::{self, Adapted, LoraSettings};
 use crate::model::forest::Branch;
 use crate::model::{DecoderConfig, hf};
 use crate::objective::Objective;
@@ -14,7 +15,9 @@ use crate::stage::artifact::folder::{self, model_dir};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::Context;
 use crate::stage::settings::trainer::Trainer;
+use crate::stage::work::training::duration::{Passes, operations, seconds};
 use crate::stage::work::training::memory::Estimate;
+use crate::store::clock;
 use crate::train::{Batch, Dataset};
 
 /// Micro-batches of which the largest sets the estimate of memory.
@@ -69,11 +72,48 @@ pub fn training(
             largest.activations / 1e9,
         ));
     }
+    let passes = Passes {
+        recompute: compute.recompute,
+        adapted: adapted.is_some(),
+        reference: objective.needs_reference(),
+    };
+    if let Some(time) = time(context, (trainer, &config), train, &batches, passes)? {
+        text.push_str(&time);
+    }
     if !train.examples.is_empty() {
         text.push_str("  first example, scored tokens in brackets:\n");
         text.push_str(&example(tokenizer, train, 0)?);
     }
     Ok(text)
+}
+
+/// How long the run takes, by the batches that were looked at and the rate of the machine's products now.
+fn time(
+    context: &Context,
+    (trainer, config): (&Trainer, &DecoderConfig),
+    train: &Dataset,
+    batches: &[Batch],
+    passes: Passes,
+) -> Result<Option<String>> {
+    let steps = trainer.settings.steps(train.units.len());
+    if steps == 0 || batches.is_empty() {
+        return Ok(None);
+    }
+    let rate = engine::rate(trainer.device(context), config)?;
+    let operations = batches
+        .iter()
+        .map(|it| operations(config, &it.forest, passes));
+    let each = operations.sum::<f64>() / batches.len() as f64;
+    let step = seconds(
+        each * trainer.settings.gradient_accumulation_steps as f64,
+        rate,
+    );
+    Ok(Some(format!(
+        "  time: about {} for {steps} steps of {step:.1} s, validation and what makes the data beside it (products run at \
+         {:.0} GFLOP/s here, now)\n",
+        clock(Duration::try_from_secs_f64(step * steps as f64).unwrap_or(Duration::MAX)),
+        rate / 1e9,
+    )))
 }
 
 /// An example's sequences as the model reads them, one a line.
