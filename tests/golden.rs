@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::cli::{root, run};
 
-const RECIPES: [&str; 5] = ["tiny", "guardrail", "nli", "reward", "ppo"];
+const RECIPES: [&str; 6] = ["tiny", "guardrail", "nli", "reward", "ppo", "filter"];
 /// How far a mean size may be from what it was.
 const TOLERANCE: f64 = 1e-3;
 

@@ -9,6 +9,7 @@ mod damaged;
 mod data;
 mod extending;
 mod faults;
+mod filter;
 mod generate;
 mod gguf;
 #[cfg(feature = "flex")]

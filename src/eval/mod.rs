@@ -3,6 +3,7 @@
 //! Functions of plain numbers and strings: nothing here knows a model, a file or a recipe.
 
 pub mod bleu;
+pub mod chrf;
 pub mod correlation;
 pub mod dull;
 pub mod hacking;
@@ -13,11 +14,14 @@ pub mod statistics;
 pub mod text;
 pub mod tournament;
 
+pub use chrf::chrf;
 pub use correlation::{Agreement, mae_items, pearson_items};
 pub use dull::Genericness;
 pub use hacking::{Diagnostics, hacking};
 pub use noise::Noise;
 pub use ranking::{By, Ranked, Rates, Scored, perplexity, rank};
-pub use statistics::{Interval, mean, mean_interval, paired_difference, stddev, wilson};
+pub use statistics::{
+    Interval, mean, mean_interval, paired_difference, percentile, stddev, wilson,
+};
 pub use text::TextMeasures;
 pub use tournament::{Game, Standing, bradley_terry, standings};

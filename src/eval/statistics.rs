@@ -201,8 +201,12 @@ fn bootstrap(
     })
 }
 
-/// Linear interpolation between order statistics (NumPy's default).
-pub(super) fn percentile(sorted: &[f64], q: f64) -> f64 {
+/// The value below which the share `q` of ascending values lies: linear interpolation between order statistics (NumPy's
+/// default).
+///
+/// # Panics
+/// Where there are no values.
+pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     let at = q * (sorted.len() - 1) as f64;
     let (below, above) = (at.floor() as usize, at.ceil() as usize);
     sorted[below] + (sorted[above] - sorted[below]) * (at - below as f64)

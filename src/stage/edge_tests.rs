@@ -156,6 +156,16 @@ const READERS: &[(&str, &str)] = &[
     ),
     ("dpo", "model = \"@model\"\ndata = \"@pairs\""),
     ("failures", "model = \"@model\"\ndata = \"@pairs\""),
+    ("filter-pairs", "data = \"@pairs\"\nby = \"random\""),
+    ("filter-pairs", "data = \"@pairs\"\nby = \"likeness\""),
+    (
+        "filter-pairs",
+        "data = \"@pairs\"\nby = \"margin\"\nmodel = \"@model\"",
+    ),
+    (
+        "filter-pairs",
+        "data = \"@pairs\"\nby = \"nli\"\nclassifier = \"@reward\"",
+    ),
     ("judge", "model = \"@model\"\ndata = \"@pairs\""),
     ("kto", "model = \"@model\"\ndata = \"@labels\""),
     ("nli", "data = \"@data\""),

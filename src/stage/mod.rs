@@ -25,6 +25,7 @@ pub const KINDS: &[Kind] = &[
     measure::aif::KIND,
     train::dpo::KIND,
     preference::failures::KIND,
+    preference::filter_pairs::KIND,
     source::guardrail_world::KIND,
     source::impression_world::KIND,
     measure::judged::KIND,

@@ -11,7 +11,7 @@ use rapport_store::{BadInput, OrBadInput, regular};
 /// A data set that is given as its archive or as the folder which that unpacks to.
 pub struct Form {
     pub name: &'static str,
-    /// Its folders; a member's name begins with one of them, whatever lies above it.
+    /// Its folders, and files beside them; a member's name begins with one of them, whatever lies above it.
     pub folders: &'static [&'static str],
 }
 
@@ -23,8 +23,8 @@ const WHOLE: u64 = 1 << 30;
 const MOST: usize = 200_000;
 const REMEDY: &str = "the archive is damaged: fetch it again";
 
-/// Calls `each` with name and content of every JSON member under `folder`, which is one of the form's;
-/// one member is held at a time. An archive is read to its end, so that its checksum is checked.
+/// Calls `each` with name and content of every JSON member under `folder`, which is one of the form's, or of that one
+/// file; one member is held at a time. An archive is read to its end, so that its checksum is checked.
 /// Members come in the archive's order, those of a folder by name.
 ///
 /// # Errors
@@ -56,8 +56,12 @@ pub fn visit(
         entries(path, form, &mut wanted)?;
     }
     if found == 0 {
+        let wanted = match folder.ends_with(".json") {
+            true => folder.to_owned(),
+            false => format!("{folder}/**.json"),
+        };
         let message = format!(
-            "{}: no member {folder}/**.json; expected {}'s archive, or the folder that holds its {}",
+            "{}: no member {wanted}; expected {}'s archive, or the folder that holds its {}",
             path.display(),
             form.name,
             form.folders.join(", ")
@@ -157,7 +161,7 @@ fn is_in(name: &str, folder: &str) -> bool {
     name.ends_with(".json")
         && name
             .strip_prefix(folder)
-            .is_some_and(|rest| rest.starts_with('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// All files below a folder, by name; hidden ones and links are left out.

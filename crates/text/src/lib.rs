@@ -25,7 +25,10 @@ mod tokenizer;
 
 pub use lines::BadLines;
 pub use rated::{Rated, Rating, Scale, table as rated_table, utterances};
-pub use readers::{convai2, dialogue_nli, dstc9, nli, real_persona_chat, synthetic_persona_chat};
+pub use readers::{
+    convai2, dialogue_nli, dstc9, nli, real_persona_chat, real_persona_chat_personas,
+    synthetic_persona_chat,
+};
 pub use records::{
     Completion, Dialogue, Example, History, Prompt, RankingItem, Role, Said, Speaker, Turn, Verdict,
 };

@@ -27,6 +27,18 @@ pub fn write(dir: &Path, tokenizer: &Tokenizer) -> Result<()> {
     write_json(&dir.join(FILE), &Drawn { vocabulary })
 }
 
+/// Says of examples that another artifact has handed on what that says of them.
+///
+/// # Errors
+/// When the file cannot be copied.
+pub fn hand_on(from: &Path, dir: &Path) -> Result<()> {
+    let path = from.join(FILE);
+    if path.try_exists()? {
+        std::fs::copy(path, dir.join(FILE))?;
+    }
+    Ok(())
+}
+
 /// The examples of an artifact for a model with this tokenizer. Ids that another one gave mean other tokens to it, so
 /// the completions are their text then, and that is noted.
 ///

@@ -14,7 +14,7 @@ use crate::stage::settings::keys::{BATCH, Keys, SIZE, StageRef};
 use crate::stage::settings::lengths;
 use crate::stage::settings::precision::Bf16;
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::{Group, Items};
+use crate::stage::settings::splits::{Group, ItemSplit};
 use crate::stage::work::tokens::dataset::{self, Encoding};
 use crate::stage::work::tokens::limits;
 use crate::store::{BadInput, Progress, read_jsonl, write_jsonl};
@@ -33,7 +33,7 @@ pub const KIND: Kind = Kind {
 struct Rank {
     model: StageRef,
     data: StageRef,
-    items: Items,
+    items: ItemSplit,
     max_length: usize,
     min_prompt_kept: f64,
     batch_size: usize,
@@ -44,7 +44,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
     Box::new(Rank {
         model: keys.stage("model", &[Produces::Model]),
         data: keys.stage("data", &[Produces::Dialogues]),
-        items: Items::read(keys),
+        items: ItemSplit::read(keys),
         max_length: keys.usize("max_length", 1024, 2..=SIZE),
         min_prompt_kept: lengths::read_kept(keys),
         batch_size: keys

@@ -2,4 +2,5 @@
 
 pub mod ai_feedback;
 pub mod failures;
+pub mod filter_pairs;
 pub mod pseudo_preferences;

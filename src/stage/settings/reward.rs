@@ -67,6 +67,18 @@ pub fn weighed(keys: &mut Keys<'_>, doc: &'static str) -> Vec<(String, f64)> {
 }
 
 impl RewardSettings {
+    /// What a reward model says as it says it, whatever it is worth.
+    pub fn of(model: StageRef) -> Self {
+        Self {
+            model,
+            weights: Vec::new(),
+            deviations: false,
+            min_correlation: 0.0,
+            dull_penalty: 0.0,
+            dullness: None,
+        }
+    }
+
     /// The outputs that are summed, and their weights.
     pub fn weights(&self) -> &[(String, f64)] {
         &self.weights

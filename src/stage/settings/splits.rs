@@ -18,6 +18,17 @@ pub enum Split {
 }
 
 impl Split {
+    /// Every split, that which most stages read first.
+    pub const ALL: [Split; 7] = [
+        Split::Train,
+        Split::Pretrain,
+        Split::Valid,
+        Split::Test,
+        Split::TestTasks,
+        Split::Feedback,
+        Split::Prompts,
+    ];
+
     /// Reads the key `split`.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
         Self::read_as(keys, "split", default)
@@ -25,16 +36,7 @@ impl Split {
 
     /// Reads a split under another key.
     pub fn read_as(keys: &mut Keys<'_>, key: &str, default: &'static str) -> Self {
-        let all = [
-            Split::Train,
-            Split::Pretrain,
-            Split::Valid,
-            Split::Test,
-            Split::TestTasks,
-            Split::Feedback,
-            Split::Prompts,
-        ];
-        keys.one_of(key, default, &all.map(|split| (split.name(), split)))
+        keys.one_of(key, default, &Self::ALL.map(|split| (split.name(), split)))
     }
 
     /// The file's stem.
@@ -53,28 +55,28 @@ impl Split {
 
 /// Which ranking items of an artifact are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Items {
+pub enum ItemSplit {
     Test,
     /// Those that settings are chosen on.
     Valid,
 }
 
-impl Items {
+impl ItemSplit {
     /// Reads the key `items`.
     pub fn read(keys: &mut Keys<'_>) -> Self {
         keys.doc("the ranking items for test, or those kept for validation")
             .one_of(
                 "items",
                 "test",
-                &[("test", Items::Test), ("valid", Items::Valid)],
+                &[("test", ItemSplit::Test), ("valid", ItemSplit::Valid)],
             )
     }
 
     /// The file.
     pub fn name(self) -> &'static str {
         match self {
-            Items::Test => "ranking.jsonl",
-            Items::Valid => "ranking_valid.jsonl",
+            ItemSplit::Test => "ranking.jsonl",
+            ItemSplit::Valid => "ranking_valid.jsonl",
         }
     }
 }

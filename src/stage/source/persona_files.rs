@@ -1,5 +1,8 @@
 //! `persona-files`: public persona dialogues and Dialogue-NLI items, given by path.
 
+mod statements;
+mod two_sided;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -16,8 +19,9 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{COUNT, Keys, SEED};
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::{Items, Split};
+use crate::stage::settings::splits::{ItemSplit, Split};
 use crate::store::{BadInput, write_jsonl};
+use two_sided::{Items, two_sided};
 
 pub const KIND: Kind = Kind {
     name: "persona-files",
@@ -33,6 +37,8 @@ pub const KIND: Kind = Kind {
 struct Files {
     convai2: Vec<PathBuf>,
     synthetic: Vec<PathBuf>,
+    /// Archives of RealPersonaChat, and the items built from them; nothing where there are none.
+    two_sided: Option<(Vec<PathBuf>, Items)>,
     ranking: Vec<PathBuf>,
     valid: usize,
     test: usize,
@@ -49,11 +55,14 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         synthetic: keys
             .doc("Synthetic-Persona-Chat as CSV")
             .paths("synthetic_persona_chat", false),
-        ranking: keys
-            .doc("Dialogue-NLI evaluation items")
-            .paths("dialogue_nli", true),
+        two_sided: keys.variant_by_presence("real_persona_chat", real_persona_chat, |_| None),
+        ranking: {
+            let required = !keys.has("real_persona_chat");
+            keys.doc("Dialogue-NLI evaluation items; may be left out with real_persona_chat, which gives items itself")
+                .paths("dialogue_nli", required)
+        },
         valid: keys
-            .doc("dialogues kept for validation")
+            .doc("dialogues kept for validation, of RealPersonaChat both sides of each")
             .usize("valid", 100, 1..=COUNT),
         test: keys
             .doc("dialogues kept for test")
@@ -69,13 +78,23 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
             .float("valid_items", 0.0, 0.0..1.0),
         seed: keys.usize("seed", 1, SEED) as u64,
     };
-    if !keys.has("convai2") && !keys.has("synthetic_persona_chat") {
+    if !["convai2", "synthetic_persona_chat", "real_persona_chat"]
+        .iter()
+        .any(|key| keys.has(key))
+    {
         keys.problem(
             "convai2",
-            "expected dialogues, in convai2 or synthetic_persona_chat",
+            "expected dialogues, in convai2, synthetic_persona_chat or real_persona_chat",
         );
     }
     Box::new(files)
+}
+
+fn real_persona_chat(keys: &mut Keys<'_>) -> Option<(Vec<PathBuf>, Items)> {
+    let paths = keys
+        .doc("RealPersonaChat's archives, or the folders they unpack to: each side of a dialogue in turn is the bot")
+        .paths("real_persona_chat", true);
+    Some((paths, Items::read(keys)))
 }
 
 impl Stage for Files {
@@ -101,10 +120,20 @@ impl Stage for Files {
         }
         let leaked = held_out(&dialogues, &items);
         dialogues.retain(|dialogue| !leaked.contains(&dialogue.id));
+        let mut held_out = leaked.len();
+        // The two sides of one dialogue are of one split.
+        let mut dialogues: Vec<Vec<Dialogue>> = dialogues.into_iter().map(|it| vec![it]).collect();
+        if let Some((paths, wanted)) = &self.two_sided {
+            for path in paths {
+                let found = two_sided(path, wanted, self.seed, &mut measures)?;
+                dialogues.extend(found.dialogues);
+                items.extend(found.items);
+                held_out += found.held_out;
+            }
+        }
         measures.note(format!(
-            "{} dialogues held out of training, validation and test because ranking items were built \
-             on them",
-            leaked.len()
+            "{held_out} dialogues held out of training, validation and test because ranking items were built \
+             on them"
         ));
         if dialogues.len() <= self.valid.saturating_add(self.test) {
             let message = format!(
@@ -130,26 +159,25 @@ impl Stage for Files {
             dialogues.truncate(self.train);
         }
         for (split, part) in [
-            (Split::Train, &dialogues),
-            (Split::Valid, &valid),
-            (Split::Test, &test),
+            (Split::Train, dialogues),
+            (Split::Valid, valid),
+            (Split::Test, test),
         ] {
-            write_jsonl(&context.dir.join(format!("{}.jsonl", split.name())), part)?;
+            let part = part.concat();
+            write_jsonl(&context.dir.join(format!("{}.jsonl", split.name())), &part)?;
             measures
                 .numbers
                 .insert(split.name().into(), part.len() as f64);
         }
         let (valid_items, items) = self.valid_items(items);
         for (items, file, count) in [
-            (&items, Items::Test, "ranking_items"),
-            (&valid_items, Items::Valid, "valid_ranking_items"),
+            (&items, ItemSplit::Test, "ranking_items"),
+            (&valid_items, ItemSplit::Valid, "valid_ranking_items"),
         ] {
             write_jsonl(&context.dir.join(file.name()), items)?;
             measures.numbers.insert(count.into(), items.len() as f64);
         }
-        measures
-            .numbers
-            .insert("held_out".into(), leaked.len() as f64);
+        measures.numbers.insert("held_out".into(), held_out as f64);
         measures.write(&context.dir)
     }
 }

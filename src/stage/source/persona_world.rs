@@ -6,7 +6,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{Keys, SEED};
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::Items;
+use crate::stage::settings::splits::ItemSplit;
 use crate::stage::settings::world::{self, MOST};
 use crate::stage::work::judge::oracle::WORLD_FILE;
 use crate::store::{write_json, write_jsonl};
@@ -79,7 +79,7 @@ impl Stage for World {
                 .numbers
                 .insert(name.to_owned(), dialogues.len() as f64);
         }
-        write_jsonl(&context.dir.join(Items::Test.name()), &data.ranking)?;
+        write_jsonl(&context.dir.join(ItemSplit::Test.name()), &data.ranking)?;
         measures
             .numbers
             .insert("ranking_items".into(), data.ranking.len() as f64);

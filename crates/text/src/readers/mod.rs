@@ -5,4 +5,5 @@ pub mod dialogue_nli;
 pub mod dstc9;
 pub mod nli;
 pub mod real_persona_chat;
+pub mod real_persona_chat_personas;
 pub mod synthetic_persona_chat;

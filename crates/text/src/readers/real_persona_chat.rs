@@ -12,9 +12,9 @@ use crate::archive::{Form, visit};
 use crate::rated_table::Found;
 use crate::{Rated, Rating, Scale, Speaker, Turn, rated};
 
-const FORM: Form = Form {
+pub(super) const FORM: Form = Form {
     name: "RealPersonaChat",
-    folders: &["dialogues"],
+    folders: &["dialogues", "interlocutors.json"],
 };
 
 /// The scale of all its scores.
@@ -24,17 +24,24 @@ pub const SCALE: Scale = Scale {
 };
 
 #[derive(Deserialize)]
-struct Record {
-    dialogue_id: u64,
-    interlocutors: [String; 2],
-    utterances: Vec<Utterance>,
+pub(super) struct Record {
+    pub dialogue_id: u64,
+    pub interlocutors: [String; 2],
+    pub utterances: Vec<Utterance>,
     evaluations: Vec<Evaluation>,
 }
 
 #[derive(Deserialize)]
-struct Utterance {
-    interlocutor_id: String,
+pub(super) struct Utterance {
+    pub interlocutor_id: String,
     text: String,
+}
+
+impl Utterance {
+    /// Its text on one line.
+    pub fn line(&self) -> String {
+        self.text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
 }
 
 #[derive(Deserialize)]
@@ -53,6 +60,19 @@ struct Evaluation {
 /// What is no such archive or folder; a dialogue in another form or with scores outside the scale, by its file.
 pub fn real_persona_chat(path: &Path) -> Result<Found> {
     let mut found = Found::default();
+    found.repeated = records(path, |record| {
+        found.rows.extend(record.views()?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with every dialogue, one that is there again once; how many were.
+///
+/// # Errors
+/// As [`real_persona_chat`], and what `each` finds wrong, by the dialogue's file.
+pub(super) fn records(path: &Path, mut each: impl FnMut(&Record) -> Result<()>) -> Result<usize> {
+    let mut repeated = 0;
     let mut known = HashMap::new();
     visit(path, &FORM, "dialogues", |_, bytes| {
         let record: Record = serde_json::from_slice(bytes)
@@ -60,10 +80,11 @@ pub fn real_persona_chat(path: &Path) -> Result<Found> {
                 "expected a dialogue_id, two interlocutors, utterances and evaluations; fetch the data again",
             )
             .or_bad_input()?;
+        record.check().or_bad_input()?;
         let hash = hash_bytes(bytes);
         match known.insert(record.dialogue_id, hash.clone()) {
-            None => found.rows.extend(record.views().or_bad_input()?),
-            Some(before) if before == hash => found.repeated += 1,
+            None => each(&record).or_bad_input()?,
+            Some(before) if before == hash => repeated += 1,
             Some(_) => {
                 let id = record.dialogue_id;
                 let message = format!("dialogue_id: another dialogue has {id} too");
@@ -72,11 +93,12 @@ pub fn real_persona_chat(path: &Path) -> Result<Found> {
         }
         Ok(())
     })?;
-    Ok(found)
+    Ok(repeated)
 }
 
 impl Record {
-    fn views(&self) -> Result<Vec<Rated>> {
+    /// Whether it is of its two people alone.
+    fn check(&self) -> Result<()> {
         let [one, other] = &self.interlocutors;
         for name in self
             .utterances
@@ -89,6 +111,11 @@ impl Record {
                 "interlocutor_id: expected {one:?} or {other:?}, found {name:?}"
             );
         }
+        Ok(())
+    }
+
+    fn views(&self) -> Result<Vec<Rated>> {
+        let [one, other] = &self.interlocutors;
         let views = [(one, other), (other, one)].map(|(rater, partner)| self.view(rater, partner));
         views.into_iter().collect()
     }
@@ -100,7 +127,7 @@ impl Record {
             } else {
                 Speaker::Bot
             },
-            text: it.text.split_whitespace().collect::<Vec<_>>().join(" "),
+            text: it.line(),
         });
         let given = self.evaluations.iter();
         let ratings = given
