@@ -62,9 +62,10 @@ fn files(settings: &str) -> Result<Box<dyn Stage>, String> {
     let mut keys = Keys::new(&scope, &node, &[], &mut found);
     let stage = read(&mut keys);
     drop(keys);
-    match found.problems.first() {
-        Some(problem) => Err(problem.to_string()),
-        None => Ok(stage),
+    let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+    match problems.is_empty() {
+        true => Ok(stage),
+        false => Err(problems.join("\n")),
     }
 }
 
@@ -198,7 +199,10 @@ fn too_few_people_and_keys_of_no_archive_are_named() {
         "{error}"
     );
     let error = files("ranking_people = 3").err().unwrap();
-    assert!(error.contains("ranking_people"), "{error}");
+    assert!(
+        error.contains("ranking_people: goes with real_persona_chat alone"),
+        "{error}"
+    );
     let error = run(dir.path(), "ranking_people = 5").unwrap_err();
     assert!(error.contains("too few for 1 of validation"), "{error}");
 }
