@@ -136,6 +136,10 @@ fn the_tournament_adds_up(work: &Path, metrics: &Map<String, Value>) {
             (number(format!("win_rate.{model}")) - rate).abs() < 1e-9,
             "{model}"
         );
+        let controlled = number(format!("length_controlled_win_rate.{model}"));
+        assert!((0.0..=1.0).contains(&controlled), "{model} {controlled}");
+        let unit = &metrics[&format!("tournament.length_controlled_win_rate.{model}")]["unit"];
+        assert_eq!(unit, "share");
         strengths += number(format!("strength.{model}"));
     }
     assert!(strengths.abs() < 1e-9);

@@ -6,7 +6,9 @@ pub mod bleu;
 pub mod chrf;
 pub mod correlation;
 pub mod dull;
+pub mod game;
 pub mod hacking;
+pub mod length;
 pub mod noise;
 pub mod one_way;
 pub mod ranking;
@@ -17,11 +19,13 @@ pub mod tournament;
 pub use chrf::chrf;
 pub use correlation::{Agreement, mae_items, pearson_items};
 pub use dull::Genericness;
+pub use game::{Game, longer_won};
 pub use hacking::{Diagnostics, hacking};
+pub use length::{LengthControlled, length_scale};
 pub use noise::Noise;
 pub use ranking::{By, Ranked, Rates, Scored, perplexity, rank};
 pub use statistics::{
     Interval, mean, mean_interval, paired_difference, percentile, stddev, wilson,
 };
 pub use text::TextMeasures;
-pub use tournament::{Game, Standing, bradley_terry, standings};
+pub use tournament::{Standing, bradley_terry, standings};

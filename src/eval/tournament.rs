@@ -7,16 +7,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::game::{Game, win_rate};
+use super::length::{LengthControlled, length_scale};
 use super::statistics::{StatisticsError, percentile};
-
-/// A game between two players.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Game {
-    pub first: usize,
-    pub second: usize,
-    /// The first player's: 1 for a win, 0.5 for a tie, 0 for a loss.
-    pub score: f64,
-}
 
 /// How a player did, with 95% intervals.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +18,9 @@ pub struct Standing {
     /// Mean score of its games; NaN without games.
     pub win_rate: f64,
     pub win_rate_ci95: [f64; 2],
+    /// What it would be if no reply were longer than the other ([`LengthControlled`]).
+    pub length_controlled: f64,
+    pub length_controlled_ci95: [f64; 2],
     /// Log-odds against the average player.
     pub strength: f64,
     pub strength_ci95: [f64; 2],
@@ -91,13 +87,17 @@ pub fn standings(
         return Err(StatisticsError::NoResamples);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
+    let scale = length_scale(&games);
+    let controlled = LengthControlled::fit(players, &games, scale, None);
     let mut rates = vec![Vec::new(); players];
+    let mut controlled_rates = vec![Vec::new(); players];
     let mut strengths = vec![Vec::new(); players];
     for _ in 0..resamples {
         let drawn: Vec<Game> = (0..rounds.len())
             .flat_map(|_| &rounds[rng.random_range(0..rounds.len())])
             .copied()
             .collect();
+        let at_equal_length = LengthControlled::fit(players, &drawn, scale, Some(&controlled));
         for (player, strength) in bradley_terry(players, &drawn, PRIOR)
             .into_iter()
             .enumerate()
@@ -106,6 +106,7 @@ pub fn standings(
             let (rate, games) = win_rate(player, &drawn);
             if games > 0 {
                 rates[player].push(rate);
+                controlled_rates[player].push(at_equal_length.win_rate(player, &drawn));
             }
         }
     }
@@ -118,36 +119,18 @@ pub fn standings(
     };
     let whole = bradley_terry(players, &games, PRIOR);
     let standing = |player: usize| {
-        let (win_rate, games) = win_rate(player, &games);
+        let (win_rate, count) = win_rate(player, &games);
         Standing {
-            games,
+            games: count,
             win_rate,
             win_rate_ci95: interval(&mut rates[player]),
+            length_controlled: controlled.win_rate(player, &games),
+            length_controlled_ci95: interval(&mut controlled_rates[player]),
             strength: whole[player],
             strength_ci95: interval(&mut strengths[player]),
         }
     };
     Ok((0..players).map(standing).collect())
-}
-
-/// Mean score and number of a player's games.
-fn win_rate(player: usize, games: &[Game]) -> (f64, usize) {
-    let scores = games.iter().filter_map(|game| game.score_of(player));
-    let (sum, count) = scores.fold((0.0, 0), |(sum, count), score| (sum + score, count + 1));
-    (sum / count as f64, count)
-}
-
-impl Game {
-    /// A player's score, if it played.
-    pub fn score_of(&self, player: usize) -> Option<f64> {
-        if self.first == player {
-            Some(self.score)
-        } else if self.second == player {
-            Some(1.0 - self.score)
-        } else {
-            None
-        }
-    }
 }
 
 #[cfg(test)]
@@ -156,15 +139,13 @@ mod tests {
 
     fn games(results: &[(usize, usize, usize)]) -> Vec<Game> {
         let one = |&(first, second, wins): &(usize, usize, usize)| {
-            let score = 1.0;
-            std::iter::repeat_n(
-                Game {
-                    first,
-                    second,
-                    score,
-                },
-                wins,
-            )
+            let game = Game {
+                first,
+                second,
+                score: 1.0,
+                longer: 0.0,
+            };
+            std::iter::repeat_n(game, wins)
         };
         results.iter().flat_map(one).collect()
     }
@@ -186,6 +167,7 @@ mod tests {
             first: k % 2,
             second: 1 - k % 2,
             score: 0.5,
+            longer: 0.0,
         }));
         let got = bradley_terry(2, &some, 0.0);
         near(&got, &[2f64.ln() / 2.0, -(2f64.ln()) / 2.0], 1e-9);
@@ -244,6 +226,7 @@ mod tests {
                         first,
                         second,
                         score,
+                        longer: rng.random_range(-20..=20).into(),
                     }]
                 })
                 .collect();
@@ -254,6 +237,14 @@ mod tests {
                 assert!((standing.strength - truth).abs() < 0.8, "{standing:?}");
                 let [low, high] = standing.win_rate_ci95;
                 assert!(low < standing.win_rate && standing.win_rate < high);
+                // Length decides nothing in these games, so that little changes without it.
+                let controlled = standing.length_controlled;
+                let [low, high] = standing.length_controlled_ci95;
+                assert!(low < controlled && controlled < high);
+                assert!(
+                    (controlled - standing.win_rate).abs() < 0.03,
+                    "{standing:?}"
+                );
             }
             assert_eq!(got.iter().map(|it| it.games).sum::<usize>(), 600);
         }

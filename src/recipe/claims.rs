@@ -1,11 +1,13 @@
 //! The paper's claims and the result tables, as a recipe declares them.
 
+mod paper;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::Direction;
-use crate::stage::settings::keys::{Keys, LARGE, Node, Value, brief, suggest};
+use crate::report::{Direction, Finding, Reported};
+use crate::stage::settings::keys::{Keys, LARGE, brief, suggest};
 
 /// A number that a stage leaves: `"rank-dpo.hits"` in a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub struct Claim {
     pub statement: String,
     /// What the paper reports; may be empty.
     pub paper: String,
+    /// The same difference as the paper found it, by its models.
+    pub findings: Vec<Finding>,
     /// The side said to be better.
     pub better: Metric,
     /// The side it is compared with.
@@ -42,6 +46,20 @@ pub struct Row {
     pub name: String,
     /// The stage whose numbers it shows.
     pub stage: String,
+    /// The model of the paper's numbers in this row, with its size; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub paper_model: String,
+}
+
+/// A row of the paper's numbers that none of ours stands beside, such as another model's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaperRow {
+    /// What the row is called.
+    pub name: String,
+    /// The paper's model, with its size.
+    pub model: String,
+    /// One a column.
+    pub values: Vec<Option<Reported>>,
 }
 
 /// A column of a result table.
@@ -71,7 +89,9 @@ pub struct Table {
     /// Columns.
     pub columns: Vec<Column>,
     /// The paper's numbers, a list a row and a number a column; empty if the paper has none.
-    pub paper: Vec<Vec<Option<f64>>>,
+    pub paper: Vec<Vec<Option<Reported>>>,
+    /// Further rows of the paper's.
+    pub paper_rows: Vec<PaperRow>,
 }
 
 /// The stages that claims and tables may name.
@@ -106,6 +126,7 @@ pub(super) fn read_claims(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Claim
             id: keys.string("id", None),
             statement: keys.string("statement", None),
             paper: keys.string("paper", ""),
+            findings: paper::findings(keys),
             better: metric(keys, "better", stages),
             than: metric(keys, "than", stages),
             by: keys.float("by", 0.0, 0.0..=LARGE),
@@ -163,10 +184,12 @@ fn metric(keys: &mut Keys<'_>, key: &str, stages: &Stages<'_>) -> Metric {
 pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table> {
     let mut tables = keys.each_table("table", |keys| {
         let title = keys.string("title", None);
+        let paper_model = keys.string("paper_model", "");
         let rows = keys.each_table("rows", |keys| {
             let row = Row {
                 name: keys.string("name", None),
                 stage: keys.string("stage", None),
+                paper_model: keys.string("paper_model", &*paper_model),
             };
             if let Some(message) = stages.unknown(&row.stage).filter(|_| !row.stage.is_empty()) {
                 keys.problem("stage", message);
@@ -179,10 +202,8 @@ pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table
                 keys.problem(key, "required: expected a list of tables");
             }
         }
-        if keys.has("paper") && columns.iter().any(|it| it.prefix().is_some()) {
-            keys.problem("paper", "columns with * have no numbers of a paper");
-        }
-        let paper = paper(keys, rows.len(), columns.len());
+        let paper = paper::numbers(keys, rows.len(), &columns);
+        let paper_rows = paper::rows(keys, &columns);
         let planned: Vec<bool> = rows
             .iter()
             .map(|row| stages.reached.contains(&row.stage))
@@ -192,6 +213,7 @@ pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table
             rows: kept(rows, &planned),
             columns,
             paper: kept(paper, &planned),
+            paper_rows,
         }
     });
     tables.retain(|table| !table.rows.is_empty());
@@ -217,40 +239,4 @@ fn kept<T>(rows: Vec<T>, planned: &[bool]) -> Vec<T> {
     paired
         .filter_map(|(row, &planned)| planned.then_some(row))
         .collect()
-}
-
-/// The paper's numbers: a list a row, in it a number or `"-"` a column.
-fn paper(keys: &mut Keys<'_>, rows: usize, columns: usize) -> Vec<Vec<Option<f64>>> {
-    let Some(node) = keys.raw("paper") else {
-        return Vec::new();
-    };
-    match numbers(node)
-        .filter(|table| table.len() == rows && table.iter().all(|row| row.len() == columns))
-    {
-        Some(table) => table,
-        None => {
-            let message = format!(
-                "expected {rows} lists (one a row), each of {columns} numbers or \"-\" (one a column)"
-            );
-            keys.problem("paper", message);
-            Vec::new()
-        }
-    }
-}
-
-fn numbers(node: &Node) -> Option<Vec<Vec<Option<f64>>>> {
-    let Value::Array(rows) = &node.value else {
-        return None;
-    };
-    let number = |node: &Node| match &node.value {
-        Value::Int(value) => Some(Some(*value as f64)),
-        Value::Float(value) if value.is_finite() => Some(Some(*value)),
-        Value::Str(text) if text == "-" => Some(None),
-        _ => None,
-    };
-    let row = |node: &Node| match &node.value {
-        Value::Array(items) => items.iter().map(number).collect(),
-        _ => None,
-    };
-    rows.iter().map(row).collect()
 }

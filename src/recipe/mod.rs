@@ -22,7 +22,7 @@ mod tests;
 use crate::stage::settings::keys::Lacks;
 pub use crate::stage::settings::keys::{Link, Problem, Problems, StageRef};
 use crate::store::Stop;
-pub use claims::{Claim, Column, Metric, Row, Table};
+pub use claims::{Claim, Column, Metric, PaperRow, Row, Table};
 pub use identity::identity;
 pub use load::shelf::{FOLDER, Shelf};
 pub use load::{Listed, check_name, is_name, list};

@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
 
-use super::Plan;
-use crate::report::Direction;
+use super::{PaperRow, Plan};
+use crate::report::{Direction, Finding, Reported};
 
 /// The recipe text of a plan. It plans to the same stages, without profile or arguments.
 pub(super) fn to_toml(plan: &Plan) -> String {
@@ -37,16 +37,17 @@ pub(super) fn to_toml(plan: &Plan) -> String {
             "better": side(&claim.better), "than": side(&claim.than),
             "by": claim.by, "lower": claim.direction == Direction::Lower,
             "same": claim.direction == Direction::Same,
+            "paper_findings": claim.findings.iter().map(finding).collect::<Vec<_>>(),
         })
     });
     list(&mut document, "claim", claims.collect());
     let tables = plan.tables.iter().map(|table| {
         let mut entry = json!({"title": table.title, "rows": table.rows, "columns": table.columns});
         if !table.paper.is_empty() {
-            let number = |number: &Option<f64>| number.map_or(json!("-"), |number| json!(number));
-            let row = |row: &Vec<Option<f64>>| row.iter().map(number).collect::<Vec<_>>();
-            entry["paper"] = table.paper.iter().map(row).collect();
+            entry["paper"] = table.paper.iter().map(|row| numbers(row)).collect();
         }
+        let row = |row: &PaperRow| json!({"name": row.name, "model": row.model, "values": numbers(&row.values)});
+        entry["paper_rows"] = table.paper_rows.iter().map(row).collect();
         entry
     });
     list(&mut document, "table", tables.collect());
@@ -55,6 +56,20 @@ pub(super) fn to_toml(plan: &Plan) -> String {
         plan.name, plan.profile
     );
     header + &document.to_string()
+}
+
+/// A row of the paper's numbers.
+fn numbers(row: &[Option<Reported>]) -> Json {
+    let number = |number: &Option<Reported>| number.map_or(json!("-"), |number| json!(number));
+    row.iter().map(number).collect()
+}
+
+/// A finding says its direction by its difference, where it has one.
+fn finding(finding: &Finding) -> Json {
+    match finding.difference {
+        Some(difference) => json!({"model": finding.model, "difference": difference}),
+        None => json!({"model": finding.model, "direction": finding.direction}),
+    }
 }
 
 fn list(document: &mut DocumentMut, key: &str, entries: Vec<Json>) {

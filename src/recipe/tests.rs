@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::report::{Direction, Finding, Reported};
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{COUNT, Keys, POSITIVE};
 use crate::stage::settings::produces::Produces;
@@ -97,11 +98,14 @@ statement = "S"
 better = "rank.hits"
 than = "rank.random"
 by = 5
+paper_findings = [{model = "m (1B)", difference = 0.25}, {model = "l (7B)", direction = "lower"}]
 [[table]]
 title = "Results"
+paper_model = "m (1B)"
 rows = [{name = "SFT", stage = "rank"}]
 columns = [{name = "Hits", metric = "hits"}, {name = "Ppl", metric = "ppl"}]
 paper = [[38.5, "-"]]
+paper_rows = [{name = "SFT", model = "l (7B)", values = ["-", [0.5, 1]]}]
 "#;
 
 struct Recipes(TempDir);
@@ -210,7 +214,73 @@ fn a_good_recipe_becomes_stages_in_order() {
         (vec!["world"], true, false)
     );
     assert_eq!(plan.claims[0].better.metric, "hits");
-    assert_eq!(plan.tables[0].paper, [[Some(38.5), None]]);
+    assert_eq!(plan.tables[0].paper, [[Some(38.5.into()), None]]);
+}
+
+#[test]
+fn the_papers_numbers_are_of_a_model_and_a_claim_has_its_finding() {
+    let recipes = Recipes::new(&[("r", GOOD)]);
+    let plan = recipes
+        .plan("r", None, &[])
+        .map_err(|p| p.join("\n"))
+        .unwrap();
+    let table = &plan.tables[0];
+    assert_eq!(table.rows[0].paper_model, "m (1B)");
+    assert_eq!(
+        table.paper_rows[0].values,
+        [None, Some(Reported::Range([0.5, 1.0]))]
+    );
+    let lower = Finding {
+        model: "l (7B)".into(),
+        difference: None,
+        direction: Direction::Lower,
+    };
+    assert_eq!(
+        plan.claims[0].findings,
+        [Finding::of("m (1B)".into(), 0.25), lower]
+    );
+    let one = r#"paper_model = "m (1B)"
+paper_difference = -0.1"#;
+    let list = GOOD
+        .lines()
+        .find(|line| line.starts_with("paper_findings"))
+        .unwrap();
+    let recipes = Recipes::new(&[("r", &GOOD.replace(list, one))]);
+    let plan = recipes
+        .plan("r", None, &[])
+        .map_err(|p| p.join("\n"))
+        .unwrap();
+    assert_eq!(
+        plan.claims[0].findings,
+        [Finding::of("m (1B)".into(), -0.1)]
+    );
+    for (given, expected) in [
+        (
+            "paper_model = \"m\"",
+            "r.toml:21: claim[0].paper_difference: required: a number in the metric's unit, or paper_direction",
+        ),
+        (
+            "paper_difference = 1\npaper_direction = \"higher\"",
+            "r.toml:28: claim[0].paper_direction: paper_difference says it; leave this out",
+        ),
+        (
+            "paper_difference = 1\npaper_findings = []",
+            "r.toml:28: claim[0].paper_findings: one finding by paper_difference, or a list by paper_findings",
+        ),
+        (
+            "paper_findings = [{model = \"m\", direction = \"up\"}]",
+            "r.toml:27: claim[0].paper_findings[0].direction: expected one of \"higher\", \"lower\", \"same\", found \"up\"",
+        ),
+    ] {
+        assert_eq!(problems(&GOOD.replace(list, given)), [expected]);
+    }
+    let text = GOOD.replace("values = [\"-\", [0.5, 1]]", "values = [\"-\", [1, 0.5]]");
+    assert_eq!(
+        problems(&text),
+        [
+            "r.toml:34: table[0].paper_rows[0].values: expected 2 numbers, [LOW, HIGH] or \"-\" (one a column)"
+        ]
+    );
 }
 
 #[test]
@@ -264,7 +334,7 @@ paper = [[1, 2]]
              found @world, whose kind world makes dialogues",
             "r.toml:21: claim[0].statement: required: expected a string",
             "r.toml:24: claim[0].than: unknown stage sft2, did you mean sft? known stages: world, sft, dpo, rank",
-            "r.toml:29: table[0].paper: expected 1 lists (one a row), each of 1 numbers or \"-\" (one a column)",
+            "r.toml:29: table[0].paper: expected 1 lists (one a row), each of 1 numbers, [LOW, HIGH] or \"-\" (one a column)",
         ]
     );
 }
@@ -281,8 +351,8 @@ fn rows_of_stages_of_another_profile_are_left_out_with_their_numbers() {
             "[profile.sandbox]\noutputs = [\"rank\", \"other\"]",
         )
         .replace(
-            "rows = [",
-            "rows = [{name = \"Other\", stage = \"other\"}, ",
+            "\nrows = [",
+            "\nrows = [{name = \"Other\", stage = \"other\"}, ",
         )
         .replace("paper = [[", "paper = [[1, 2], [");
     let text = format!(
@@ -297,7 +367,7 @@ fn rows_of_stages_of_another_profile_are_left_out_with_their_numbers() {
     let part = tables(Some("paper"));
     assert_eq!(part.len(), 1);
     assert_eq!(part[0].rows, whole[0].rows[1..]);
-    assert_eq!(part[0].paper, [[Some(38.5), None]]);
+    assert_eq!(part[0].paper, [[Some(38.5.into()), None]]);
     // A claim needs both its sides in every profile.
     let text = text.replace("than = \"rank.random\"", "than = \"other.hits\"");
     let recipes = Recipes::new(&[("r", &text)]);
@@ -315,7 +385,7 @@ fn a_column_for_several_numbers_says_so_in_name_and_metric() {
         problems(&text.replace("paper = [[38.5, \"-\"]]\n", more))
     };
     assert!(told("{name = \"by *\", metric = \"hits.*\"}", "").is_empty());
-    let shape = "r.toml:30: table[0].columns[0].metric: expected one * at the end, after a dot, \
+    let shape = "r.toml:32: table[0].columns[0].metric: expected one * at the end, after a dot, \
                  and one in name for what it stands for";
     for column in [
         "{name = \"Hits\", metric = \"hits.*\"}",
@@ -327,7 +397,7 @@ fn a_column_for_several_numbers_says_so_in_name_and_metric() {
     }
     assert_eq!(
         told("{name = \"*\", metric = \"hits.*\"}", "paper = [[1, 2]]\n"),
-        ["r.toml:31: table[0].paper: columns with * have no numbers of a paper"]
+        ["r.toml:33: table[0].paper: columns with * have no numbers of a paper; write \"-\""]
     );
 }
 

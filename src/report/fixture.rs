@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::claim::ClaimResult;
+use super::paper::{Direction, Finding};
 use super::summary::*;
+use super::unit::Unit;
 use crate::eval::Interval;
 
 pub fn example() -> RunSummary {
@@ -39,7 +42,9 @@ pub fn example() -> RunSummary {
         cells: labels
             .map(|l| metrics.get(&format!("{stage}.{l}")).map(Cell::from))
             .into(),
-        paper: paper.into(),
+        paper: paper.map(|number| number.map(Into::into)).into(),
+        model: "llama from random weights (0.4M)".into(),
+        paper_model: "gpt2-large (774M)".into(),
     };
     let table = Table {
         title: "Persona consistency".into(),
@@ -60,6 +65,13 @@ pub fn example() -> RunSummary {
             "every model above 1B gains",
             [0.3245, 0.281, 0.37],
             Direction::Higher,
+        )
+        .beside(
+            "llama from random weights (0.4M)".into(),
+            &[
+                Finding::of("gpt2-large (774M)".into(), 0.225),
+                Finding::of("gpt2 (124M)".into(), -0.03),
+            ],
         ),
         claim(
             "dpo-contradict",

@@ -1,6 +1,8 @@
 //! Numbers, durations and commands as text, the same in every report.
 
-use super::summary::{Cell, Machine, RunSummary, Unit};
+use super::paper::{Against, Direction, Reported};
+use super::summary::{Cell, Machine, RunSummary};
+use super::unit::Unit;
 
 /// Stands where there is no value.
 pub const MISSING: &str = "–";
@@ -24,10 +26,21 @@ pub fn value(value: f64, unit: Unit) -> String {
 }
 
 /// A number of the paper's, as the paper prints it.
-pub fn paper(value: Option<f64>) -> String {
-    match value {
-        Some(value) if value.is_finite() => minus(value.to_string()),
-        _ => MISSING.to_owned(),
+pub fn paper(reported: Option<Reported>) -> String {
+    match reported {
+        Some(Reported::Number(value)) => minus(value.to_string()),
+        Some(Reported::Range([low, high])) => minus(format!("{low} to {high}")),
+        None => MISSING.to_owned(),
+    }
+}
+
+/// What the paper found, in the metric's unit.
+pub fn found(against: &Against, unit: Unit) -> String {
+    match (against.finding.difference, against.finding.direction) {
+        (Some(found), _) => difference(found, unit),
+        (None, Direction::Higher) => "higher".to_owned(),
+        (None, Direction::Lower) => "lower".to_owned(),
+        (None, Direction::Same) => "about the same".to_owned(),
     }
 }
 
@@ -188,7 +201,8 @@ mod tests {
         assert_eq!(value(f64::NAN, Unit::Share), "NaN");
         assert_eq!(value(f64::INFINITY, Unit::Plain), "∞");
         assert_eq!(value(f64::NEG_INFINITY, Unit::Count), "−∞");
-        assert_eq!(paper(Some(38.0)), "38");
+        assert_eq!(paper(Some(38.0.into())), "38");
+        assert_eq!(paper(Some(Reported::Range([0.32, 0.55]))), "0.32 to 0.55");
         assert_eq!(paper(None), MISSING);
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::claim::ClaimResult;
 use super::format;
 use super::summary::{RunSummary, SampleBlock, StageSummary, Table};
 use crate::store::clean;
@@ -31,6 +32,7 @@ pub fn render(run: &RunSummary) -> String {
     for table in &run.tables {
         paragraph(&mut out, &format!("## {}", escape(&table.title)));
         grid(&mut out, &cells(table, true, escape));
+        paragraph(&mut out, &escape(&table.models().unwrap_or_default()));
         paragraph(&mut out, &escape(&table.note));
     }
     list(&mut out, "What it costs", &run.costs);
@@ -102,6 +104,57 @@ fn claims(out: &mut String, run: &RunSummary) {
         ]);
     }
     grid(out, &lines);
+    let against = against(run, |claim| escape(&claim.statement), escape);
+    if !against.is_empty() {
+        paragraph(out, "### Against the paper");
+        grid(out, &against);
+    }
+}
+
+/// The claims beside what the paper found, a line for each of its models, header first; nothing where it has no finding.
+pub fn against(
+    run: &RunSummary,
+    name: impl Fn(&ClaimResult) -> String,
+    text: impl Fn(&str) -> String,
+) -> Vec<Vec<String>> {
+    let missing = || format::MISSING.to_owned();
+    let or_missing = |model: &str| match model.is_empty() {
+        true => missing(),
+        false => text(model),
+    };
+    let mut lines = Vec::new();
+    for claim in &run.claims {
+        for (at, against) in claim.against.iter().enumerate() {
+            let ours = match at {
+                0 => [
+                    name(claim),
+                    or_missing(&claim.model),
+                    claim
+                        .measured
+                        .map_or_else(missing, |m| format::difference(m, claim.unit)),
+                ],
+                _ => Default::default(),
+            };
+            let theirs = [
+                or_missing(&against.finding.model),
+                format::found(against, claim.unit),
+                against.words(),
+            ];
+            lines.push(ours.into_iter().chain(theirs).collect());
+        }
+    }
+    if !lines.is_empty() {
+        let head = [
+            "Claim",
+            "here",
+            "measured",
+            "the paper's model",
+            "the paper's",
+            "ours beside it",
+        ];
+        lines.insert(0, head.map(str::to_owned).to_vec());
+    }
+    lines
 }
 
 fn samples(out: &mut String, samples: &[SampleBlock]) {
@@ -193,7 +246,8 @@ fn list(out: &mut String, title: &str, sentences: &[String]) {
     }
 }
 
-fn grid(out: &mut String, lines: &[Vec<String>]) {
+/// A table, its first line the header; cells are Markdown.
+pub fn grid(out: &mut String, lines: &[Vec<String>]) {
     for (index, line) in lines.iter().enumerate() {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "| {} |", line.join(" | "));
@@ -204,7 +258,8 @@ fn grid(out: &mut String, lines: &[Vec<String>]) {
     out.push('\n');
 }
 
-fn paragraph(out: &mut String, text: &str) {
+/// A paragraph, if there is any text.
+pub fn paragraph(out: &mut String, text: &str) {
     if !text.is_empty() {
         out.push_str(text);
         out.push_str("\n\n");
@@ -219,7 +274,7 @@ fn fenced(code: &str) -> String {
 }
 
 /// Text on one line, with all that Markdown or HTML would take for its own escaped.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in clean(text)
         .split_whitespace()
@@ -252,10 +307,14 @@ mod tests {
             }
         }
         assert!(text.contains(r"| DPO \| no shuffle | – | – | – | – | – | – | – |"));
-        assert!(
-            text.contains("| SFT | 38.3 [35.2, 41.4] | 41.2 |"),
-            "{text}"
-        );
+        for part in [
+            "| SFT | 38.3 [35.2, 41.4] | 41.2 |",
+            "Here: llama from random weights (0.4M). The paper: gpt2-large (774M).",
+            "| gpt2-large (774M) | +22.5 points | same direction, 1.4 times the paper's |",
+            "| gpt2 (124M) | −3.0 points | other direction, 11 times the paper's size |",
+        ] {
+            assert!(text.contains(part), "{part}\nnot in\n{text}");
+        }
     }
 
     #[test]

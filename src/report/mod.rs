@@ -1,13 +1,17 @@
 //! What a run leaves for its reader: `summary.json`, `report.md`, `report.html`, and the table
 //! that ends it on the terminal. All four show one [`RunSummary`].
 
+mod claim;
 mod format;
 mod html;
+pub mod ledger;
 mod machine;
 mod markdown;
+mod paper;
 mod plot;
 mod summary;
 mod terminal;
+mod unit;
 
 #[cfg(test)]
 mod fixture;
@@ -18,13 +22,17 @@ use anyhow::Result;
 
 use crate::store::{self, Owned};
 
+pub use claim::ClaimResult;
+pub use format::found;
 pub use html::render as html;
 pub use markdown::render as markdown;
+pub use paper::{Against, Beside, Direction, Finding, Reported};
 pub use summary::{
-    Cell, ClaimResult, Column, Curve, Direction, Machine, MetricSummary, Reply, Row, RunSummary,
-    SampleBlock, Series, StageSummary, Table, Unit, Utterance,
+    Cell, Column, Curve, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock, Series,
+    StageSummary, Table, Utterance,
 };
 pub use terminal::render as terminal;
+pub use unit::Unit;
 
 /// The files of a written report.
 #[derive(Debug, Clone, PartialEq, Eq)]

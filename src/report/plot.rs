@@ -6,7 +6,8 @@
 use plotters::prelude::*;
 
 use super::format;
-use super::summary::{Curve, Series, Unit};
+use super::summary::{Curve, Series};
+use super::unit::Unit;
 
 /// Series colours, as CSS names them; a seventh series starts over.
 pub const COLOURS: [&str; 6] = [

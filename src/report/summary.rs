@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::ClaimResult;
+use super::paper::Reported;
+use super::unit::Unit;
 use crate::eval::{Interval, mean};
 
 /// One run of one recipe under one profile, over all its seeds.
@@ -60,21 +63,6 @@ pub struct StageSummary {
     pub notes: Vec<String>,
 }
 
-/// What a number counts, hence how it prints.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// A share of one, shown in percent (0.381 as 38.1); a difference is shown in points.
-    Share,
-    /// A whole number of things.
-    Count,
-    /// A duration in seconds.
-    Seconds,
-    /// Shown as it is.
-    #[default]
-    Plain,
-}
-
 /// A metric over the seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricSummary {
@@ -110,117 +98,6 @@ impl MetricSummary {
     }
 }
 
-/// A claim of the recipe, held against the measurement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClaimResult {
-    pub id: String,
-    pub statement: String,
-    /// What the paper found, in words.
-    pub paper: String,
-    /// The difference found; absent when a stage it needs was not part of the run.
-    #[serde(default, with = "crate::store::numbers")]
-    pub measured: Option<f64>,
-    #[serde(default, with = "crate::store::numbers")]
-    pub ci95: Option<[f64; 2]>,
-    pub holds: bool,
-    #[serde(default, with = "crate::store::numbers")]
-    pub per_seed: Vec<f64>,
-    /// The smallest difference that counts, or the largest that does not; never negative.
-    #[serde(default)]
-    pub by: f64,
-    #[serde(default)]
-    pub direction: Direction,
-    #[serde(default)]
-    pub unit: Unit,
-    /// Why nothing was measured, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-/// What a claim says of a difference.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// It is above zero.
-    #[default]
-    Higher,
-    /// It is below zero.
-    Lower,
-    /// It is too small to matter.
-    Same,
-}
-
-impl ClaimResult {
-    /// A claim that nothing has been measured for.
-    pub fn unmeasured(id: &str, statement: &str, paper: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            statement: statement.to_owned(),
-            paper: paper.to_owned(),
-            measured: None,
-            ci95: None,
-            holds: false,
-            per_seed: Vec::new(),
-            by: 0.0,
-            direction: Direction::default(),
-            unit: Unit::Plain,
-            reason: None,
-        }
-    }
-
-    /// The same, with the reason.
-    pub fn because(self, reason: impl Into<String>) -> Self {
-        Self {
-            reason: Some(reason.into()),
-            ..self
-        }
-    }
-
-    /// Judges the claim: it holds when the estimate is at least `by` in the claimed direction and
-    /// the whole 95% interval lies on that side of zero; or, where nothing is to change, when the whole
-    /// interval is within `by` of zero.
-    pub fn judged(self, difference: &Interval, by: f64, direction: Direction, unit: Unit) -> Self {
-        let Interval {
-            estimate,
-            low,
-            high,
-            ..
-        } = *difference;
-        let holds = match direction {
-            Direction::Higher => estimate >= by && low > 0.0,
-            Direction::Lower => estimate <= -by && high < 0.0,
-            Direction::Same => low >= -by && high <= by,
-        };
-        Self {
-            measured: Some(difference.estimate),
-            ci95: Some(difference.ci95()),
-            holds,
-            per_seed: difference.per_seed.clone(),
-            by,
-            direction,
-            unit,
-            ..self
-        }
-    }
-
-    /// The verdict, with the reason where nothing was measured.
-    pub fn verdict_and_reason(&self) -> String {
-        match &self.reason {
-            Some(reason) => format!("{}: {reason}", self.verdict()),
-            None => self.verdict().to_owned(),
-        }
-    }
-
-    /// The verdict in words.
-    pub fn verdict(&self) -> &'static str {
-        match (self.measured, self.holds) {
-            (None, _) => "not measured",
-            (_, true) => "holds",
-            (_, false) => "does not hold",
-        }
-    }
-}
-
 /// A result table; measured cells stand beside the paper's numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -237,6 +114,39 @@ impl Table {
         let given = |row: &Row| matches!(row.paper.get(column), Some(Some(_)));
         self.rows.iter().any(given)
     }
+
+    /// Which models the numbers are of, where there are the paper's beside ours.
+    pub fn models(&self) -> Option<String> {
+        let with_paper = self
+            .rows
+            .iter()
+            .filter(|row| row.paper.iter().any(Option::is_some));
+        let paper = named(with_paper.map(|row| (&*row.paper_model, row)))?;
+        let measured = self
+            .rows
+            .iter()
+            .filter(|row| row.cells.iter().any(Option::is_some));
+        let here = named(measured.map(|row| (&*row.model, row)));
+        let here = here.map_or(String::new(), |here| format!("Here: {here}. "));
+        Some(format!("{here}The paper: {paper}."))
+    }
+}
+
+/// The models of rows, each with the rows that are of it, where there are several; nothing where none is named.
+fn named<'a>(rows: impl Iterator<Item = (&'a str, &'a Row)>) -> Option<String> {
+    let mut models: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (model, row) in rows.filter(|(model, _)| !model.is_empty()) {
+        match models.iter_mut().find(|(name, _)| *name == model) {
+            Some((_, rows)) => rows.push(&row.name),
+            None => models.push((model, vec![&row.name])),
+        }
+    }
+    let several = models.len() > 1;
+    let words = models.iter().map(|(model, rows)| match several {
+        true => format!("{model} for {}", rows.join(", ")),
+        false => (*model).to_owned(),
+    });
+    (!models.is_empty()).then(|| words.collect::<Vec<_>>().join("; "))
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -252,8 +162,13 @@ pub struct Row {
     pub name: String,
     /// One a column; absent where nothing was measured.
     pub cells: Vec<Option<Cell>>,
-    /// One a column, or none at all: numbers as the paper prints them (percent, not shares).
-    pub paper: Vec<Option<f64>>,
+    /// One a column, or none at all.
+    pub paper: Vec<Option<Reported>>,
+    /// The model that was measured, with its size, and that of the paper's numbers; empty where not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub paper_model: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -334,44 +249,37 @@ pub struct Machine {
 mod tests {
     use super::*;
 
-    fn judge(estimate: f64, low: f64, high: f64, by: f64, direction: Direction) -> bool {
-        let difference = Interval {
-            estimate,
-            low,
-            high,
-            per_seed: vec![estimate],
+    #[test]
+    fn a_table_says_whose_numbers_stand_side_by_side() {
+        let row = |name: &str, model: &str, paper: &str| Row {
+            name: name.into(),
+            cells: vec![Some(Cell {
+                value: 0.1,
+                ci95: None,
+            })],
+            paper: vec![Some(1.0.into())],
+            model: model.into(),
+            paper_model: paper.into(),
         };
-        ClaimResult::unmeasured("id", "statement", "paper")
-            .judged(&difference, by, direction, Unit::Share)
-            .holds
-    }
-
-    #[test]
-    fn a_claim_needs_its_size_and_its_side_of_zero() {
-        use Direction::{Higher, Lower};
-        assert!(judge(0.08, 0.02, 0.14, 0.05, Higher));
-        assert!(!judge(0.04, 0.02, 0.06, 0.05, Higher), "too small");
-        assert!(!judge(0.08, -0.01, 0.17, 0.05, Higher), "includes zero");
-        assert!(
-            !judge(-0.08, -0.14, -0.02, 0.05, Higher),
-            "the wrong direction"
+        let models = |rows: &[Row]| {
+            let table = Table {
+                rows: rows.to_vec(),
+                ..Table::default()
+            };
+            table.models()
+        };
+        let [a, b] = ["SFT", "DPO"].map(|name| row(name, "ours (1M)", "theirs (7B)"));
+        assert_eq!(
+            models(&[a.clone(), b]).unwrap(),
+            "Here: ours (1M). The paper: theirs (7B)."
         );
-        assert!(judge(-0.08, -0.14, -0.02, 0.05, Lower));
-        assert!(!judge(0.08, 0.02, 0.14, 0.05, Lower));
-        assert!(!judge(-0.08, -0.17, 0.01, 0.05, Lower));
-    }
-
-    #[test]
-    fn a_claim_of_no_change_needs_the_whole_interval_near_zero() {
-        let same = |low, high| judge(0.0, low, high, 0.02, Direction::Same);
-        assert!(same(-0.01, 0.02));
-        assert!(!same(-0.03, 0.01), "it may have fallen");
-        assert!(!same(-0.01, 0.03), "it may have risen");
-    }
-
-    #[test]
-    fn an_unmeasured_claim_says_so() {
-        let claim = ClaimResult::unmeasured("id", "statement", "paper");
-        assert_eq!(claim.verdict(), "not measured");
+        let c = row("small", "less (0.1M)", "theirs (1B)");
+        assert_eq!(
+            models(&[a, c]).unwrap(),
+            "Here: ours (1M) for SFT; less (0.1M) for small. The paper: theirs (7B) for SFT; theirs (1B) for small."
+        );
+        let mut alone = row("SFT", "ours (1M)", "theirs (7B)");
+        alone.paper = vec![None];
+        assert_eq!(models(&[alone]), None);
     }
 }

@@ -1,19 +1,22 @@
 //! The result as it ends a run on the terminal: aligned plain text, no colours.
 
 use super::format;
-use super::markdown::cells;
+use super::markdown::{against, cells};
 use super::summary::RunSummary;
 
 /// Wider tables leave their intervals to the report: a wrapped table cannot be read.
 const WIDEST: usize = 100;
 
-/// Tables, then claims with verdict and interval, then costs. Ends with a newline unless empty.
+/// Tables, then claims with verdict and interval and beside the paper's, then notes and costs. Ends with a newline unless empty.
 pub fn render(run: &RunSummary) -> String {
     let mut blocks = Vec::new();
     for table in &run.tables {
         let mut text = aligned(&cells(table, true, one_line));
         if text.lines().any(|line| line.chars().count() > WIDEST) {
             text = aligned(&cells(table, false, one_line)) + "The report has the intervals.\n";
+        }
+        if let Some(models) = table.models() {
+            text += &(one_line(&models) + "\n");
         }
         blocks.push(format!("{}\n{text}", one_line(&table.title)));
     }
@@ -38,6 +41,18 @@ pub fn render(run: &RunSummary) -> String {
         let mut all = vec![head.map(str::to_owned).to_vec()];
         all.extend(lines);
         blocks.push(aligned(&all));
+        let against = against(run, |claim| one_line(&claim.id), one_line);
+        if !against.is_empty() {
+            blocks.push(aligned(&against));
+        }
+    }
+    let notes: Vec<String> = run
+        .notes
+        .iter()
+        .map(|note| format!("Note: {}\n", one_line(note)))
+        .collect();
+    if !notes.is_empty() {
+        blocks.push(notes.concat());
     }
     let costs: Vec<String> = run
         .costs
@@ -114,7 +129,15 @@ mod tests {
         run.tables[0].rows[0].name = "S\u{1b}[31mFT\n".into();
         let text = render(&run);
         assert!(!text.contains('\u{1b}'));
-        for part in ["Persona consistency", "63.7", "dpo-hits", "+32.5 points"] {
+        for part in [
+            "Persona consistency",
+            "63.7",
+            "dpo-hits",
+            "+32.5 points",
+            "The paper: gpt2-large (774M).",
+            "other direction, 11 times the paper's size",
+            "Note: The base model is trained from scratch",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(

@@ -1,23 +1,23 @@
 //! From finished artifacts to a report: numbers over seeds, claims, tables, curves and samples.
 
+mod models;
+mod training;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use serde_json::{Map, Value};
 
-use super::places::METRICS;
 use super::task::{Done, Task};
 use crate::data::{Said, template};
 use crate::eval::{mean_interval, paired_difference};
 use crate::recipe::{self, Plan};
 use crate::report::{
-    Cell, ClaimResult, Column, Curve, Machine, MetricSummary, Reply, Row, RunSummary, SampleBlock,
-    Series, StageSummary, Table, Unit, Utterance,
+    Cell, ClaimResult, Column, Machine, MetricSummary, Reply, Reported, Row, RunSummary,
+    SampleBlock, StageSummary, Table, Unit, Utterance,
 };
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::Replied;
-use crate::stage::settings::produces::Produces;
-use crate::store::read_metrics;
+use models::model_of;
 
 const RESAMPLES: usize = 2000;
 const SAMPLES: usize = 6;
@@ -53,7 +53,8 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> RunSummary {
             .push(found);
     }
     let metrics = metrics(&measures, &mut lost);
-    let curves = curves(finished, &mut lost);
+    let trained = training::trained(finished, &mut lost);
+    let curves = training::curves(&trained);
     let samples = samples(finished, &mut lost);
     RunSummary {
         recipe: plan.name.clone(),
@@ -72,19 +73,32 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> RunSummary {
         claims: plan
             .claims
             .iter()
-            .map(|claim| self::claim(claim, &measures, &metrics))
+            .map(|claim| {
+                let model = model_of(plan, &claim.better.stage, &measures);
+                self::claim(claim, &measures, &metrics).beside(model, &claim.findings)
+            })
             .collect(),
         tables: plan
             .tables
             .iter()
-            .map(|table| self::table(table, &metrics))
+            .map(|table| {
+                let model = |stage: &str| model_of(plan, stage, &measures);
+                self::table(table, model, &metrics)
+            })
             .collect(),
         curves,
         samples,
-        notes: lost.0,
+        notes: lost
+            .0
+            .into_iter()
+            .chain(training::fallen(&trained))
+            .collect(),
         machine: Machine::this(),
         parameters,
-        costs: costs(&measures, plan),
+        costs: [training::costs, training::cuts]
+            .iter()
+            .flat_map(|told| told(&measures, plan))
+            .collect(),
         stages,
         metrics,
         ..RunSummary::default()
@@ -104,9 +118,11 @@ impl Lost {
     }
 }
 
-/// Numbers that are shares of items.
+/// Numbers that are shares.
 fn unit(measures: &[Measures], name: &str) -> Unit {
-    let share = |m: &Measures| m.items.contains_key(name) && !m.scores.contains(name);
+    let share = |m: &Measures| {
+        m.shares.contains(name) || m.items.contains_key(name) && !m.scores.contains(name)
+    };
     match measures.iter().any(share) {
         true => Unit::Share,
         false => Unit::Plain,
@@ -191,10 +207,24 @@ fn claim(
     }
 }
 
-fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Table {
+fn table(
+    table: &recipe::Table,
+    model: impl Fn(&str) -> String,
+    metrics: &BTreeMap<String, MetricSummary>,
+) -> Table {
     let key =
         |row: &recipe::Row, column: &recipe::Column| format!("{}.{}", row.stage, column.metric);
-    let columns = columns(table, metrics);
+    let (places, columns): (Vec<usize>, Vec<recipe::Column>) =
+        columns(table, metrics).into_iter().unzip();
+    // A column that stands for several has none of the paper's.
+    let paper = |numbers: &Vec<Option<Reported>>| places.iter().map(|&at| numbers[at]).collect();
+    let papers_own = table.paper_rows.iter().map(|row| Row {
+        name: format!("{}, the paper's {}", row.name, row.model),
+        cells: vec![None; columns.len()],
+        paper: paper(&row.values),
+        paper_model: row.model.clone(),
+        ..Row::default()
+    });
     Table {
         title: table.title.clone(),
         columns: columns
@@ -218,22 +248,25 @@ fn table(table: &recipe::Table, metrics: &BTreeMap<String, MetricSummary>) -> Ta
                     .iter()
                     .map(|column| metrics.get(&key(row, column)).map(Cell::from))
                     .collect(),
-                paper: table.paper.get(index).cloned().unwrap_or_default(),
+                paper: table.paper.get(index).map(paper).unwrap_or_default(),
+                model: model(&row.stage),
+                paper_model: row.paper_model.clone(),
             })
+            .chain(papers_own)
             .collect(),
         ..Table::default()
     }
 }
 
-/// The columns, one that stands for several in place of which there are those that some row has.
+/// The columns, each with its place in the recipe; for one that stands for several, those that some row has.
 fn columns(
     table: &recipe::Table,
     metrics: &BTreeMap<String, MetricSummary>,
-) -> Vec<recipe::Column> {
+) -> Vec<(usize, recipe::Column)> {
     let mut columns = Vec::new();
-    for column in &table.columns {
+    for (at, column) in table.columns.iter().enumerate() {
         let Some(prefix) = column.prefix() else {
-            columns.push(column.clone());
+            columns.push((at, column.clone()));
             continue;
         };
         let starts = table
@@ -246,60 +279,13 @@ fn columns(
                 names.filter_map(move |name| name.strip_prefix(&start))
             })
             .collect();
-        columns.extend(rests.into_iter().map(|rest| recipe::Column {
-            name: column.name.replace('*', &rest.replace('_', " ")),
-            metric: format!("{prefix}{rest}"),
+        columns.extend(rests.into_iter().map(|rest| {
+            let name = column.name.replace('*', &rest.replace('_', " "));
+            let metric = format!("{prefix}{rest}");
+            (at, recipe::Column { name, metric })
         }));
     }
     columns
-}
-
-/// Training curves: one chart of losses and one of margins for each kind of training.
-fn curves(finished: &[(&Task<'_>, &Done)], lost: &mut Lost) -> Vec<Curve> {
-    let mut curves: Vec<Curve> = Vec::new();
-    for (task, done) in finished {
-        if task.stage.produces != Produces::Model {
-            continue;
-        }
-        let lines = lost.or_default(read_metrics(&done.artifact.join(METRICS)));
-        for (metric, what) in [
-            ("loss", "loss"),
-            ("eval_loss", "validation loss"),
-            ("rewards/margins", "reward margin"),
-            ("rewards/accuracies", "reward accuracy"),
-            ("objective/scores", "score of sampled replies"),
-            ("objective/kl", "KL to the reference"),
-        ] {
-            let points = points(&lines, metric);
-            if points.len() < 2 {
-                continue;
-            }
-            let title = format!("{}: {what}", task.stage.name);
-            let series = Series {
-                name: task
-                    .seed
-                    .map_or("all seeds".into(), |seed| format!("seed {seed}")),
-                points,
-            };
-            match curves.iter_mut().find(|curve| curve.title == title) {
-                Some(curve) => curve.series.push(series),
-                None => curves.push(Curve {
-                    title,
-                    x_label: "step".into(),
-                    y_label: what.into(),
-                    series: vec![series],
-                }),
-            }
-        }
-    }
-    curves
-}
-
-fn points(lines: &[Map<String, Value>], metric: &str) -> Vec<(f64, f64)> {
-    lines
-        .iter()
-        .filter_map(|line| Some((line.get("step")?.as_f64()?, line.get(metric)?.as_f64()?)))
-        .collect()
 }
 
 /// The first seed's replies of every model, side by side: first where they differ in failing, then where all
@@ -364,34 +350,6 @@ fn utterance(said: &Said) -> Utterance {
         speaker: speaker.to_owned(),
         text: text.clone(),
     }
-}
-
-/// How much computation prefix sharing saved in each training stage.
-fn costs(measures: &ByStage, plan: &Plan) -> Vec<String> {
-    let order = plan.stages.iter().filter_map(|stage| {
-        let runs = measures.get(&stage.name)?;
-        let total = |name: &str| {
-            runs.iter()
-                .filter_map(|run| run.numbers.get(name))
-                .sum::<f64>()
-        };
-        let computed = total("computed_tokens");
-        let (padded, unshared) = (total("padded_tokens"), total("unshared_tokens"));
-        let filled = total("rows_filled") / runs.len().max(1) as f64;
-        let peaks = runs.iter().filter_map(|run| run.varying.get("peak_memory_gb"));
-        let peak = peaks.copied().reduce(f64::max);
-        let peak = peak.map_or(String::new(), |gb| format!("; {gb:.2} GB at the peak of the process"));
-        (padded > 0.0).then(|| {
-            format!(
-                "{}: {computed:.0} tokens computed where a padded batch has {padded:.0} ({:.1} times \
-                 as many) and sequences one by one {unshared:.0}; rows {:.1}% full{peak}",
-                stage.name,
-                padded / computed,
-                100.0 * filled
-            )
-        })
-    });
-    order.collect()
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::super::claim::ClaimResult;
 use super::super::format;
-use super::super::summary::{ClaimResult, Direction};
+use super::super::paper::Direction;
 
 pub fn section(claims: &[ClaimResult]) -> Markup {
     let measured = claims.iter().filter(|c| c.measured.is_some()).count();
@@ -64,6 +65,23 @@ fn article(claim: &ClaimResult) -> Markup {
                         }
                     }
                     @if !claim.paper.is_empty() { dt { "Paper" } dd { (claim.paper) } }
+                    @if !claim.against.is_empty() { (against(claim)) }
+                }
+            }
+        }
+    }
+}
+
+/// The paper's own findings, by its models, and ours beside each.
+fn against(claim: &ClaimResult) -> Markup {
+    html! {
+        @if !claim.model.is_empty() { dt { "Here" } dd { (claim.model) } }
+        dt { "Against the paper" }
+        dd {
+            @for one in &claim.against {
+                p {
+                    @if !one.finding.model.is_empty() { (one.finding.model) ": " }
+                    (format::found(one, claim.unit)) "; " strong { (one.words()) }
                 }
             }
         }

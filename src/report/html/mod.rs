@@ -98,6 +98,8 @@ mod tests {
             "63.7",
             "12 identical pairs dropped",
             "make exp-persona-dpo",
+            "The paper: gpt2-large (774M).",
+            "<strong>other direction, 11 times the paper's size</strong>",
         ] {
             assert!(page.contains(text), "{text}");
         }

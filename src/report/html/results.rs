@@ -6,7 +6,8 @@ use maud::{Markup, PreEscaped, html};
 
 use super::super::format;
 use super::super::plot;
-use super::super::summary::{Column, Curve, MetricSummary, Row, Table, Unit};
+use super::super::summary::{Column, Curve, MetricSummary, Row, Table};
+use super::super::unit::Unit;
 use super::parts::scrolling;
 
 pub fn tables(tables: &[Table]) -> Markup {
@@ -30,7 +31,11 @@ fn table(table: &Table) -> Markup {
     let any_paper = columns.iter().any(|(.., paper)| *paper);
     html! {
         table.results {
-            caption { strong { (table.title) } @if !table.note.is_empty() { " " (table.note) } }
+            caption {
+                strong { (table.title) }
+                @if let Some(models) = table.models() { " " (models) }
+                @if !table.note.is_empty() { " " (table.note) }
+            }
             thead {
                 tr {
                     th scope="col" rowspan=[any_paper.then_some(2)] { "Model" }

@@ -18,6 +18,7 @@ fn claimed() -> recipe::Claim {
         id: "x".into(),
         statement: String::new(),
         paper: String::new(),
+        findings: Vec::new(),
         better: metric("rank"),
         than: metric("base"),
         by: 0.0,
@@ -54,4 +55,51 @@ fn seeds_with_unequal_numbers_of_items_are_shown_by_seed_and_their_claim_is_not_
         assert_eq!(result.verdict(), "not measured");
         assert!(result.reason.is_some_and(|reason| reason.contains(why)));
     }
+}
+
+#[test]
+fn the_papers_numbers_stand_in_the_columns_that_they_are_of() {
+    let column = |name: &str, metric: &str| recipe::Column {
+        name: name.into(),
+        metric: metric.into(),
+    };
+    let declared = recipe::Table {
+        title: String::new(),
+        rows: vec![recipe::Row {
+            name: "SFT".into(),
+            stage: "rank".into(),
+            paper_model: "theirs (7B)".into(),
+        }],
+        columns: vec![column("*", "by.*"), column("Hits", "hits")],
+        paper: vec![vec![None, Some(14.8.into())]],
+        paper_rows: vec![recipe::PaperRow {
+            name: "SFT".into(),
+            model: "other (1B)".into(),
+            values: vec![None, Some(Reported::Range([1.0, 2.0]))],
+        }],
+    };
+    let metrics = ["rank.by.a", "rank.by.b", "rank.hits"].map(|name| {
+        (
+            name.to_owned(),
+            MetricSummary::of_seeds(vec![0.5], Unit::Share),
+        )
+    });
+    let table = table(
+        &declared,
+        |stage| format!("{stage}'s (1M)"),
+        &metrics.into(),
+    );
+    let names: Vec<&str> = table.columns.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["a", "b", "Hits"]);
+    let [ours, alone] = &table.rows[..] else {
+        panic!("{:?}", table.rows)
+    };
+    assert_eq!(ours.paper, [None, None, Some(14.8.into())]);
+    assert_eq!(
+        (&*ours.model, &*ours.paper_model),
+        ("rank's (1M)", "theirs (7B)")
+    );
+    assert_eq!(alone.name, "SFT, the paper's other (1B)");
+    assert_eq!((&alone.cells, &*alone.model), (&vec![None; 3], ""));
+    assert_eq!(alone.paper[2], Some(Reported::Range([1.0, 2.0])));
 }

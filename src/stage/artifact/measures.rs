@@ -25,6 +25,9 @@ pub struct Measures {
     /// Those of `items` that are not shares of one, such as scores on a scale of their own.
     #[serde(default)]
     pub scores: BTreeSet<String>,
+    /// Those of `numbers` without items that are shares of one all the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub shares: BTreeSet<String>,
     /// Counts and remarks for the report, such as "12 identical pairs dropped".
     pub notes: Vec<String>,
 }
@@ -55,6 +58,12 @@ impl Measures {
     pub fn mean_score(&mut self, name: &str, values: Vec<f64>) {
         self.mean(name, values);
         self.scores.insert(name.to_owned());
+    }
+
+    /// Adds a share of one that is no mean over items.
+    pub fn share(&mut self, name: &str, value: f64) {
+        self.numbers.insert(name.to_owned(), value);
+        self.shares.insert(name.to_owned());
     }
 
     /// Adds a remark.

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::data::{Example, Prompt};
-use crate::eval::{Game, Standing, standings};
+use crate::eval::{Game, LengthControlled, Standing, length_scale, longer_won, standings};
 use crate::judge::{self, Choice, Compared, Judge, Pair};
 use crate::stage::artifact::examples::prompts;
 use crate::stage::artifact::measures::Measures;
@@ -25,10 +25,11 @@ use crate::store::write_jsonl;
 
 pub const KIND: Kind = Kind {
     name: "tournament",
-    about: "models against one another, reply by reply: win rates and Bradley-Terry strengths",
+    about: "models against one another, reply by reply: win rates, at equal length too, and Bradley-Terry strengths",
     produces: Produces::Measure,
     // 2: a reply's text is what it reads after its prompt.
-    version: 2,
+    // 3: win rates at equal length, and how often the longer reply won.
+    version: 3,
     uses_backend: true,
     modules: modules::JUDGING,
     read,
@@ -146,6 +147,7 @@ impl Stage for Tournament {
                     first,
                     second,
                     score,
+                    longer: length(reply(first, prompt)) - length(reply(second, prompt)),
                 });
             }
             lines.push(Line {
@@ -179,6 +181,7 @@ impl Stage for Tournament {
             alike.len(),
             counts
         ));
+        self.lengths(&rounds, &mut measures);
         if let Some(rate) = order.first_rate() {
             measures.numbers.insert("first_rate".into(), rate);
             measures.note(format!(
@@ -276,17 +279,47 @@ impl Tournament {
             } else if standing.games > 0 {
                 measures.numbers.insert(name, standing.win_rate);
             }
+            if standing.games > 0 {
+                let name = format!("length_controlled_win_rate.{}", model.name);
+                measures.share(&name, standing.length_controlled);
+            }
             let name = format!("strength.{}", model.name);
             measures.numbers.insert(name, standing.strength);
             let [low, high] = standing.strength_ci95;
-            let [least, most] = standing.win_rate_ci95.map(|it| 100.0 * it);
+            let percent = |value: f64, [low, high]: [f64; 2]| {
+                let [value, low, high] = [value, low, high].map(|it| 100.0 * it);
+                format!("{value:.1}% [{low:.1}, {high:.1}]")
+            };
             measures.note(format!(
-                "{}: strength {:.2} [{low:.2}, {high:.2}], won {:.1}% [{least:.1}, {most:.1}] of {} games",
+                "{}: strength {:.2} [{low:.2}, {high:.2}], won {} of {} games, {} at equal length",
                 model.name,
                 standing.strength,
-                100.0 * standing.win_rate,
-                standing.games
+                percent(standing.win_rate, standing.win_rate_ci95),
+                standing.games,
+                percent(standing.length_controlled, standing.length_controlled_ci95)
             ));
         }
     }
+
+    /// What the replies' lengths had to do with it.
+    fn lengths(&self, rounds: &[Vec<Game>], measures: &mut Measures) {
+        let games: Vec<Game> = rounds.iter().flatten().copied().collect();
+        let Some((won, count)) = longer_won(&games) else {
+            return;
+        };
+        let scale = length_scale(&games);
+        let effect = LengthControlled::fit(self.models.len(), &games, scale, None).effect();
+        measures.share("longer_won", won);
+        measures.numbers.insert("length_effect".into(), effect);
+        measures.note(format!(
+            "the longer reply won {:.1}% of the {count} decided games between replies of unlike length; being longer \
+             by far gains {effect:+.2} in log-odds (the usual difference: {scale:.0} characters)",
+            100.0 * won
+        ));
+    }
+}
+
+/// Characters of a reply.
+fn length(reply: &str) -> f64 {
+    reply.chars().count() as f64
 }

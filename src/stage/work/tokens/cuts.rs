@@ -126,6 +126,44 @@ impl Cut {
     }
 }
 
+/// What a note of [`Cut::settle`] tells, for whoever sums it up over seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Told<'a> {
+    /// Which examples, such as "train", and to what they were cut.
+    pub what: &'a str,
+    pub limit: &'a str,
+    pub prompts: usize,
+    pub completions: usize,
+    pub examples: usize,
+}
+
+impl<'a> Told<'a> {
+    /// Reads a note; nothing where it is of something else.
+    pub fn read(note: &'a str) -> Option<Self> {
+        let (told, examples) = note.strip_suffix(" examples")?.rsplit_once(" of ")?;
+        let (head, parts) = told.split_once(" cut ")?;
+        let (what, limit) = head.split_once(": ")?;
+        let count = |name: &str| -> Option<usize> {
+            let before = parts.split_once(name)?.0;
+            before.rsplit(' ').next()?.parse().ok()
+        };
+        Some(Self {
+            what,
+            limit,
+            prompts: count(" prompts (").unwrap_or(0),
+            completions: count(" completions (").unwrap_or(0),
+            examples: examples.parse().ok()?,
+        })
+    }
+
+    /// Adds what was cut of further examples to the same limit.
+    pub fn add(&mut self, other: &Self) {
+        self.prompts += other.prompts;
+        self.completions += other.completions;
+        self.examples += other.examples;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,5 +240,37 @@ mod tests {
             .settle(("train", "max_length 10"), "", &mut measures)
             .unwrap();
         assert!(measures.notes.is_empty() && measures.numbers.is_empty());
+    }
+
+    #[test]
+    fn a_note_is_read_as_it_was_meant() {
+        for (prompts, completions) in [(3, 0), (0, 2), (3, 2)] {
+            let mut counted = Cut::new(0.0);
+            for at in 0..7 {
+                let cuts = Cuts {
+                    cut_completions: usize::from(at < completions),
+                    ..cut(10, if at < prompts { 4 } else { 0 })
+                };
+                counted.add("row", &cuts);
+            }
+            let mut measures = Measures::default();
+            let of = (
+                "test of @sft",
+                "max_new_tokens (9), which leaves 3 of the 12 tokens,",
+            );
+            counted.settle(of, "raise it", &mut measures).unwrap();
+            let mut told = Told::read(&measures.notes[0]).expect(&measures.notes[0]);
+            assert_eq!((told.what, told.limit), of);
+            assert_eq!(
+                (told.prompts, told.completions, told.examples),
+                (prompts, completions, 7)
+            );
+            told.add(&told.clone());
+            assert_eq!((told.prompts, told.examples), (2 * prompts, 14));
+        }
+        assert_eq!(
+            Told::read("train: 3 identical pairs dropped of 7 examples"),
+            None
+        );
     }
 }
