@@ -21,6 +21,7 @@ mod guardrail;
 mod hub;
 mod imports;
 mod judge;
+mod ledger;
 mod lora;
 #[cfg(all(feature = "flex", target_os = "linux"))]
 mod memory;

@@ -57,6 +57,8 @@ enum Verb {
     Merge(model::merge::Merge),
     /// Print the last report of a recipe.
     Report(report::Report),
+    /// Write the ledger of the papers' statements.
+    Ledger(report::ledger::Ledger),
     /// Say what this machine and build can do.
     Doctor(doctor::Doctor),
 }
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Export(verb) => verb.run(),
         Verb::Merge(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
+        Verb::Ledger(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
     };
     let Err(error) = result else {

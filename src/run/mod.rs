@@ -1,6 +1,7 @@
 //! The execution of a plan: which stages are due, in what order, and what becomes of them.
 
 mod dry;
+pub mod ledger;
 mod places;
 mod schedule;
 mod summary;

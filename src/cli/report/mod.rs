@@ -1,4 +1,6 @@
-//! `rapport report`.
+//! `rapport report`, and the ledger of what reports said.
+
+pub mod ledger;
 
 use std::path::PathBuf;
 
