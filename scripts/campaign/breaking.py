@@ -55,6 +55,7 @@ def test_recipe(name):
 RECIPES = {
     "tiny": (test_recipe("tiny"), []), "guardrail": (test_recipe("guardrail"), []), "nli": (test_recipe("nli"), []),
     "ppo": (test_recipe("ppo"), []), "files": (files_recipe, []),
+    "filter": (test_recipe("filter"), []),
     "reward": (test_recipe("reward"), ["all.max_steps=4", "each.max_steps=4", "feedback.margin=0.0"]),
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Functions of plain numbers and strings: nothing here knows a model, a file or a recipe.
 
-pub mod bleu;
-pub mod chrf;
 pub mod correlation;
 pub mod dull;
 pub mod game;
@@ -16,7 +14,6 @@ pub mod statistics;
 pub mod text;
 pub mod tournament;
 
-pub use chrf::chrf;
 pub use correlation::{Agreement, mae_items, pearson_items};
 pub use dull::Genericness;
 pub use game::{Game, longer_won};
@@ -28,4 +25,5 @@ pub use statistics::{
     Interval, mean, mean_interval, paired_difference, percentile, stddev, wilson,
 };
 pub use text::TextMeasures;
+pub use text::chrf::chrf;
 pub use tournament::{Standing, bradley_terry, standings};

@@ -3,10 +3,14 @@
 //! They notice what a likelihood does not: a model that answers everything alike, or loops. Words
 //! are runs of letters, digits and apostrophes, lower-cased.
 
-use super::bleu::self_bleu;
+pub mod bleu;
+pub mod chrf;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use bleu::self_bleu;
 
 /// Measures over a set of replies. A measure is absent where no reply is long enough for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +29,7 @@ pub struct TextMeasures {
     pub repetition: Option<f64>,
     /// Mean share of a reply's bigrams that some other reply also has.
     pub self_overlap: Option<f64>,
-    /// Mean BLEU-4 of each reply against all the others; grows with their number (see [`super::bleu`]).
+    /// Mean BLEU-4 of each reply against all the others; grows with their number (see [`bleu`]).
     pub self_bleu: Option<f64>,
     /// Share of replies whose words equal those of another reply.
     pub duplicates: Option<f64>,

@@ -4,6 +4,7 @@ mod paper;
 
 use std::collections::BTreeSet;
 
+pub use paper::PaperRow;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Direction, Finding, Reported};
@@ -49,17 +50,6 @@ pub struct Row {
     /// The model of the paper's numbers in this row, with its size; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub paper_model: String,
-}
-
-/// A row of the paper's numbers that none of ours stands beside, such as another model's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PaperRow {
-    /// What the row is called.
-    pub name: String,
-    /// The paper's model, with its size.
-    pub model: String,
-    /// One a column.
-    pub values: Vec<Option<Reported>>,
 }
 
 /// A column of a result table.
@@ -202,8 +192,9 @@ pub(super) fn read_tables(keys: &mut Keys<'_>, stages: &Stages<'_>) -> Vec<Table
                 keys.problem(key, "required: expected a list of tables");
             }
         }
-        let paper = paper::numbers(keys, rows.len(), &columns);
-        let paper_rows = paper::rows(keys, &columns);
+        let several: Vec<bool> = columns.iter().map(|it| it.prefix().is_some()).collect();
+        let paper = paper::numbers(keys, rows.len(), &several);
+        let paper_rows = paper::rows(keys, &several);
         let planned: Vec<bool> = rows
             .iter()
             .map(|row| stages.reached.contains(&row.stage))

@@ -1,5 +1,6 @@
 //! Finding a recipe's file and laying it over those it extends.
 
+mod name;
 mod profiles;
 pub(super) mod shelf;
 
@@ -15,6 +16,7 @@ use crate::stage::settings::keys::{Node, Origin, Problem, Problems, Table, Value
 use super::DEFAULT_PROFILE;
 use super::chain::path_of;
 use super::layer::lay;
+pub use name::{check_name, is_name};
 use profiles::take_profiles;
 use shelf::{Place, Shelf, built_in, file_in, name_of, names_in};
 
@@ -163,23 +165,6 @@ impl Place {
             Self::BuiltIn(_, text) => Node::parse(&self.shown(), text),
         }
     }
-}
-
-/// Whether a recipe or a profile may have the name.
-pub fn is_name(name: &str) -> bool {
-    check_name(name).is_ok()
-}
-
-/// What a recipe or profile may be called: a run's folder bears its name.
-///
-/// # Errors
-/// What is expected of any other name.
-pub fn check_name(name: &str) -> Result<(), &'static str> {
-    let plain = |letter: char| letter.is_alphanumeric() || "-_. ".contains(letter);
-    if !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.') {
-        return Ok(());
-    }
-    Err("expected a name of letters, digits, spaces, -, _ and dots that begins with no dot")
 }
 
 /// Bytes of one recipe file.

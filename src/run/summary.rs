@@ -1,5 +1,6 @@
 //! From finished artifacts to a report: numbers over seeds, claims, tables, curves and samples.
 
+mod found;
 mod models;
 mod training;
 
@@ -17,13 +18,11 @@ use crate::report::{
 };
 use crate::stage::artifact::measures::Measures;
 use crate::stage::artifact::replied::Replied;
+use found::{ByStage, Lost};
 use models::model_of;
 
 const RESAMPLES: usize = 2000;
 const SAMPLES: usize = 6;
-
-/// Each stage's measures, seed by seed.
-type ByStage = BTreeMap<String, Vec<Measures>>;
 
 /// Gathers a run's summary; `wall_seconds` is left to the caller. What cannot be read or combined is named in a note
 /// and keeps nothing else from being shown.
@@ -102,19 +101,6 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> RunSummary {
         stages,
         metrics,
         ..RunSummary::default()
-    }
-}
-
-/// What a report lacks, in notes.
-#[derive(Default)]
-struct Lost(Vec<String>);
-
-impl Lost {
-    fn or_default<T: Default>(&mut self, result: Result<T>) -> T {
-        result.unwrap_or_else(|error| {
-            self.0.push(format!("{error:#}"));
-            T::default()
-        })
     }
 }
 

@@ -1,68 +1,81 @@
 //! The paper's numbers, as tables and claims tell them.
 
-use super::{Column, PaperRow};
+use serde::{Deserialize, Serialize};
+
 use crate::report::{Direction, Finding, Reported};
 use crate::stage::settings::keys::{Keys, LARGE, Node, Value};
 
-/// A table's own: a list a row, in it a number, a range or `"-"` a column.
+/// A row of the paper's numbers that none of ours stands beside, such as another model's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaperRow {
+    /// What the row is called.
+    pub name: String,
+    /// The paper's model, with its size.
+    pub model: String,
+    /// One a column.
+    pub values: Vec<Option<Reported>>,
+}
+
+/// A table's own: a list a row, in it a number, a range or `"-"` a column; `several` says of each column whether it stands
+/// for several.
 pub(super) fn numbers(
     keys: &mut Keys<'_>,
     rows: usize,
-    columns: &[Column],
+    several: &[bool],
 ) -> Vec<Vec<Option<Reported>>> {
     let Some(node) = keys.raw("paper") else {
         return Vec::new();
     };
     let fits = |table: &Vec<Vec<Option<Reported>>>| {
-        table.len() == rows && table.iter().all(|row| row.len() == columns.len())
+        table.len() == rows && table.iter().all(|row| row.len() == several.len())
     };
     let table = items(node, |row| items(row, number));
     let Some(table) = table.filter(fits) else {
         let message = format!(
             "expected {rows} lists (one a row), each of {} numbers, [LOW, HIGH] or \"-\" (one a column)",
-            columns.len()
+            several.len()
         );
         keys.problem("paper", message);
         return Vec::new();
     };
     for row in &table {
-        stars(keys, "paper", row, columns);
+        stars(keys, "paper", row, several);
     }
     table
 }
 
 /// Rows of the paper's alone.
-pub(super) fn rows(keys: &mut Keys<'_>, columns: &[Column]) -> Vec<PaperRow> {
+pub(super) fn rows(keys: &mut Keys<'_>, several: &[bool]) -> Vec<PaperRow> {
     keys.each_table("paper_rows", |keys| PaperRow {
         name: keys.string("name", None),
         model: keys.string("model", None),
-        values: values(keys, columns),
+        values: values(keys, several),
     })
 }
 
-fn values(keys: &mut Keys<'_>, columns: &[Column]) -> Vec<Option<Reported>> {
+fn values(keys: &mut Keys<'_>, several: &[bool]) -> Vec<Option<Reported>> {
     let node = keys.raw("values");
     let found = node.and_then(|node| items(node, number));
-    match found.filter(|values| values.len() == columns.len()) {
+    match found.filter(|values| values.len() == several.len()) {
         Some(values) => {
-            stars(keys, "values", &values, columns);
+            stars(keys, "values", &values, several);
             values
         }
         None => {
             let message = format!(
                 "expected {} numbers, [LOW, HIGH] or \"-\" (one a column)",
-                columns.len()
+                several.len()
             );
             keys.problem("values", message);
-            vec![None; columns.len()]
+            vec![None; several.len()]
         }
     }
 }
 
 /// A column that stands for several has no one number.
-fn stars(keys: &mut Keys<'_>, key: &str, values: &[Option<Reported>], columns: &[Column]) {
-    let mut both = values.iter().zip(columns);
-    if both.any(|(value, column)| value.is_some() && column.prefix().is_some()) {
+fn stars(keys: &mut Keys<'_>, key: &str, values: &[Option<Reported>], several: &[bool]) {
+    let mut both = values.iter().zip(several);
+    if both.any(|(value, &several)| value.is_some() && several) {
         keys.problem(
             key,
             "columns with * have no numbers of a paper; write \"-\"",

@@ -2,7 +2,7 @@
 
 use crate::stage::settings::keys::{Node, Problem, Table, Value, brief, suggest};
 
-use super::check_name;
+use super::name::check_name;
 use crate::recipe::chain::path_of;
 
 /// Takes the `profile` table out of the root, checking the shape of each profile.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::ByStage;
+use super::found::ByStage;
 use crate::recipe::{Plan, PlannedStage};
 
 /// The model that a stage trains or measures, with its size: "SmolLM2-135M-Instruct (135M)". Empty for a stage of

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::places::METRICS;
 use super::super::task::{Done, Task};
-use super::{ByStage, Lost};
+use super::found::{ByStage, Lost};
 use crate::eval::mean;
 use crate::recipe::Plan;
 use crate::report::{Curve, Series};
@@ -15,12 +15,15 @@ use crate::stage::settings::produces::Produces;
 use crate::stage::work::tokens::cuts::Told;
 use crate::store::read_metrics;
 
+/// The lines of a stage's `metrics.jsonl`.
+type Steps = Vec<Map<String, Value>>;
+
 /// Each training stage's name, loss, and steps seed by seed.
 pub struct Trained<'a> {
     stage: &'a str,
     kind: &'a str,
     losses: Vec<&'a str>,
-    runs: Vec<(Option<u64>, Vec<Map<String, Value>>)>,
+    runs: Vec<(Option<u64>, Steps)>,
 }
 
 /// The steps of every stage that makes a model.
@@ -229,7 +232,7 @@ mod tests {
     use super::*;
 
     /// A run of 20 steps in which the chosen reward and the margin go evenly to where they end.
-    fn run(chosen: f64, margin: f64) -> (Option<u64>, Vec<Map<String, Value>>) {
+    fn run(chosen: f64, margin: f64) -> (Option<u64>, Steps) {
         let lines = (0..20).map(|step| {
             let done = f64::from(step) / 19.0;
             let line = json!({
