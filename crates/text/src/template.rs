@@ -14,8 +14,9 @@
 use crate::{Completion, Dialogue, Example, History, Prompt, Role, Said, Speaker, Turn};
 
 /// Raised when the same dialogue begins to give another text, so that old artifacts are left.
+// 3: where a chat template opens messages with the BOS, it is there once however many are dropped.
 // 2: a dialogue stays one until it is tokenised, and is written by a model's own chat template where it has one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The chat template of our own models. It writes a dialogue as is done here, so that a folder that has it is read as
 /// one without a template.

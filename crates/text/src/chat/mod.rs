@@ -266,10 +266,9 @@ impl ChatTemplate {
         text: &str,
     ) -> Option<(String, Vec<String>, String)> {
         let system = usize::from(["system", "developer"].contains(&&*history.first()?.role));
-        let mut head = match self.tokens.get("bos_token").and_then(Value::as_str) {
-            Some(bos) if text.starts_with(bos) => bos.to_owned(),
-            _ => String::new(),
-        };
+        let bos = self.tokens.get("bos_token").and_then(Value::as_str);
+        let bos = bos.filter(|bos| text.starts_with(bos)).unwrap_or_default();
+        let mut head = bos.to_owned();
         let mut done = head.len();
         let mut turns = Vec::new();
         for count in 1..=history.len() {
@@ -277,12 +276,19 @@ impl ChatTemplate {
             if so_far.len() < done || !text.starts_with(&so_far) {
                 return None;
             }
-            let piece = so_far[done..].to_owned();
+            let mut piece = &so_far[done..];
+            // Where messages begin with the BOS, a later one's stands at the end of the one before, so that there is one at the
+            // beginning whichever are dropped.
+            if let (2.., Some(rest)) = (count, piece.strip_prefix(bos).filter(|_| !bos.is_empty()))
+            {
+                turns.last_mut().unwrap_or(&mut head).push_str(bos);
+                piece = rest;
+            }
             // What is told of tools, or by the template itself, stands before the first message and stays with it.
             if count <= system || count == 1 && beside.tools.is_some() && system == 0 {
-                head.push_str(&piece);
+                head.push_str(piece);
             } else {
-                turns.push(piece);
+                turns.push(piece.to_owned());
             }
             done = so_far.len();
         }

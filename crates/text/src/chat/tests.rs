@@ -251,6 +251,48 @@ fn what_templates_call_works_as_in_python() {
     assert!(error.to_string().contains("no role robot"), "{error}");
 }
 
+/// ChatML whose BOS opens every message, as SmolLM2's does, and Llama 2's form, where it opens the user's alone.
+#[test]
+fn a_bos_that_opens_messages_is_there_once_whichever_are_dropped() {
+    let chatml = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}\
+                  {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    let llama = "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}\
+                 {% else %}{{ ' ' + m.content + ' </s>' }}{% endif %}{% endfor %}";
+    let said = [
+        ("user", "a"),
+        ("assistant", "b"),
+        ("user", "c"),
+        ("assistant", "d"),
+        ("user", "e"),
+    ];
+    let ends = [
+        [
+            "<|im_start|>user\n",
+            "<|im_start|>assistant\n",
+            "<|im_start|>user\n",
+            "<|im_start|>assistant\n",
+            "<|im_start|>user\n",
+        ],
+        ["<s>[INST]", "<s> b", "<s>[INST]", "<s> d", "<s>[INST]"],
+    ];
+    for ((source, bos), begins) in [(chatml, "<|im_start|>"), (llama, "<s>")]
+        .into_iter()
+        .zip(ends)
+    {
+        let tokens = [("bos_token".to_owned(), Value::from(bos))];
+        let template = ChatTemplate::new(source.into(), tokens.into_iter().collect()).unwrap();
+        let whole = template
+            .render(&messages(&said), &Beside::default(), true)
+            .unwrap();
+        let prompt = prompt_of(&template, &messages(&said)).unwrap();
+        assert_eq!((prompt.text(), prompt.droppable()), (whole, 4));
+        for (dropped, begin) in begins.iter().enumerate() {
+            let text = prompt.text_from(dropped);
+            assert!(text.starts_with(begin), "{dropped}: {text:?}");
+        }
+    }
+}
+
 #[test]
 fn our_models_template_renders_the_persona_template() {
     let source = include_str!("../../../../assets/chat_template.jinja");
