@@ -1,6 +1,9 @@
 //! Which examples of an artifact a stage reads, and how they are drawn.
 
-use crate::stage::settings::keys::Keys;
+use anyhow::Result;
+
+use crate::stage::settings::keys::{COUNT, Keys};
+use crate::store::BadInput;
 
 /// Which file of an artifact is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,42 @@ impl Split {
             Split::TestTasks => "test_tasks",
             Split::Feedback => "feedback",
             Split::Prompts => "prompts",
+        }
+    }
+}
+
+/// How many of the dialogues that are left for training are trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainSize(usize);
+
+impl TrainSize {
+    /// Reads the key `train`.
+    pub fn read(keys: &mut Keys<'_>) -> Self {
+        let size = keys
+            .doc("dialogues to train on, drawn by seed, fewer being among more; 0: all that are left")
+            .usize("train", 0, 0..=COUNT);
+        Self(size)
+    }
+
+    /// Whether that is all, however many there are.
+    pub fn is_all(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How many that is of those that are left.
+    ///
+    /// # Errors
+    /// [`BadInput`] where more are asked for.
+    pub fn of(self, left: usize) -> Result<usize> {
+        match self.0 {
+            0 => Ok(left),
+            size if size <= left => Ok(size),
+            size => {
+                let message = format!(
+                    "train: expected at most the {left} dialogues that are left for training, found {size}"
+                );
+                Err(BadInput(message).into())
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{COUNT, Keys, SEED};
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::{ItemSplit, Split};
+use crate::stage::settings::splits::{ItemSplit, Split, TrainSize};
 use crate::store::{BadInput, write_jsonl};
 use two_sided::{Items, two_sided};
 
@@ -42,7 +42,7 @@ struct Files {
     ranking: Vec<PathBuf>,
     valid: usize,
     test: usize,
-    train: usize,
+    train: TrainSize,
     valid_items: f64,
     seed: u64,
 }
@@ -67,9 +67,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         test: keys
             .doc("dialogues kept for test")
             .usize("test", 100, 1..=COUNT),
-        train: keys
-            .doc("dialogues to train on, drawn by seed, fewer being among more; 0: all that are left")
-            .usize("train", 0, 0..=COUNT),
+        train: TrainSize::read(keys),
         valid_items: keys
             .doc(
                 "share of the ranking items kept for validation, to choose settings on; items of one dialogue or one \
@@ -147,17 +145,7 @@ impl Stage for Files {
         dialogues.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
         let test = dialogues.split_off(dialogues.len() - self.test);
         let valid = dialogues.split_off(dialogues.len() - self.valid);
-        if self.train > dialogues.len() {
-            let message = format!(
-                "train: expected at most the {} dialogues that are left for training, found {}",
-                dialogues.len(),
-                self.train
-            );
-            return Err(BadInput(message).into());
-        }
-        if self.train > 0 {
-            dialogues.truncate(self.train);
-        }
+        dialogues.truncate(self.train.of(dialogues.len())?);
         for (split, part) in [
             (Split::Train, dialogues),
             (Split::Valid, valid),

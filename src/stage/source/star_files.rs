@@ -16,9 +16,9 @@ use crate::data::star::records::Conversation;
 use crate::stage::artifact::examples::{RowsSettings, write_settings};
 use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
-use crate::stage::settings::keys::{BATCH, COUNT, Keys, SEED, suggest};
+use crate::stage::settings::keys::{BATCH, Keys, SEED, suggest};
 use crate::stage::settings::produces::Produces;
-use crate::stage::settings::splits::{Group, Split};
+use crate::stage::settings::splits::{Group, Split, TrainSize};
 use crate::store::{BadInput, OrBadInput, write_with};
 
 pub const KIND: Kind = Kind {
@@ -44,7 +44,7 @@ const SPLITS: [Split; 5] = [
 struct Star {
     archive: PathBuf,
     seed: u64,
-    train: usize,
+    train: TrainSize,
     valid: f64,
     test: f64,
     feedback: f64,
@@ -63,9 +63,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         seed: keys
             .doc("decides which dialogues and which tasks are held out")
             .usize("seed", 1, SEED) as u64,
-        train: keys
-            .doc("dialogues to train on, drawn by seed, fewer being among more; 0: all that are left")
-            .usize("train", 0, 0..=COUNT),
+        train: TrainSize::read(keys),
         valid: keys
             .doc("share of dialogues for validation")
             .float("valid", 0.05, 0.0..1.0),
@@ -216,8 +214,7 @@ impl Star {
 
     /// The training dialogues beyond `train`.
     fn left_out(&self, context: &Context, held_out: &BTreeSet<String>) -> Result<BTreeSet<String>> {
-        let train = self.train;
-        if train == 0 {
+        if self.train.is_all() {
             return Ok(BTreeSet::new());
         }
         let mut drawn = Vec::new();
@@ -231,13 +228,7 @@ impl Star {
             }
             Ok(())
         })?;
-        if train > drawn.len() {
-            let message = format!(
-                "train: expected at most the {} dialogues that are left for training, found {train}",
-                drawn.len()
-            );
-            return Err(BadInput(message).into());
-        }
+        let train = self.train.of(drawn.len())?;
         drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(drawn.into_iter().skip(train).map(|(_, id)| id).collect())
     }
