@@ -23,7 +23,8 @@ pub struct Run {
     /// The run's own folder, in place of RUNS/RECIPE/PROFILE.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Stages that may run at a time; by default as many as there are cores, or 1 where they share a GPU.
+    /// Stages that may run at a time; by default as many as there are cores, but those of large models alone, and 1 where they
+    /// share a GPU.
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Print what would run, and run nothing.
@@ -50,10 +51,7 @@ impl Run {
             return print(&dry_run(&plan, &places)?);
         }
         say(&format!("recipe: {}", plan.from));
-        let jobs = self
-            .jobs
-            .unwrap_or_else(|| backend::default_jobs(&plan.backend));
-        let (summary, written) = execute(&plan, &places, jobs, &Stop::install())?;
+        let (summary, written) = execute(&plan, &places, self.jobs, &Stop::install())?;
         if self.json {
             return print_json(&summary);
         }

@@ -13,6 +13,10 @@ use crate::stage::settings::keys::{COUNT, Keys, POSITIVE};
 use crate::stage::settings::produces::Produces;
 use crate::store::{Hash, hash_bytes};
 
+mod claims;
+mod identity;
+mod layers;
+
 struct Nothing;
 
 impl Stage for Nothing {
@@ -218,72 +222,6 @@ fn a_good_recipe_becomes_stages_in_order() {
 }
 
 #[test]
-fn the_papers_numbers_are_of_a_model_and_a_claim_has_its_finding() {
-    let recipes = Recipes::new(&[("r", GOOD)]);
-    let plan = recipes
-        .plan("r", None, &[])
-        .map_err(|p| p.join("\n"))
-        .unwrap();
-    let table = &plan.tables[0];
-    assert_eq!(table.rows[0].paper_model, "m (1B)");
-    assert_eq!(
-        table.paper_rows[0].values,
-        [None, Some(Reported::Range([0.5, 1.0]))]
-    );
-    let lower = Finding {
-        model: "l (7B)".into(),
-        difference: None,
-        direction: Direction::Lower,
-    };
-    assert_eq!(
-        plan.claims[0].findings,
-        [Finding::of("m (1B)".into(), 0.25), lower]
-    );
-    let one = r#"paper_model = "m (1B)"
-paper_difference = -0.1"#;
-    let list = GOOD
-        .lines()
-        .find(|line| line.starts_with("paper_findings"))
-        .unwrap();
-    let recipes = Recipes::new(&[("r", &GOOD.replace(list, one))]);
-    let plan = recipes
-        .plan("r", None, &[])
-        .map_err(|p| p.join("\n"))
-        .unwrap();
-    assert_eq!(
-        plan.claims[0].findings,
-        [Finding::of("m (1B)".into(), -0.1)]
-    );
-    for (given, expected) in [
-        (
-            "paper_model = \"m\"",
-            "r.toml:21: claim[0].paper_difference: required: a number in the metric's unit, or paper_direction",
-        ),
-        (
-            "paper_difference = 1\npaper_direction = \"higher\"",
-            "r.toml:28: claim[0].paper_direction: paper_difference says it; leave this out",
-        ),
-        (
-            "paper_difference = 1\npaper_findings = []",
-            "r.toml:28: claim[0].paper_findings: one finding by paper_difference, or a list by paper_findings",
-        ),
-        (
-            "paper_findings = [{model = \"m\", direction = \"up\"}]",
-            "r.toml:27: claim[0].paper_findings[0].direction: expected one of \"higher\", \"lower\", \"same\", found \"up\"",
-        ),
-    ] {
-        assert_eq!(problems(&GOOD.replace(list, given)), [expected]);
-    }
-    let text = GOOD.replace("values = [\"-\", [0.5, 1]]", "values = [\"-\", [1, 0.5]]");
-    assert_eq!(
-        problems(&text),
-        [
-            "r.toml:34: table[0].paper_rows[0].values: expected 2 numbers, [LOW, HIGH] or \"-\" (one a column)"
-        ]
-    );
-}
-
-#[test]
 fn every_kind_of_error_is_reported_at_once_with_its_line() {
     let text = r#"titel = "T"
 seeds = [1, 1]
@@ -336,68 +274,6 @@ paper = [[1, 2]]
             "r.toml:24: claim[0].than: unknown stage sft2, did you mean sft? known stages: world, sft, dpo, rank",
             "r.toml:29: table[0].paper: expected 1 lists (one a row), each of 1 numbers, [LOW, HIGH] or \"-\" (one a column)",
         ]
-    );
-}
-
-#[test]
-fn rows_of_stages_of_another_profile_are_left_out_with_their_numbers() {
-    let text = GOOD
-        .replace(
-            "[stage.rank]",
-            "[stage.other]\nlike = \"rank\"\n[stage.rank]",
-        )
-        .replace(
-            "[profile.sandbox]",
-            "[profile.sandbox]\noutputs = [\"rank\", \"other\"]",
-        )
-        .replace(
-            "\nrows = [",
-            "\nrows = [{name = \"Other\", stage = \"other\"}, ",
-        )
-        .replace("paper = [[", "paper = [[1, 2], [");
-    let text = format!(
-        "{text}[[table]]\ntitle = \"Other\"\nrows = [{{name = \"Other\", stage = \"other\"}}]\n\
-         columns = [{{name = \"Hits\", metric = \"hits\"}}]\n"
-    );
-    let recipes = Recipes::new(&[("r", &text)]);
-    let tables = |profile| recipes.plan("r", profile, &[]).unwrap().tables;
-    let whole = tables(None);
-    assert_eq!(whole.len(), 2);
-    assert_eq!(whole[0].rows.len(), 2);
-    let part = tables(Some("paper"));
-    assert_eq!(part.len(), 1);
-    assert_eq!(part[0].rows, whole[0].rows[1..]);
-    assert_eq!(part[0].paper, [[Some(38.5.into()), None]]);
-    // A claim needs both its sides in every profile.
-    let text = text.replace("than = \"rank.random\"", "than = \"other.hits\"");
-    let recipes = Recipes::new(&[("r", &text)]);
-    let told = recipes.plan("r", Some("paper"), &[]).err().unwrap();
-    assert!(
-        told[0].ends_with("stage other is not in the plan of this profile; add it to outputs"),
-        "{told:?}"
-    );
-}
-
-#[test]
-fn a_column_for_several_numbers_says_so_in_name_and_metric() {
-    let told = |column: &str, more: &str| {
-        let text = GOOD.replace("{name = \"Hits\", metric = \"hits\"}", column);
-        problems(&text.replace("paper = [[38.5, \"-\"]]\n", more))
-    };
-    assert!(told("{name = \"by *\", metric = \"hits.*\"}", "").is_empty());
-    let shape = "r.toml:32: table[0].columns[0].metric: expected one * at the end, after a dot, \
-                 and one in name for what it stands for";
-    for column in [
-        "{name = \"Hits\", metric = \"hits.*\"}",
-        "{name = \"*\", metric = \"hits\"}",
-        "{name = \"*\", metric = \"*\"}",
-        "{name = \"*\", metric = \"*.hits\"}",
-    ] {
-        assert_eq!(told(column, ""), [shape], "{column}");
-    }
-    assert_eq!(
-        told("{name = \"*\", metric = \"hits.*\"}", "paper = [[1, 2]]\n"),
-        ["r.toml:33: table[0].paper: columns with * have no numbers of a paper; write \"-\""]
     );
 }
 
@@ -481,78 +357,6 @@ fn a_cycle_of_stages_is_told_as_a_path() {
 }
 
 #[test]
-fn layers_override_in_order() {
-    let child = "extends = \"base\"\ntitle = \"Child\"\n[stage.sft]\nlearning_rate = 2e-3\n[stage.sft.init]\nstd = 0.2\n";
-    let recipes = Recipes::new(&[("base", GOOD), ("child", child)]);
-    let rate = |profile, sets: &[&str]| {
-        let plan = recipes
-            .plan("child", profile, sets)
-            .map_err(|p| p.join("\n"))
-            .unwrap();
-        assert_eq!(plan.title, "Child");
-        assert_eq!(setting(&plan, "sft", "/init/std"), json!(0.2));
-        setting(&plan, "sft", "/learning_rate")
-    };
-    assert_eq!(rate(None, &[]), json!(2e-3));
-    assert_eq!(rate(Some("paper"), &[]), json!(1e-5));
-    assert_eq!(
-        rate(
-            Some("paper"),
-            &["sft.learning_rate=3", "stage.sft.learning_rate=4e0"]
-        ),
-        json!(4.0)
-    );
-    let told = recipes.plan(
-        "child",
-        None,
-        &["outputs=[\"world\", \"sft\"]", "rank.models=[\"@sft\"]"],
-    );
-    assert!(told.err().unwrap().contains(
-        &"--set rank.models=[\"@sft\"]: stage.rank: this stage is not in the plan, so the setting would do nothing"
-            .to_string()
-    ));
-    let plan = recipes.plan("child", None, &["outputs=[\"world\"]", "seeds=[9]"]);
-    // The claim still names `rank`, on both its sides.
-    assert_eq!(plan.err().unwrap().len(), 2);
-}
-
-#[test]
-fn a_profile_is_laid_over_the_one_that_it_is_like() {
-    let more = "[profile.short]\nlike = \"paper\"\nseeds = [7]\n[profile.short.stage.sft]\nmax_steps = 1\n\
-                [profile.none]\nlike = \"short\"\n[profile.none.stage.sft]\nkind = \"rank\"\nmodels = []\n";
-    let text = GOOD.replacen("[[claim]]", &format!("{more}[[claim]]"), 1);
-    let recipes = Recipes::new(&[("r", &text)]);
-    let plan = recipes.plan("r", Some("short"), &[]).unwrap();
-    assert_eq!((plan.seeds.as_slice(), &*plan.profile), (&[7][..], "short"));
-    assert_eq!(setting(&plan, "sft", "/learning_rate"), json!(1e-5));
-    assert_eq!(setting(&plan, "sft", "/max_steps"), json!(1));
-    // Another kind begins anew here too: no learning rate is left of the profiles below.
-    let told = recipes.plan("r", Some("none"), &[]).err().unwrap();
-    assert!(!told.join("\n").contains("learning_rate"), "{told:?}");
-
-    for (from, to, expected) in [
-        (
-            "like = \"paper\"",
-            "like = \"none\"",
-            "profile.short.like: a cycle: none is like short is like none",
-        ),
-        (
-            "like = \"paper\"",
-            "like = \"papr\"",
-            "profile.short.like: unknown profile papr, did you mean paper? known profiles: sandbox, paper, short, none",
-        ),
-        (
-            "like = \"paper\"",
-            "like = 1",
-            "profile.short.like: expected the name of a profile, found 1",
-        ),
-    ] {
-        let told = problems(&text.replacen(from, to, 1));
-        assert!(told.iter().any(|line| line.ends_with(expected)), "{told:?}");
-    }
-}
-
-#[test]
 fn wrong_arguments_are_named_as_they_were_typed() {
     let recipes = Recipes::new(&[("r", GOOD)]);
     let sets = [
@@ -588,194 +392,6 @@ fn wrong_arguments_are_named_as_they_were_typed() {
         recipes.plan("q", None, &[]).err().unwrap(),
         ["recipe q: no such recipe (q.toml); known recipes: r"]
     );
-}
-
-#[test]
-fn a_recipe_without_profiles_has_the_default_one_only() {
-    let text = GOOD
-        .replace("[profile.sandbox]\n", "")
-        .replace("[profile.paper.stage.sft]", "[stage.sft.unused]");
-    let text = text.replace(
-        "[stage.sft.unused]\nlearning_rate = 1e-5\nmax_steps = 7\n",
-        "",
-    );
-    let recipes = Recipes::new(&[("r", &text)]);
-    assert!(recipes.plan("r", Some("sandbox"), &[]).is_ok());
-    assert_eq!(
-        recipes.plan("r", Some("real"), &[]).err().unwrap(),
-        ["--profile real: unknown profile of r; known profiles: sandbox"]
-    );
-}
-
-#[test]
-fn extending_in_a_circle_or_into_nothing_is_an_error() {
-    let recipes = Recipes::new(&[
-        ("a", "extends = \"b\""),
-        ("b", "\nextends = \"a\""),
-        ("c", "extends = \"d\""),
-    ]);
-    assert_eq!(
-        recipes.plan("a", None, &[]).err().unwrap(),
-        ["b.toml:2: extends: a cycle: a extends b extends a"]
-    );
-    assert_eq!(
-        recipes.plan("c", None, &[]).err().unwrap(),
-        ["c.toml:1: extends: no such recipe d; known recipes: a, b, c"]
-    );
-}
-
-#[test]
-fn problems_of_an_extended_recipe_name_its_own_file() {
-    let base = GOOD.replace("std = 0.1", "std = -0.1");
-    let recipes = Recipes::new(&[
-        ("base", &base),
-        ("r", "extends = \"base\"\n[stage.sft]\nmax_steps = 0\n"),
-    ]);
-    assert_eq!(
-        recipes.plan("r", None, &[]).err().unwrap(),
-        [
-            "base.toml:13: stage.sft.init.std: expected a number in (0.0, 1000000000.0], found -0.1",
-            "r.toml:3: stage.sft.max_steps: expected a whole number in [1, 100000000], found 0",
-        ]
-    );
-}
-
-#[test]
-fn validation_covers_all_profiles_but_excuses_data_that_is_not_there() {
-    let text = GOOD.replace(
-        "max_steps = 7",
-        "max_steps = 0\n[profile.real.stage.world]\nnames = \"${DATA}/names\"",
-    );
-    let recipes = Recipes::new(&[("r", &text)]);
-    assert!(recipes.plan("r", None, &[]).is_ok());
-    let told = recipes.shown(&validate(&recipes.request("r", None, &[])).unwrap_err());
-    assert_eq!(
-        told,
-        ["r.toml:20: stage.sft.max_steps: expected a whole number in [1, 100000000], found 0"]
-    );
-
-    let recipes = Recipes::new(&[("r", &text.replace("max_steps = 0", "max_steps = 1"))]);
-    let absent = validate(&recipes.request("r", None, &[])).unwrap();
-    assert_eq!(absent.len(), 1);
-    let told = recipes.shown(&validate(&recipes.request("r", Some("real"), &[])).unwrap_err());
-    assert_eq!(
-        told,
-        [
-            "r.toml:22: stage.world.names: ${DATA}/names needs the data folder: give --data DIR (make ... DATA=DIR)"
-        ]
-    );
-}
-
-#[test]
-fn the_resolved_recipe_plans_to_the_same_stages() {
-    let recipes = Recipes::new(&[("r", GOOD)]);
-    let plan = recipes
-        .plan("r", Some("paper"), &["sft.init.std=0.5"])
-        .map_err(|p| p.join("\n"))
-        .unwrap();
-    let again = Recipes::new(&[("r", &plan.resolved_toml)]);
-    let again = again
-        .plan("r", None, &[])
-        .map_err(|p| p.join("\n"))
-        .unwrap();
-    assert_eq!(identities(&plan, 1, "flex"), identities(&again, 1, "flex"));
-    assert_eq!((plan.claims, plan.tables), (again.claims, again.tables));
-    assert!(
-        plan.resolved_toml.contains("dialogues = 100"),
-        "{}",
-        plan.resolved_toml
-    );
-}
-
-#[test]
-fn seed_and_backend_count_only_where_they_matter() {
-    let plan = Recipes::new(&[("r", GOOD)])
-        .plan("r", None, &[])
-        .map_err(|p| p.join("\n"))
-        .unwrap();
-    let base = identities(&plan, 1, "flex");
-    for (other, alike) in [
-        (
-            identities(&plan, 1, "flex"),
-            ["world", "sft", "rank"].as_slice(),
-        ),
-        (identities(&plan, 2, "flex"), &["world"]),
-        (identities(&plan, 1, "ndarray"), &["world"]),
-    ] {
-        for (name, hash) in &base {
-            assert_eq!(
-                *hash == other[name],
-                alike.contains(&name.as_str()),
-                "{name}"
-            );
-        }
-    }
-    let error = identity(&plan.stages[1], 1, "flex", &BTreeMap::new()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "sft refers to world, whose identity is not known yet"
-    );
-}
-
-#[test]
-fn names_comments_and_key_order_do_not_count_but_every_value_does() {
-    let base = identity_of(GOOD, "sft");
-    let moved = GOOD.replace("learning_rate = 1e-3\n", "").replace(
-        "data = \"@world\"",
-        "learning_rate = 0.001 # c\ndata = '@world'",
-    );
-    assert_eq!(identity_of(&moved, "sft"), base);
-    assert_eq!(
-        identity_of(
-            &GOOD.replace("world]", "town]").replace("@world", "@town"),
-            "sft"
-        ),
-        base
-    );
-    assert_eq!(
-        identity_of(
-            &GOOD.replace("per_seed = false", "per_seed = false\ndialogues = 100"),
-            "sft"
-        ),
-        base
-    );
-    for (from, to) in [
-        ("learning_rate = 1e-3", "learning_rate = 1.1e-3"),
-        ("learning_rate = 1e-3", "max_steps = 3"),
-        ("std = 0.1", "std = 0.2"),
-        ("per_seed = false", "per_seed = false\ndialogues = 101"),
-        ("per_seed = false", ""),
-    ] {
-        assert_ne!(identity_of(&GOOD.replace(from, to), "sft"), base, "{to}");
-    }
-}
-
-#[test]
-fn a_file_counts_by_its_content_and_not_by_its_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let with = |name: &str, content: &str| {
-        let path: PathBuf = folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        let line = format!("per_seed = false\nnames = {:?}", path.display().to_string());
-        identity_of(&GOOD.replace("per_seed = false", &line), "rank")
-    };
-    let base = with("a", "x");
-    assert_eq!(with("b", "x"), base);
-    assert_ne!(with("a", "y"), base);
-    let stage = PlannedStage {
-        paths: vec![Link {
-            key: vec!["names".into()],
-            origin: crate::stage::settings::keys::Origin::argument(""),
-            to: Path::new("no/such/file").into(),
-        }],
-        ..Recipes::new(&[("r", GOOD)])
-            .plan("r", None, &[])
-            .map_err(|p| p.join("\n"))
-            .unwrap()
-            .stages
-            .remove(0)
-    };
-    assert!(identity(&stage, 0, "flex", &BTreeMap::new()).is_err());
 }
 
 #[test]
@@ -822,15 +438,5 @@ proptest! {
         if let Err(told) = recipes.plan("cut", None, &[]) {
             prop_assert!(!told.is_empty());
         }
-    }
-
-    #[test]
-    fn two_settings_have_one_identity_only_if_they_are_equal(a in 1e-6..1.0f64, b in 1e-6..1.0f64, m in 1..9u32, n in 1..9u32) {
-        let with = |rate: f64, steps: u32| {
-            identity_of(&GOOD.replace("learning_rate = 1e-3", &format!("max_steps = {steps}\nlearning_rate = {rate}")), "sft")
-        };
-        prop_assert_eq!(with(a, m) == with(b, n), a == b && m == n);
-        prop_assert_eq!(with(a, m), with(a, m));
-        prop_assert_ne!(with(a, m), hash_bytes(b""));
     }
 }

@@ -13,9 +13,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::backend::default_jobs;
 use crate::hub;
 use crate::recipe::{Plan, PlannedStage};
 use crate::report::{self, RunSummary, Written};
+use crate::stage::artifact::folder::parameters;
 use crate::stage::kind::Context;
 use crate::stage::work::training::memory;
 use crate::store::{
@@ -29,8 +31,12 @@ use schedule::Schedule;
 pub use task::{Done, Task, tasks};
 use tensorboard::Follower;
 
+/// Models with as many parameters keep all cores busy, so that their stages gain nothing from running side by side.
+const LARGE: usize = 10_000_000;
+
 /// Runs what is due, up to `jobs` stages at a time, then writes the report. What a stage makes does not depend
-/// on what runs beside it.
+/// on what runs beside it. Where the user says nothing of `jobs`, what the backend does best at a time, and stages with a
+/// [`LARGE`] model alone.
 ///
 /// # Errors
 /// The first stage that fails, [`Stopped`] on Ctrl-C among them; what was finished stays and is not run again, and
@@ -38,7 +44,7 @@ use tensorboard::Follower;
 pub fn execute(
     plan: &Plan,
     places: &Places,
-    jobs: NonZeroUsize,
+    jobs: Option<NonZeroUsize>,
     stop: &Stop,
 ) -> Result<(RunSummary, Written)> {
     let started = Instant::now();
@@ -48,10 +54,12 @@ pub fn execute(
     let there = tasks.iter().map(|task| find(task, &places.store));
     let there: Vec<Option<Done>> = there.collect::<Result<_>>()?;
     let reused: Vec<bool> = there.iter().map(Option::is_some).collect();
+    let alone = |at: usize| jobs.is_none() && reads_large(&tasks[at], &tasks, &places.store);
     let schedule = Schedule {
-        jobs: jobs.get(),
+        jobs: jobs.unwrap_or_else(|| default_jobs(&plan.backend)).get(),
         threads: rayon::current_num_threads(),
         stop,
+        alone: &alone,
         beside: memory::share,
     };
     let done = schedule.run(&needs(&tasks), there, |at, stop| {
@@ -113,6 +121,16 @@ fn needs(tasks: &[Task<'_>]) -> Vec<Vec<usize>> {
         needed.map(|(other, _)| other).collect()
     })
     .collect()
+}
+
+/// Whether a task computes with a [`LARGE`] model, its inputs being there.
+fn reads_large(task: &Task<'_>, all: &[Task<'_>], store: &Store) -> bool {
+    task.stage.uses_backend
+        && all
+            .iter()
+            .filter(|other| task.inputs.values().any(|input| *input == other.hash))
+            .filter_map(|input| parameters(&store.path(input.stage.kind, &input.hash)))
+            .any(|parameters| parameters >= LARGE)
 }
 
 /// The task's artifact, if it was finished before. One that is damaged is made anew, although what was made from it

@@ -21,6 +21,8 @@ pub struct Schedule<'a> {
     /// Threads to share out.
     pub threads: usize,
     pub stop: &'a Stop,
+    /// Whether a piece of work whose needs are there keeps all threads busy: it gets them, and nothing runs beside it.
+    pub alone: &'a dyn Fn(usize) -> bool,
     /// Called before a piece of work starts beside another.
     pub beside: fn(),
 }
@@ -32,7 +34,9 @@ impl Schedule<'_> {
     /// Of what can start, that with the longest chain of work behind it does, of equals the first in order; where
     /// `jobs` is 1, the first in order. What starts gets an equal share of the threads, as a thread pool
     /// of its own, counting what runs then and what could start too, up to `jobs`. What has nothing to run
-    /// beside is done on the calling thread and on the program's own pool, as all work is where `jobs` is 1.
+    /// beside, or is to run [`alone`](Self::alone), is done on the calling thread and on the program's own pool, as all
+    /// work is where `jobs` is 1. What is to run alone and comes first waits until nothing runs, and nothing starts
+    /// before it.
     ///
     /// # Errors
     ///
@@ -64,6 +68,12 @@ impl Schedule<'_> {
                 }
                 if self.jobs > 1 {
                     ready.sort_by_key(|&at| Reverse(behind[at]));
+                    match ready.first() {
+                        Some(&first) if (self.alone)(first) => {
+                            ready.truncate(usize::from(running == 0));
+                        }
+                        _ => ready.retain(|&at| !(self.alone)(at)),
+                    }
                 }
                 let side = self.jobs.min(running + ready.len());
                 ready.truncate(side.saturating_sub(running));
@@ -179,6 +189,7 @@ mod tests {
             jobs,
             threads,
             stop,
+            alone: &|_| false,
             beside: || (),
         }
     }
@@ -265,6 +276,41 @@ mod tests {
         })
         .unwrap();
         assert_eq!(order.into_inner().unwrap(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_keeps_all_threads_busy_runs_alone_in_its_turn() {
+        // 0 and 1 are small; 2 is large and has the longest chain behind it, 4 is large and has none.
+        let needs = [vec![], vec![], vec![0], vec![2], vec![], vec![]];
+        let (stop, under_way) = (Stop::new(), AtomicUsize::new(0));
+        let caller = std::thread::current().id();
+        let order = Mutex::new(Vec::new());
+        let both = AtomicUsize::new(0);
+        Schedule {
+            alone: &|at| [2, 3, 4].contains(&at),
+            ..schedule(2, 4, &stop)
+        }
+        .run(&needs, nothing_done(6), |at, _| {
+            let beside = under_way.fetch_add(1, Ordering::SeqCst);
+            order.lock().unwrap().push(at);
+            if at < 2 {
+                both.fetch_add(1, Ordering::SeqCst);
+                wait("0 and 1 at once", || both.load(Ordering::SeqCst) == 2)?;
+            }
+            if [2, 3, 4].contains(&at) {
+                ensure!(beside == 0, "{at} beside another");
+                ensure!(std::thread::current().id() == caller);
+                std::thread::sleep(Duration::from_millis(20));
+                ensure!(under_way.load(Ordering::SeqCst) == 1, "another beside {at}");
+            }
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        })
+        .unwrap();
+        let order = order.into_inner().unwrap();
+        assert_eq!(order.len(), 6);
+        let place = |at| order.iter().position(|it| *it == at).unwrap();
+        assert!(place(2) < place(3) && place(2) < place(4), "{order:?}");
     }
 
     #[test]

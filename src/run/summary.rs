@@ -84,6 +84,8 @@ pub fn summarise(plan: &Plan, finished: &[(&Task<'_>, &Done)]) -> RunSummary {
                 let model = |stage: &str| model_of(plan, stage, &measures);
                 self::table(table, model, &metrics)
             })
+            // Of numbers that this profile does not measure there is no table.
+            .filter(|table| !table.columns.is_empty())
             .collect(),
         curves,
         samples,

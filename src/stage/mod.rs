@@ -5,6 +5,8 @@
 
 pub mod artifact;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod edge_tests;
 pub mod kind;
 pub mod measure;

@@ -25,6 +25,12 @@ pub fn model_dir(artifact: &Path) -> PathBuf {
     artifact.join("model")
 }
 
+/// How many parameters the model of an artifact has; nothing where it has no model, or one that cannot be read.
+pub fn parameters(artifact: &Path) -> Option<usize> {
+    let config = config_json::read(&model_dir(artifact)).ok()?;
+    Some(config.parameters())
+}
+
 /// An artifact's language model: its folder, its shape and its tokenizer.
 pub struct LanguageModel {
     pub dir: PathBuf,

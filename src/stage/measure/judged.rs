@@ -12,6 +12,7 @@ use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
 use crate::stage::settings::splits::Split;
+use crate::stage::work::fluency;
 use crate::stage::work::judge::judging::Judging;
 use crate::stage::work::kl::{LogRatio, log_ratios};
 use crate::stage::work::samples::Samples;
@@ -31,6 +32,7 @@ struct Judged {
     model: StageRef,
     data: StageRef,
     reference: Option<StageRef>,
+    fluency: Option<StageRef>,
     split: Split,
     examples: usize,
     max_length: usize,
@@ -45,12 +47,15 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         reference: keys
             .doc("the model it was trained from: measures how far it has moved (kl)")
             .optional_stage("reference", &[Produces::Model]),
+        fluency: keys
+            .doc("a language model: how likely it finds the replies, without the guardrails (fluency.reply)")
+            .optional_stage("fluency", &[Produces::Model]),
         split: Split::read(keys, "test"),
         examples: keys
             .doc("prompts replied to, the same for every model and seed; 0: all")
             .usize("examples", 400, 0..=COUNT),
         max_length: keys
-            .doc("most tokens that a reply and its prompt have where kl counts them")
+            .doc("most tokens that a reply and its prompt have where kl counts them and fluency reads them")
             .usize("max_length", 1024, 2..=SIZE),
         sampling: SamplingSettings::read(keys),
         judging: Judging::read(keys),
@@ -82,6 +87,11 @@ impl Stage for Judged {
                 let mean = moved.iter().map(LogRatio::log_ratio).sum::<f64>() / moved.len() as f64;
                 measures.numbers.insert("kl".into(), mean);
             }
+        }
+        if let Some(model) = &self.fluency {
+            let replies = (&samples.examples[..], &samples.replied[..]);
+            let how = (self.max_length, self.sampling.bf16);
+            fluency::measure(context, model, replies, how, &mut measures)?;
         }
         samples.measure(&mut measures);
         samples.finish(context, &measures)

@@ -27,7 +27,8 @@ pub const KIND: Kind = Kind {
     produces: Produces::Pairs,
     // 3: the sampled replies are their tokens; random streams are named by their split.
     // 4: where batches are of dialogues, whole dialogues are drawn.
-    version: 4,
+    // 5: and all replies of one are sampled under one persona.
+    version: 5,
     uses_backend: true,
     modules: modules::SAMPLING,
     read,
@@ -55,7 +56,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
                 &[("shuffled", true), ("true", false)],
             ),
         examples: keys
-            .doc("histories sampled for training, with group = \"dialogue\" those of whole dialogues, the last beyond it; 0: all")
+            .doc("histories sampled for training, with group = \"dialogue\" those of whole dialogues under one persona each, the last beyond it; 0: all")
             .usize("examples", 0, 0..=COUNT),
         valid_examples: keys.doc("histories sampled for validation; 0: none").usize(
             "valid_examples",
@@ -115,16 +116,19 @@ impl Pairs {
         }
         // Those of each split are drawn from streams of their own.
         let first = streams::stream(&format!("{} replies", split.name()));
+        let of: Vec<usize> = chosen.iter().map(|(dialogue, _)| *dialogue).collect();
+        let personas = match self.shuffled {
+            true => other_personas(&dialogues, &of, self.rows.by_dialogue, &mut rng),
+            false => Vec::new(),
+        };
         let prompts: Vec<(u64, Prompt)> = (0..)
             .zip(&chosen)
-            .map(|(place, (dialogue, example))| {
-                let prompt = if self.shuffled {
-                    let persona = other_persona(&dialogues, *dialogue, &mut rng);
-                    example.prompt.with_persona(persona)
-                } else {
-                    example.prompt.clone()
+            .map(|(place, (_, example))| {
+                let prompt = match personas.get(place) {
+                    Some(persona) => example.prompt.with_persona(persona),
+                    None => example.prompt.clone(),
                 };
-                (first.wrapping_add(place), prompt)
+                (first.wrapping_add(place as u64), prompt)
             })
             .collect();
         let replies = self
@@ -202,6 +206,24 @@ fn whole(histories: &[(usize, Example)], limit: usize, rng: &mut ChaCha8Rng) -> 
     drawn.map(|(dialogue, _)| dialogue).collect()
 }
 
+/// For a history of each of the dialogues `of` the persona of another one. With `by_dialogue` the histories of a dialogue,
+/// which lie side by side, have one and the same: their prompts go on from one another, and are computed once.
+fn other_personas<'a>(
+    dialogues: &'a [Dialogue],
+    of: &[usize],
+    by_dialogue: bool,
+    rng: &mut ChaCha8Rng,
+) -> Vec<&'a [String]> {
+    let mut personas: Vec<&[String]> = Vec::with_capacity(of.len());
+    for (at, dialogue) in of.iter().enumerate() {
+        personas.push(match by_dialogue && at > 0 && of[at - 1] == *dialogue {
+            true => personas[at - 1],
+            false => other_persona(dialogues, *dialogue, rng),
+        });
+    }
+    personas
+}
+
 /// The persona of a random other dialogue that is not word for word the same.
 fn other_persona<'a>(dialogues: &'a [Dialogue], own: usize, rng: &mut ChaCha8Rng) -> &'a [String] {
     // A handful of draws finds another persona unless nearly all dialogues share one.
@@ -217,6 +239,33 @@ fn other_persona<'a>(dialogues: &'a [Dialogue], own: usize, rng: &mut ChaCha8Rng
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_history_gets_another_dialogues_persona_and_those_of_one_the_same_where_batches_are_dialogues()
+     {
+        let dialogues: Vec<Dialogue> = (0..20)
+            .map(|id| Dialogue {
+                id: id.to_string(),
+                persona: vec![format!("i am number {id}.")],
+                turns: Vec::new(),
+                meta: Default::default(),
+            })
+            .collect();
+        let of: Vec<usize> = (0..60).map(|at| at / 3).collect();
+        for by_dialogue in [true, false] {
+            let rng = &mut streams::seeded(1, "train");
+            let personas = other_personas(&dialogues, &of, by_dialogue, rng);
+            assert_eq!(personas.len(), of.len());
+            for (persona, own) in personas.iter().zip(&of) {
+                assert_ne!(*persona, dialogues[*own].persona);
+            }
+            let alike = personas
+                .chunks(3)
+                .filter(|it| it[0] == it[1] && it[1] == it[2]);
+            let alike = alike.count();
+            assert!(if by_dialogue { alike == 20 } else { alike < 5 }, "{alike}");
+        }
+    }
 
     #[test]
     fn whole_dialogues_are_drawn_up_to_the_one_that_fills_the_limit() {

@@ -1,5 +1,6 @@
 //! What several kinds do.
 
+pub mod fluency;
 pub mod judge;
 pub mod kl;
 pub mod merging;
