@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::backend;
-use crate::recipe::{self, FOLDER, Given, Request, Shelf};
+use crate::recipe::{self, FOLDER, Request, Shelf};
 use crate::stage::KINDS;
 use crate::store::{BadInput, print};
 
@@ -45,16 +45,7 @@ impl Init {
         let text = match &self.extends {
             None => self.kind.recipe(&self.name),
             Some(base) => {
-                let request = Request {
-                    shelf,
-                    name: base,
-                    profile: None,
-                    sets: &[],
-                    given: Given::default(),
-                    backend: backend::default_backend(),
-                    kinds: KINDS,
-                    pinned: false,
-                };
+                let request = Request::plain(shelf, base, backend::default_backend(), KINDS);
                 recipe::validate(&request)?;
                 include_str!("../../assets/init/extends.toml")
                     .replace("BASE", base)

@@ -62,6 +62,22 @@ pub struct Request<'a> {
     pub pinned: bool,
 }
 
+impl<'a> Request<'a> {
+    /// A recipe as it stands: nothing laid over it, nothing named, no hub asked.
+    pub fn plain(shelf: Shelf<'a>, name: &'a str, backend: &'a str, kinds: &'a [Kind]) -> Self {
+        Self {
+            shelf,
+            name,
+            profile: None,
+            sets: &[],
+            given: Given::default(),
+            backend,
+            kinds,
+            pinned: false,
+        }
+    }
+}
+
 /// A checked experiment, ready to run.
 pub struct Plan {
     /// Name of the recipe: its file's, without the ending.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use crate::backend;
-use crate::recipe::{self, Given, Listed, Plan, Request, Shelf};
+use crate::recipe::{self, Listed, Plan, Request, Shelf};
 use crate::report::ledger::{Entry, Kept, page};
 use crate::report::{self, Against, Finding, Unit};
 use crate::stage::KINDS;
@@ -159,16 +159,7 @@ impl Ledger<'_> {
     }
 
     fn plan(&self, name: &str) -> Result<Plan, String> {
-        let request = Request {
-            shelf: self.shelf,
-            name,
-            profile: None,
-            sets: &[],
-            given: Given::default(),
-            backend: backend::default_backend(),
-            kinds: KINDS,
-            pinned: false,
-        };
+        let request = Request::plain(self.shelf, name, backend::default_backend(), KINDS);
         recipe::plan(&request).map_err(|problems| format!("cannot be planned: {problems}"))
     }
 }

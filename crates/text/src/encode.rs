@@ -10,7 +10,8 @@ use crate::{Completion, Example, Prompt, Tokenizer};
 /// Raised when the same text begins to give other tokens, or to be cut elsewhere, so that old artifacts are left.
 ///
 /// 2: rendered text has no other special tokens; one prompt for all completions; TRL's border.
-pub const VERSION: u32 = 2;
+/// 3: what a limit cut is left in numbers beside the notes.
+pub const VERSION: u32 = 3;
 
 /// A tokenised prompt with all its completions, which see the same of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

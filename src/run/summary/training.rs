@@ -10,9 +10,8 @@ use super::found::{ByStage, Lost};
 use crate::eval::mean;
 use crate::recipe::Plan;
 use crate::report::{Curve, Series};
-use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::measures::{CutOff, Measures};
 use crate::stage::settings::produces::Produces;
-use crate::stage::work::tokens::cuts::Told;
 use crate::store::read_metrics;
 
 /// The lines of a stage's `metrics.jsonl`.
@@ -131,18 +130,15 @@ pub fn cuts(measures: &ByStage, plan: &Plan) -> Vec<String> {
 }
 
 fn cuts_in(stage: &str, runs: &[Measures]) -> Vec<String> {
-    let mut by: BTreeMap<(&str, &str), Told<'_>> = BTreeMap::new();
-    for told in runs
-        .iter()
-        .flat_map(|run| run.notes.iter().filter_map(|note| Told::read(note)))
-    {
+    let mut by: BTreeMap<(&str, &str), CutOff> = BTreeMap::new();
+    for cut in runs.iter().flat_map(|run| &run.cuts) {
         // Where a stage samples, what was cut is called by its task.
-        let what = told.what.split(" seed ").next().unwrap_or(told.what);
-        by.entry((what, told.limit))
-            .and_modify(|all| all.add(&told))
-            .or_insert(told);
+        let what = cut.what.split(" seed ").next().unwrap_or(&cut.what);
+        by.entry((what, &cut.limit))
+            .and_modify(|all| all.add(cut))
+            .or_insert_with(|| cut.clone());
     }
-    let sentence = |((what, limit), told): ((&str, &str), Told<'_>)| {
+    let sentence = |((what, limit), told): ((&str, &str), CutOff)| {
         let share = 100.0 * told.prompts as f64 / told.examples as f64;
         let prompts = format!("the prompts of {share:.1}% of {} examples", told.examples);
         let completions = format!("{} completions", told.completions);
@@ -260,21 +256,24 @@ mod tests {
 
     #[test]
     fn what_was_cut_is_told_as_a_share_over_all_seeds() {
-        let run = |notes: &[&str]| Measures {
-            notes: notes.iter().map(|&note| note.into()).collect(),
-            ..Measures::default()
+        let cut = |what: &str, limit: &str, prompts, completions, examples| CutOff {
+            what: what.into(),
+            limit: limit.into(),
+            prompts,
+            completions,
+            examples,
         };
         let runs = [
-            run(&[
-                "train: max_length 9 cut 3 prompts (40 tokens, 0 whole turns among them, oldest first) of 20 examples",
-                "4 pairs dropped of 20 examples",
-            ]),
-            run(&[
-                "train: max_length 9 cut 2 prompts (9 tokens, 0 whole turns among them, oldest first) and 1 completions \
-                 (1 tokens at their ends) of 20 examples",
-                "sft seed 2: room, cut 1 prompts (9 tokens, 1 whole turns among them, oldest first) of 4 examples",
-            ]),
-        ];
+            vec![cut("train", "max_length 9", 3, 0, 20)],
+            vec![
+                cut("train", "max_length 9", 2, 1, 20),
+                cut("sft seed 2", "room,", 1, 0, 4),
+            ],
+        ]
+        .map(|cuts| Measures {
+            cuts,
+            ..Measures::default()
+        });
         assert_eq!(
             cuts_in("sft", &runs),
             [

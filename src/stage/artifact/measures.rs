@@ -30,6 +30,31 @@ pub struct Measures {
     pub shares: BTreeSet<String>,
     /// Counts and remarks for the report, such as "12 identical pairs dropped".
     pub notes: Vec<String>,
+    /// What limits of length cut off, which the notes tell too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<CutOff>,
+}
+
+/// What a limit of length cut off some examples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutOff {
+    /// Which examples, such as "train".
+    pub what: String,
+    /// What they were cut to, such as "max_length 512".
+    pub limit: String,
+    /// How many prompts and completions were cut, of how many examples.
+    pub prompts: usize,
+    pub completions: usize,
+    pub examples: usize,
+}
+
+impl CutOff {
+    /// Adds what was cut of further examples to the same limit.
+    pub fn add(&mut self, other: &Self) {
+        self.prompts += other.prompts;
+        self.completions += other.completions;
+        self.examples += other.examples;
+    }
 }
 
 const FILE: &str = "measures.json";

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::data::encode::Cuts;
-use crate::stage::artifact::measures::Measures;
+use crate::stage::artifact::measures::{CutOff, Measures};
 use crate::stage::settings::lengths::KEPT;
 use crate::store::BadInput;
 
@@ -113,6 +113,13 @@ impl Cut {
             return Err(BadInput(message).into());
         }
         measures.note(format!("{what}: {note}"));
+        measures.cuts.push(CutOff {
+            what: what.to_owned(),
+            limit: limit.to_owned(),
+            prompts,
+            completions,
+            examples,
+        });
         for (name, count) in [
             ("cut_prompts", prompts),
             ("cut_prompt_tokens", prompt_tokens),
@@ -123,44 +130,6 @@ impl Cut {
             *measures.numbers.entry(name.to_owned()).or_default() += count as f64;
         }
         Ok(())
-    }
-}
-
-/// What a note of [`Cut::settle`] tells, for whoever sums it up over seeds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Told<'a> {
-    /// Which examples, such as "train", and to what they were cut.
-    pub what: &'a str,
-    pub limit: &'a str,
-    pub prompts: usize,
-    pub completions: usize,
-    pub examples: usize,
-}
-
-impl<'a> Told<'a> {
-    /// Reads a note; nothing where it is of something else.
-    pub fn read(note: &'a str) -> Option<Self> {
-        let (told, examples) = note.strip_suffix(" examples")?.rsplit_once(" of ")?;
-        let (head, parts) = told.split_once(" cut ")?;
-        let (what, limit) = head.split_once(": ")?;
-        let count = |name: &str| -> Option<usize> {
-            let before = parts.split_once(name)?.0;
-            before.rsplit(' ').next()?.parse().ok()
-        };
-        Some(Self {
-            what,
-            limit,
-            prompts: count(" prompts (").unwrap_or(0),
-            completions: count(" completions (").unwrap_or(0),
-            examples: examples.parse().ok()?,
-        })
-    }
-
-    /// Adds what was cut of further examples to the same limit.
-    pub fn add(&mut self, other: &Self) {
-        self.prompts += other.prompts;
-        self.completions += other.completions;
-        self.examples += other.examples;
     }
 }
 
@@ -204,6 +173,14 @@ mod tests {
         settle(0.4, &mut measures).unwrap();
         assert_eq!(measures.notes.len(), 2);
         assert_eq!(measures.numbers["cut_prompt_tokens"], 2.0 * 52.0);
+        let cut = CutOff {
+            what: "train".into(),
+            limit: "max_length 4".into(),
+            prompts: 9,
+            completions: 0,
+            examples: 9,
+        };
+        assert_eq!(measures.cuts, [cut.clone(), cut]);
     }
 
     #[test]
@@ -240,37 +217,6 @@ mod tests {
             .settle(("train", "max_length 10"), "", &mut measures)
             .unwrap();
         assert!(measures.notes.is_empty() && measures.numbers.is_empty());
-    }
-
-    #[test]
-    fn a_note_is_read_as_it_was_meant() {
-        for (prompts, completions) in [(3, 0), (0, 2), (3, 2)] {
-            let mut counted = Cut::new(0.0);
-            for at in 0..7 {
-                let cuts = Cuts {
-                    cut_completions: usize::from(at < completions),
-                    ..cut(10, if at < prompts { 4 } else { 0 })
-                };
-                counted.add("row", &cuts);
-            }
-            let mut measures = Measures::default();
-            let of = (
-                "test of @sft",
-                "max_new_tokens (9), which leaves 3 of the 12 tokens,",
-            );
-            counted.settle(of, "raise it", &mut measures).unwrap();
-            let mut told = Told::read(&measures.notes[0]).expect(&measures.notes[0]);
-            assert_eq!((told.what, told.limit), of);
-            assert_eq!(
-                (told.prompts, told.completions, told.examples),
-                (prompts, completions, 7)
-            );
-            told.add(&told.clone());
-            assert_eq!((told.prompts, told.examples), (2 * prompts, 14));
-        }
-        assert_eq!(
-            Told::read("train: 3 identical pairs dropped of 7 examples"),
-            None
-        );
+        assert!(measures.cuts.is_empty());
     }
 }
