@@ -4,7 +4,7 @@ use crate::model::DecoderConfig;
 use crate::model::forest::Forest;
 
 /// What a step reaches of the rate at which one product runs alone: docs/performance.md says where from.
-const REACHED: f64 = 0.75;
+const REACHED: f64 = 0.9;
 
 /// What of a model is computed in a training step.
 #[derive(Clone, Copy, Debug)]
