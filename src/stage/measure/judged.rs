@@ -66,6 +66,9 @@ impl Stage for Judged {
     fn run(&self, context: &Context) -> Result<()> {
         let data = context.input(&self.data);
         let examples = prompts(data, self.split, self.examples)?;
+        if self.fluency.is_some() {
+            fluency::check(&examples)?;
+        }
         let mut measures = Measures::default();
         let models = (&self.model, self.reference.as_ref());
         let mut samples = Samples::draw(&self.sampling, context, models, examples, &mut measures)?;

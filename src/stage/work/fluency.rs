@@ -19,6 +19,14 @@ use crate::store::BadInput;
 /// Dialogues scored at once.
 const BATCH: usize = 8;
 
+/// Refuses prompts that [`measure`] cannot read, before a reply to any is sampled.
+///
+/// # Errors
+/// Prompts of which nobody has told apart who said what.
+pub fn check(examples: &[Example]) -> Result<()> {
+    examples.iter().try_for_each(|it| said(it).map(drop))
+}
+
 /// Adds `fluency.reply`: of each reply the log-prob a token under `model`, its ending included, after what both sides and the
 /// database said; and `fluency.reference`, that of what the data replies. The persona or the guardrails are not read, so
 /// that a reply is not natural for being told.
@@ -70,16 +78,21 @@ pub fn measure(
     Ok(())
 }
 
-/// The reply and the data's own one, after what was said and nothing that the bot was told.
-fn conversation(example: &Example, replied: &Replied) -> Result<Example> {
+/// What was said before a reply is due, and nothing that the bot was told.
+fn said(example: &Example) -> Result<History> {
     let history = example.prompt.history().with_context(|| {
         let message = "is plain text, in which guardrails cannot be told from what was said";
         BadInput(format!("fluency: the prompt of {} {message}", example.id))
     })?;
-    let said = History {
+    Ok(History {
         turns: history.turns.clone(),
         ..History::default()
-    };
+    })
+}
+
+/// The reply and the data's own one, after what was [`said`].
+fn conversation(example: &Example, replied: &Replied) -> Result<Example> {
+    let said = said(example)?;
     let texts = [&replied.reply, &replied.reference];
     Ok(Example {
         id: example.id.clone(),

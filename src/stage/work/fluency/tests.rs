@@ -1,4 +1,4 @@
-use crate::data::{Example, Said, Speaker, Tokenizer};
+use crate::data::{Example, Prompt, Said, Speaker, Tokenizer};
 use crate::engine::{Device, Frozen};
 use crate::model::decoder::Precision;
 use crate::model::weights;
@@ -80,4 +80,18 @@ fn fluency_is_the_log_prob_of_a_reply_after_what_was_said_and_not_after_what_was
             );
         }
     }
+}
+
+#[test]
+fn prompts_of_plain_text_are_refused_by_their_example() {
+    let example = Example {
+        id: "row 3".into(),
+        group: String::new(),
+        prompt: Prompt::Text("Keep to the rules.\nUser: hi\nBot:".into()),
+        completions: Vec::new(),
+        meta: Default::default(),
+    };
+    let error = super::check(&[example]).unwrap_err();
+    assert!(error.is::<crate::store::BadInput>());
+    assert!(error.to_string().contains("row 3 is plain text"), "{error}");
 }
