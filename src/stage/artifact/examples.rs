@@ -207,11 +207,12 @@ impl Take {
 }
 
 /// A split's examples, one a prompt, in an order that is the same for every model and seed; `limit` of them, 0
-/// for all.
+/// for all. Where they are drawn by dialogue, all prompts of one come one after the other, but for the last, which may be
+/// left early.
 ///
 /// # Errors
 /// When there are none, or they cannot be read.
-pub fn prompts(artifact: &Path, split: Split, limit: usize) -> Result<Vec<Example>> {
+pub fn prompts(artifact: &Path, split: Split, limit: usize, group: Group) -> Result<Vec<Example>> {
     let mut seen = HashSet::new();
     let mut examples = Vec::new();
     for example in split.examples(artifact)? {
@@ -226,9 +227,72 @@ pub fn prompts(artifact: &Path, split: Split, limit: usize) -> Result<Vec<Exampl
         artifact.display(),
         split.name()
     );
-    examples.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    if group == Group::Dialogue {
+        let mut dialogues: Vec<Vec<Example>> = examples
+            .chunk_by(|a, b| !a.group.is_empty() && a.group == b.group)
+            .map(<[Example]>::to_vec)
+            .collect();
+        dialogues.shuffle(&mut rng);
+        examples = dialogues.concat();
+    } else {
+        examples.shuffle(&mut rng);
+    }
     if limit > 0 {
         examples.truncate(limit);
     }
     Ok(examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Prompt;
+
+    fn drawn(limit: usize, group: Group) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let example = |dialogue: usize, turn: usize| Example {
+            id: format!("{dialogue}.{turn}"),
+            // Two rows that nobody has called a dialogue.
+            group: [String::new(), format!("{dialogue}")][usize::from(dialogue > 1)].clone(),
+            prompt: Prompt::Text(format!("{dialogue} {turn}")),
+            completions: vec![Completion::new("a", Role::Reply)],
+            meta: Map::new(),
+        };
+        let all = (0..8).flat_map(|dialogue| {
+            let turns = [1, 3][usize::from(dialogue > 1)];
+            (0..turns).map(move |turn| (dialogue, turn))
+        });
+        let all = all.map(|(dialogue, turn)| Ok(example(dialogue, turn)));
+        write_examples(dir.path(), Split::Test, all).unwrap();
+        let rows = RowsSettings {
+            shuffle: false,
+            by_dialogue: true,
+            by_row: false,
+        };
+        write_settings(dir.path(), rows).unwrap();
+        let drawn = prompts(dir.path(), Split::Test, limit, group).unwrap();
+        drawn.into_iter().map(|it| it.id).collect()
+    }
+
+    #[test]
+    fn prompts_drawn_by_dialogue_stay_together_in_their_order() {
+        let all = drawn(0, Group::Dialogue);
+        assert_eq!(all.len(), 20);
+        let dialogue = |id: &str| id.split('.').next().map(str::to_owned);
+        let runs: Vec<&[String]> = all.chunk_by(|a, b| dialogue(a) == dialogue(b)).collect();
+        assert_eq!(runs.len(), 8, "{all:?}");
+        assert!(runs.iter().all(|run| run.is_sorted()), "{all:?}");
+        let order: Vec<&String> = runs.iter().map(|run| &run[0]).collect();
+        assert!(!order.is_sorted(), "dialogues are not shuffled: {all:?}");
+        assert_eq!(drawn(7, Group::Dialogue), all[..7]);
+    }
+
+    #[test]
+    fn prompts_drawn_one_by_one_are_of_many_dialogues() {
+        let few = drawn(7, Group::None);
+        assert_eq!(few, drawn(0, Group::None)[..7]);
+        let dialogues: HashSet<&str> = few.iter().filter_map(|it| it.split('.').next()).collect();
+        assert!(dialogues.len() > 3, "{few:?}");
+    }
 }

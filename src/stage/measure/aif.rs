@@ -18,7 +18,7 @@ use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::produces::{EXAMPLES, Produces};
 use crate::stage::settings::reward::RewardSettings;
 use crate::stage::settings::sampling::SamplingSettings;
-use crate::stage::settings::splits::Split;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::work::judge::oracle::Oracle;
 use crate::stage::work::kl::{LogRatio, log_ratios};
 use crate::stage::work::samples::Samples;
@@ -74,7 +74,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 impl Stage for Aif {
     fn run(&self, context: &Context) -> Result<()> {
         let data = context.input(&self.data);
-        let examples = prompts(data, self.split, self.examples)?;
+        let examples = prompts(data, self.split, self.examples, Group::None)?;
         let mut measures = Measures::default();
         let models = (&self.model, self.reference.as_ref());
         let mut samples = Samples::draw(&self.sampling, context, models, examples, &mut measures)?;

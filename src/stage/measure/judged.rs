@@ -11,7 +11,7 @@ use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SIZE, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
-use crate::stage::settings::splits::Split;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::work::fluency;
 use crate::stage::work::judge::judging::Judging;
 use crate::stage::work::kl::{LogRatio, log_ratios};
@@ -35,6 +35,7 @@ struct Judged {
     fluency: Option<StageRef>,
     split: Split,
     examples: usize,
+    group: Group,
     max_length: usize,
     sampling: SamplingSettings,
     judging: Judging,
@@ -54,6 +55,11 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         examples: keys
             .doc("prompts replied to, the same for every model and seed; 0: all")
             .usize("examples", 400, 0..=COUNT),
+        group: Group::read_as(
+            keys,
+            "how prompts are drawn: one by one, or by dialogue, whose prompts share what they begin with",
+            "none",
+        ),
         max_length: keys
             .doc("most tokens that a reply and its prompt have where kl counts them and fluency reads them")
             .usize("max_length", 1024, 2..=SIZE),
@@ -65,7 +71,7 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
 impl Stage for Judged {
     fn run(&self, context: &Context) -> Result<()> {
         let data = context.input(&self.data);
-        let examples = prompts(data, self.split, self.examples)?;
+        let examples = prompts(data, self.split, self.examples, self.group)?;
         if self.fluency.is_some() {
             fluency::check(&examples)?;
         }

@@ -19,7 +19,7 @@ use crate::stage::settings::keys::{BATCH, COUNT, Keys, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::reward::weighed;
 use crate::stage::settings::sampling::SamplingSettings;
-use crate::stage::settings::splits::Split;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::work::judge::oracle::Oracle;
 use crate::store::write_jsonl;
 
@@ -103,7 +103,12 @@ struct Line<'a> {
 
 impl Stage for Tournament {
     fn run(&self, context: &Context) -> Result<()> {
-        let examples = prompts(context.input(&self.data), self.split, self.examples)?;
+        let examples = prompts(
+            context.input(&self.data),
+            self.split,
+            self.examples,
+            Group::None,
+        )?;
         let meetings = self.draw(examples.len());
         let mut measures = Measures::default();
         let replies = self.replies(context, &examples, &meetings, &mut measures)?;

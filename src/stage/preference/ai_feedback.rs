@@ -90,7 +90,7 @@ impl Stage for AiFeedback {
                 skipped.saturating_add(examples)
             }
         };
-        let mut all = prompts(context.input(&self.data), self.split, wanted)?;
+        let mut all = prompts(context.input(&self.data), self.split, wanted, Group::None)?;
         let known = all.len();
         ensure!(
             self.skip.saturating_add(self.valid_examples) < known,

@@ -16,7 +16,7 @@ use crate::stage::modules;
 use crate::stage::settings::keys::{COUNT, Keys, SAMPLES, StageRef};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::sampling::SamplingSettings;
-use crate::stage::settings::splits::Split;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::work::judge::judging::Judging;
 use crate::stage::work::samples::Samples;
 
@@ -74,7 +74,7 @@ impl Stage for Failures {
             0 => 0,
             examples => self.skip.saturating_add(examples),
         };
-        let mut examples = prompts(data, self.split, wanted)?;
+        let mut examples = prompts(data, self.split, wanted, Group::None)?;
         ensure!(
             self.skip < examples.len(),
             "skip is {}, but there are {} prompts",

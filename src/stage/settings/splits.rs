@@ -132,15 +132,16 @@ pub enum Group {
 }
 
 impl Group {
-    /// Reads the key `group`.
+    /// Reads the key `group` of what a batch counts.
     pub fn read(keys: &mut Keys<'_>, default: &'static str) -> Self {
-        keys.doc(
-            "what a batch counts: single examples, or whole dialogues which share their prefix",
-        )
-        .one_of(
-            "group",
-            default,
-            &[("none", Group::None), ("dialogue", Group::Dialogue)],
-        )
+        let doc =
+            "what a batch counts: single examples, or whole dialogues which share their prefix";
+        Self::read_as(keys, doc, default)
+    }
+
+    /// Reads the key `group`, whose meaning `doc` tells.
+    pub fn read_as(keys: &mut Keys<'_>, doc: &'static str, default: &'static str) -> Self {
+        let words = [("none", Group::None), ("dialogue", Group::Dialogue)];
+        keys.doc(doc).one_of("group", default, &words)
     }
 }

@@ -21,7 +21,7 @@ use crate::stage::settings::precision::{Bf16, SavedAs};
 use crate::stage::settings::produces::{EXAMPLES, Produces};
 use crate::stage::settings::reward::RewardSource;
 use crate::stage::settings::sampling::PromptKept;
-use crate::stage::settings::splits::Split;
+use crate::stage::settings::splits::{Group, Split};
 use crate::stage::settings::trainer::read_checkpointing;
 use crate::stage::work::training::{memory, preview};
 use crate::store::read_metrics;
@@ -209,7 +209,7 @@ impl Reinforce {
             0 => 0,
             examples => self.skip.saturating_add(examples),
         };
-        let mut all = prompts(context.input(&self.data), self.split, wanted)?;
+        let mut all = prompts(context.input(&self.data), self.split, wanted, Group::None)?;
         ensure!(
             self.skip < all.len(),
             "skip leaves out {} prompts, but there are {}",
