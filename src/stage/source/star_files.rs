@@ -1,5 +1,7 @@
 //! `star`: preference pairs from STAR's dialogues, whose flow graphs say what may be said next.
 
+mod tally;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,15 +13,15 @@ use crate::data::archive::visit;
 use crate::data::star::ARCHIVE;
 use crate::data::star::dialogues::{Tasks, follow};
 use crate::data::star::graph::Task;
-use crate::data::star::pairs::{Counts, Spoken, pairs, uniform};
+use crate::data::star::pairs::{Spoken, pairs, uniform};
 use crate::data::star::records::Conversation;
 use crate::stage::artifact::examples::{RowsSettings, write_settings};
-use crate::stage::artifact::measures::Measures;
 use crate::stage::kind::{Context, Kind, Stage};
 use crate::stage::settings::keys::{BATCH, Keys, SEED, suggest};
 use crate::stage::settings::produces::Produces;
 use crate::stage::settings::splits::{Group, Split, TrainSize};
 use crate::store::{BadInput, OrBadInput, write_with};
+use tally::{SPLITS, Tally};
 
 pub const KIND: Kind = Kind {
     name: "star",
@@ -31,15 +33,6 @@ pub const KIND: Kind = Kind {
     modules: &[],
     read,
 };
-
-/// The files of the artifact, in the order in which a dialogue's share of `[0, 1)` is dealt out.
-const SPLITS: [Split; 5] = [
-    Split::Test,
-    Split::Valid,
-    Split::Feedback,
-    Split::Train,
-    Split::TestTasks,
-];
 
 struct Star {
     archive: PathBuf,
@@ -103,23 +96,6 @@ fn read(keys: &mut Keys<'_>) -> Box<dyn Stage> {
         );
     }
     Box::new(star)
-}
-
-/// What of the artifact is counted beside the picks.
-#[derive(Default)]
-struct Tally {
-    dialogues: BTreeMap<&'static str, usize>,
-    pairs: BTreeMap<&'static str, usize>,
-    multi_task: usize,
-    unhappy: usize,
-    skipped_multi_task: usize,
-    left_out: usize,
-    free: usize,
-    custom: usize,
-    without_task: usize,
-    beside_held_out: usize,
-    tasks: BTreeSet<String>,
-    counts: Counts,
 }
 
 impl Stage for Star {
@@ -334,72 +310,6 @@ fn with_files(
         files.push(file);
         with_files(dir, rest, &mut files, work)
     })
-}
-
-impl Tally {
-    fn measures(&self, held_out: &BTreeSet<String>) -> Measures {
-        let counts = &self.counts;
-        let mut measures = Measures::default();
-        let mut number = |name: &str, value: usize| {
-            measures.numbers.insert(name.to_owned(), value as f64);
-        };
-        for (name, value) in [
-            ("dialogues", self.dialogues.values().sum()),
-            ("multi_task_dialogues", self.multi_task),
-            ("unhappy_dialogues", self.unhappy),
-            ("skipped_multi_task_dialogues", self.skipped_multi_task),
-            ("left_out_dialogues", self.left_out),
-            ("tasks", self.tasks.len()),
-            ("held_out_tasks", held_out.len()),
-            ("picks", counts.picks),
-            ("custom_picks", self.custom),
-            ("free_replies", self.free),
-            ("picks_without_task", self.without_task),
-            ("off_graph_picks", counts.off_graph),
-            ("picks_outside_graph", counts.outside_graph),
-            ("options", counts.options),
-            ("options_beside_allowed_picks", counts.considered),
-            ("allowed_options", counts.allowed_options),
-            ("unworded_options", counts.unworded),
-            ("alike_options", counts.alike),
-            ("borrowed_rejected", counts.borrowed),
-            ("misread_picks", counts.misread),
-            ("picks_with_pairs", counts.paired),
-            ("pairs", self.pairs.values().sum()),
-            ("pairs_beside_held_out", self.beside_held_out),
-        ] {
-            number(name, value);
-        }
-        for split in SPLITS {
-            let name = split.name();
-            let of = |map: &BTreeMap<&str, usize>| map.get(name).copied().unwrap_or_default();
-            number(&format!("{name}_dialogues"), of(&self.dialogues));
-            number(&format!("{name}_pairs"), of(&self.pairs));
-        }
-        let allowed = counts.picks - counts.off_graph;
-        let share = allowed as f64 / counts.picks.max(1) as f64;
-        measures.numbers.insert("on_graph".into(), share);
-        measures.note(format!(
-            "{} picks of canned replies; dropped: {} that the graph does not allow ({} of replies it does \
-             not know), {} of the wizard's own words, {} before any task is known",
-            counts.picks, counts.off_graph, counts.outside_graph, self.custom, self.without_task
-        ));
-        measures.note(format!(
-            "{} options beside the picks kept; dropped: {} that the graph allows too, {} without a \
-             wording, {} worded like the pick or an allowed reply",
-            counts.considered, counts.allowed_options, counts.unworded, counts.alike
-        ));
-        measures.note(format!(
-            "{} pairs; {} rejected replies in the words of another dialogue; {} more dropped, which \
-             belong to other tasks in dialogues with a held-out one",
-            self.pairs.values().sum::<usize>(),
-            counts.borrowed,
-            self.beside_held_out
-        ));
-        let held_out: Vec<&str> = held_out.iter().map(String::as_str).collect();
-        measures.note(format!("held-out tasks: {}", held_out.join(", ")));
-        measures
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::backend;
-use crate::data::{Speaker, Turn};
+use crate::data::template::turn_text;
+use crate::data::{Completion, Prompt, Role, Scale, Speaker, Turn};
 use crate::model::config::Family;
 use crate::model::{DecoderConfig, weights};
 use crate::stage::artifact::folder;
@@ -45,7 +48,7 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
     let rated = row("r", &[&[("ease", 7.0), ("wit", 2.0)], &[("ease", 8.0)]]);
     let asking = |chat, shots| Asking::new(chat, &wording, &impressions, shots);
     let shots = std::slice::from_ref(&rated);
-    let shot = &asking(false, shots).shots[0].lines;
+    let shot = &*asking(false, shots).shots[0].lines();
     assert_eq!(
         shot,
         "User: hello.\nBot: i see.\nRatings from 0 to 10:\nease: 8\nwit: 2\n\n"
@@ -64,11 +67,12 @@ fn a_question_comes_after_the_dialogue_and_before_it_come_shots() {
     let zero = asking(false, &[]).about(&row("a", &[]), "wit");
     assert_eq!(zero.prompt.text(), text.replace(shot, ""));
 
-    // In messages a shot is the same question with its answer, and a number is a whole reply.
+    // In messages a shot is answered with all its ratings, and a number is a whole reply.
     let asked = asking(true, shots).about(&row("a", &[]), "wit");
-    let question = "User: hello.\nBot: i see.\nRatings from 0 to 10:\nwit:";
+    let shot = "User: hello.\nBot: i see.\nRatings from 0 to 10:";
+    let question = format!("{shot}\nwit:");
     let said: Vec<_> = asked.prompt.turns().map(|it| &*it.text).collect();
-    assert_eq!(said, [question, "2", question]);
+    assert_eq!(said, [shot, "ease: 8\nwit: 2", &question]);
     assert_eq!(asked.prompt.history().unwrap().told, asking(true, &[]).head);
     assert_eq!(asked.completions[10].text, " 10");
 }

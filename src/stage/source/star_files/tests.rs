@@ -8,6 +8,7 @@ use super::*;
 use crate::data::Role;
 use crate::data::star::adherence::Situation;
 use crate::stage::artifact::examples::read_examples;
+use crate::stage::artifact::measures::Measures;
 use crate::stage::settings::keys::{Node, Reading, Scope};
 use crate::store::{Stop, Store};
 use fixture::{dialogue, lookup, order, pack, pick, user, write};

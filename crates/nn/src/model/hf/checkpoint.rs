@@ -2,19 +2,18 @@
 
 mod beside;
 mod held;
+mod shards;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use memmap2::{Mmap, UncheckedAdvice};
-use rapport_store::read_regular;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
-use serde_json::Value;
 
 use super::{
     layout::{self, Part, Slot, slots},
@@ -25,15 +24,11 @@ use crate::model::lora::Adapted;
 use beside::HEAD;
 pub use held::Held;
 use held::Place;
-
-pub(super) const SINGLE: &str = "model.safetensors";
-pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(super) use shards::{INDEX, SINGLE};
+use shards::{read_index, without_safetensors};
 
 /// Tensors of one sort that a message lists.
 const LISTED: usize = 20;
-
-/// Bytes of an index; of a model with a million tensors it has fewer.
-const INDEX_LIMIT: u64 = 1 << 28;
 
 /// The weights of an opened folder. Nothing is read until a tensor is asked for.
 #[derive(Debug)]
@@ -203,7 +198,7 @@ impl Checkpoint {
         if one.shape != other.shape || (one.dtype == other.dtype && a == b) {
             return one.shape == other.shape;
         }
-        let [Some(wide), Some(other_wide)] = [one, other].map(|it| width(it.dtype)) else {
+        let [Some(wide), Some(other_wide)] = [one, other].map(|it| held::width(it.dtype)) else {
             return false;
         };
         // As numbers: two types may hold the same ones, and zero has two signs.
@@ -365,56 +360,6 @@ pub(super) fn listed(all: &[String], between: &str) -> String {
         text.push_str(&format!("{between}and {} more", all.len() - LISTED));
     }
     text
-}
-
-/// The weight map of an index: tensor name to file name within the folder.
-fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = read_regular(path, INDEX_LIMIT)?;
-    let value: Value = serde_json::from_slice(&text)
-        .with_context(|| format!("{}: not valid JSON", path.display()))?;
-    let Some(map) = value.get("weight_map").and_then(Value::as_object) else {
-        bail!(
-            "{}: weight_map: expected a table of tensor names to file names",
-            path.display()
-        );
-    };
-    let entry = |(name, file): (&String, &Value)| {
-        let file = file.as_str().unwrap_or_default();
-        let mut parts = Path::new(file).components();
-        // One plain component: an index must not make us open files elsewhere.
-        match (parts.next(), parts.next()) {
-            (Some(Component::Normal(_)), None) => Ok((name.clone(), file.to_string())),
-            _ => Err(anyhow!(
-                "{}: weight_map.{name}: expected the name of a file in the same folder, not {file:?}",
-                path.display()
-            )),
-        }
-    };
-    map.iter().map(entry).collect()
-}
-
-/// Why a folder without safetensors cannot be opened, and what to do about it.
-fn without_safetensors(dir: &Path) -> String {
-    let pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
-    if !dir.is_dir() {
-        "no such folder; expected a model folder with config.json and model.safetensors".into()
-    } else if pickled.iter().any(|name| dir.join(name).is_file()) {
-        "holds pytorch_model.bin, which can run code when opened and is not read. Convert it once: in \
-         Python, transformers' AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, \
-         safe_serialization=True)"
-            .into()
-    } else {
-        format!("holds neither {SINGLE} nor {INDEX}")
-    }
-}
-
-/// Bytes of one value of a type that is read.
-fn width(dtype: Dtype) -> Option<usize> {
-    match dtype {
-        Dtype::F32 => Some(4),
-        Dtype::BF16 | Dtype::F16 => Some(2),
-        _ => None,
-    }
 }
 
 /// `[rows, columns]` to `[columns, rows]`, both row-major.

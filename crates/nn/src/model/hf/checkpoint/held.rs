@@ -108,6 +108,15 @@ pub(super) fn values(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
     values
 }
 
+/// Bytes of one value of a type that is read.
+pub(super) fn width(dtype: Dtype) -> Option<usize> {
+    match dtype {
+        Dtype::F32 => Some(4),
+        Dtype::BF16 | Dtype::F16 => Some(2),
+        _ => None,
+    }
+}
+
 /// The first value that is not finite, and its place among the stored ones.
 pub(super) fn not_finite(bytes: &[u8], dtype: Dtype) -> Option<(usize, f32)> {
     fn find<S: Stored>(bytes: &[u8]) -> Option<(usize, f32)> {

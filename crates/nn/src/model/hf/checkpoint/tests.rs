@@ -2,7 +2,7 @@ use std::fs;
 
 use half::f16;
 use rapport_store as store;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::model::config::{Activation, Family};
