@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::data::Tokenizer;
-use crate::model::hf::adapter::{base_on_hub, is_adapter};
+use crate::model::hf::adapter::{base_on_hub, holds_its_base, is_adapter};
 use crate::model::{DecoderConfig, hf};
 use crate::stage::artifact::adapter;
 use crate::stage::artifact::folder::{self, model_dir};
@@ -134,10 +134,12 @@ impl Stage for Pretrained {
             Ok(_) => std::fs::remove_file(&link)?,
             Err(_) => {}
         }
-        if self.base.is_some() != is_adapter(&path) {
+        let beside = holds_its_base(&path).then(|| path.clone());
+        let base = self.base.clone().or(beside);
+        if base.is_some() != is_adapter(&path) {
             let (name, path) = (base_on_hub(&path), path.display());
             let message = match name {
-                _ if self.base.is_some() => {
+                _ if base.is_some() => {
                     format!("{path}: no adapter's folder, which alone has a base; leave base out")
                 }
                 Some(name) => format!("{path}: an adapter; say what of: base = \"hub:{name}\""),
@@ -145,7 +147,7 @@ impl Stage for Pretrained {
             };
             return Err(BadInput(message).into());
         }
-        let (config, notes) = match &self.base {
+        let (config, notes) = match &base {
             Some(base) => {
                 adapter::together(&path, &resolved(base)?, &link)?;
                 self.checked(&link).or_bad_input()?

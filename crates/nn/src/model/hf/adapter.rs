@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::checkpoint::{Checkpoint, INDEX, SINGLE, Stored, base_name, listed};
+use super::checkpoint::{Checkpoint, Stored, base_name, listed};
 use super::config_json;
 use super::layout::{self, Part, Slot};
 use crate::model::config::{DecoderConfig, Problem, ScoreHead};
 use crate::model::lora::{Adapted, AdapterValues, LoraConfig, Site, Targets, WHOLE, named};
-pub use files::is_adapter;
 use files::{CONFIG, HELD, PREFIX, WEIGHTS};
+pub use files::{holds_its_base, is_adapter};
 pub use save::{SavedAdapter, save_adapter};
 
 /// What is an adapter's own in its folder.
@@ -70,14 +70,6 @@ pub fn base_on_hub(dir: &Path) -> Option<String> {
 /// A key of its configuration that is not computed exactly, by name; a base that cannot be opened; tensors that are
 /// missing, unexpected or mis-shaped.
 pub(super) fn open(dir: &Path) -> Result<(DecoderConfig, Checkpoint)> {
-    for file in [SINGLE, INDEX] {
-        ensure!(
-            !dir.join(file).exists(),
-            "{}: holds both an adapter ({CONFIG}) and a whole model ({file}), so that it does not say which is meant; \
-             move the files of one of them out of the folder",
-            dir.display()
-        );
-    }
     let map = config::read(dir)?;
     let mut lora = config::lora(dir, &map)?;
     let base = config::base(dir, &map)?;
@@ -115,10 +107,14 @@ pub(super) fn open(dir: &Path) -> Result<(DecoderConfig, Checkpoint)> {
         .with_context(|| dir.join(CONFIG).display().to_string())?;
     fit(dir, &lora, &sites, &adapters)?;
     checkpoint.notes.push(format!(
-        "an adapter of rank {} for {} linear maps, on the base {}",
+        "an adapter of rank {} for {} linear maps, on the base {}{}",
         lora.r,
         sites.len(),
-        base.display()
+        base.display(),
+        match holds_its_base(&base) {
+            true => ": the whole weights there are taken without the adapter that lies beside them",
+            false => "",
+        }
     ));
     checkpoint.hold(adapters);
     checkpoint.adapter = Some(Adapted {

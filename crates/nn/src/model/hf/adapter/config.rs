@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::files::{CONFIG, HELD, is_adapter, read_table};
+use super::files::{CONFIG, HELD, holds_its_base, is_adapter, read_table};
 use crate::model::lora::{BaseDtype, LoraConfig, Targets, WHOLE};
 
 /// Keys that say nothing about what is computed.
@@ -49,8 +49,11 @@ pub(super) fn held(dir: &Path) -> Result<BaseDtype> {
     Ok(found.1)
 }
 
-/// The base's folder.
+/// The base's folder: the adapter's own, where whole weights lie beside it, or the one that it names.
 pub(super) fn base(dir: &Path, map: &Map<String, Value>) -> Result<PathBuf> {
+    if holds_its_base(dir) {
+        return Ok(dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf()));
+    }
     let path = dir.join(CONFIG);
     let named = map.get("base_model_name_or_path").and_then(Value::as_str);
     let Some(named) = named.filter(|named| !named.is_empty()) else {
@@ -76,7 +79,7 @@ pub(super) fn base(dir: &Path, map: &Map<String, Value>) -> Result<PathBuf> {
         );
     };
     ensure!(
-        !is_adapter(&base),
+        !is_adapter(&base) || holds_its_base(&base),
         "{}: base_model_name_or_path: {} is an adapter itself; merge that one first (rapport merge)",
         path.display(),
         base.display()

@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::model::hf::checkpoint::{INDEX, SINGLE};
+
 /// What PEFT names the description of an adapter, and its weights.
 pub(super) const CONFIG: &str = "adapter_config.json";
 pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
@@ -17,6 +19,12 @@ pub(super) const PREFIX: &str = "base_model.model.";
 /// Whether the folder is an adapter's.
 pub fn is_adapter(dir: &Path) -> bool {
     dir.join(CONFIG).exists()
+}
+
+/// Whether the folder holds an adapter and the whole weights that it is applied to, as transformers reads such a folder,
+/// whatever base the adapter names.
+pub fn holds_its_base(dir: &Path) -> bool {
+    is_adapter(dir) && [SINGLE, INDEX].iter().any(|name| dir.join(name).is_file())
 }
 
 /// Reads a JSON file of the folder that holds a table.

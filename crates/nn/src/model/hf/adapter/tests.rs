@@ -130,3 +130,66 @@ fn a_base_is_found_where_the_store_has_been_moved_to() {
     let message = format!("{:#}", base_of(&store.join("dpo-5678/model")).unwrap_err());
     assert!(message.contains("is an adapter itself"), "{message}");
 }
+
+#[test]
+fn whole_weights_beside_an_adapter_are_its_base() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("both");
+    let config = DecoderConfig::new(Family::Llama, 11, 12, 2, 2);
+    let write = |slot: &Slot| Ok(values(&slot.name, slot.len()));
+    save(&dir, &config, Precision::F32, DEFAULT_SHARD_LIMIT, write).unwrap();
+    let lora = LoraConfig {
+        r: 2,
+        use_dora: false,
+        modules_to_save: Vec::new(),
+        rank_pattern: Vec::new(),
+        ..lora()
+    };
+    let elsewhere = root.path().join("elsewhere");
+    let adapter = SavedAdapter {
+        lora: &lora,
+        base: &elsewhere,
+        base_dtype: BaseDtype::F32,
+        precision: Precision::F32,
+        generation: &json!({}),
+    };
+    let sites = lora.sites(&config).unwrap();
+    let size = |name: &str| {
+        let (linear, rest) = name.split_once(".adapters.").unwrap();
+        let (index, part) = rest.split_once('.').unwrap();
+        let mut own = sites.iter().filter(|site| site.linear == linear);
+        let site = own.nth(index.parse().unwrap()).unwrap();
+        match part {
+            "a" => site.inputs * site.rank,
+            _ => site.rank * site.columns.len(),
+        }
+    };
+    let trained = |name: &str| Some(values(name, size(name)));
+    save_adapter(&dir, &config, &adapter, trained).unwrap();
+
+    // The base that it names is not asked for.
+    assert_eq!(base_of(&dir).unwrap(), dir.canonicalize().unwrap());
+    let (read, checkpoint) = hf::open(&dir).unwrap();
+    assert_eq!(checkpoint.adapter.as_ref().unwrap().lora.r, 2);
+    let slots = layout::slots(&read);
+    let norm = slots.iter().find(|slot| slot.name == "norm.weight");
+    let slot = norm.unwrap_or(&slots[0]);
+    assert_eq!(
+        checkpoint.read(slot).unwrap(),
+        values(&slot.name, slot.len())
+    );
+    assert!(
+        checkpoint
+            .notes
+            .iter()
+            .any(|note| note.contains("taken without the adapter")),
+        "{:?}",
+        checkpoint.notes
+    );
+    // Another adapter may have the same weights as its base.
+    let other = root.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let named = json!({"base_model_name_or_path": dir}).to_string();
+    fs::write(other.join(CONFIG), named).unwrap();
+    assert_eq!(base_of(&other).unwrap(), dir);
+}

@@ -478,17 +478,6 @@ fn a_head_that_the_model_does_not_have_is_left_out_and_named() {
 }
 
 #[test]
-fn an_adapter_beside_whole_weights_is_refused_with_the_remedy() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("adapter_config.json"), "{}").unwrap();
-    let alone = message(hf::open(dir.path()));
-    assert!(alone.contains("peft_type: expected LORA"), "{alone}");
-    save_example(dir.path(), &config(Family::Llama));
-    let beside = message(hf::open(dir.path()));
-    assert!(beside.contains("does not say which is meant"), "{beside}");
-}
-
-#[test]
 fn values_are_held_in_fewer_digits_where_that_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(Family::Qwen2);
