@@ -193,3 +193,11 @@ fn whole_weights_beside_an_adapter_are_its_base() {
     fs::write(other.join(CONFIG), named).unwrap();
     assert_eq!(base_of(&other).unwrap(), dir);
 }
+
+#[test]
+fn what_is_no_lora_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(CONFIG), "{}").unwrap();
+    let message = format!("{:#}", hf::open(dir.path()).err().unwrap());
+    assert!(message.contains("peft_type: expected LORA"), "{message}");
+}
