@@ -12,8 +12,10 @@ use crate::stage::settings::keys::StageRef;
 use crate::stage::settings::precision::Bf16;
 use crate::train::{Dataset, ExamplesWriter, Units};
 
-/// Replies scored at once.
-const BATCH: usize = 32;
+/// Units scored at once.
+const BATCH: usize = 8;
+/// The most replies of a unit.
+const MOST: usize = 16;
 
 /// One reply's log-probability, EOS included.
 pub struct LogRatio {
@@ -44,25 +46,25 @@ pub fn log_ratios(
     measures: &mut Measures,
 ) -> Result<Vec<LogRatio>> {
     let fits = |reply: &&&Sampled| reply.prompt.len() + reply.tokens.len() <= max_length;
+    let fitting: Vec<&Sampled> = replies.iter().filter(fits).copied().collect();
     let mut writer = ExamplesWriter::memory();
-    let mut count = 0;
-    for reply in replies.iter().filter(fits) {
+    for reply in &fitting {
         let tokens = [&reply.prompt[..], &reply.tokens].concat();
         writer.push([Branch::new(&tokens, reply.prompt.len())])?;
-        count += 1;
     }
-    if count < replies.len() {
+    if fitting.len() < replies.len() {
         measures.note(format!(
             "{} replies of more than max_length ({max_length}) tokens with their prompt are left out of kl",
-            replies.len() - count
+            replies.len() - fitting.len()
         ));
     }
-    if count == 0 {
+    if fitting.is_empty() {
         return Ok(Vec::new());
     }
+    let prompts: Vec<&[u32]> = fitting.iter().map(|it| &it.prompt[..]).collect();
     let set = Dataset {
         examples: writer.finish()?,
-        units: Units::Single(count),
+        units: Units::of(&alike(&prompts)),
         shuffle: false,
     };
     let score = |model: &StageRef| -> Result<Vec<Vec<f32>>> {
@@ -81,4 +83,40 @@ pub fn log_ratios(
             tokens: set.examples.branches(example).map(|it| it.scored()).sum(),
         })
         .collect())
+}
+
+/// The unit of each prompt. Those that share half of their tokens with one of a unit are in it too, so that what a dialogue's
+/// prompts begin with is computed once.
+fn alike(prompts: &[&[u32]]) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..prompts.len()).collect();
+    order.sort_by_key(|&at| prompts[at]);
+    let mut units = vec![0; prompts.len()];
+    let (mut unit, mut members, mut before) = (0, 0, prompts[order[0]]);
+    for at in order {
+        let prompt = prompts[at];
+        let both = before.iter().zip(prompt);
+        let shared = both.take_while(|(a, b)| a == b).count();
+        if members == MOST || 2 * shared < prompt.len().max(before.len()) {
+            (unit, members) = (unit + 1, 0);
+        }
+        units[at] = unit;
+        (members, before) = (members + 1, prompt);
+    }
+    units
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_that_go_on_from_one_another_are_one_unit() {
+        let (first, other) = ([1, 2, 3], [1, 9, 9]);
+        let prompts: [&[u32]; 5] = [&[1, 2, 3, 4], &other, &first, &[1, 2, 3, 4, 5, 6], &other];
+        assert_eq!(alike(&prompts), [0, 1, 0, 0, 1]);
+        let same = [&first[..]; 2 * MOST + 1];
+        let units = alike(&same);
+        let members = |unit| units.iter().filter(|it| **it == unit).count();
+        assert_eq!([0, 1, 2].map(members), [MOST, MOST, 1]);
+    }
 }
