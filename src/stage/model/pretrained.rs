@@ -134,8 +134,8 @@ impl Stage for Pretrained {
             Ok(_) => std::fs::remove_file(&link)?,
             Err(_) => {}
         }
-        let beside = holds_its_base(&path).then(|| path.clone());
-        let base = self.base.clone().or(beside);
+        let beside = || holds_its_base(&path).then(|| path.clone());
+        let base = self.base.clone().or_else(beside);
         if base.is_some() != is_adapter(&path) {
             let (name, path) = (base_on_hub(&path), path.display());
             let message = match name {
